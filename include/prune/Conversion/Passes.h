@@ -1,0 +1,15 @@
+//===- Passes.h - Passes of prune/Conversion --------------*- C++ -*-===//
+#ifndef PRUNE_CONVERSION_PASSES_H
+#define PRUNE_CONVERSION_PASSES_H
+
+#include "mlir/Pass/Pass.h"
+
+namespace mlir::prune {
+#define GEN_PASS_DECL
+#include "prune/Conversion/Passes.h.inc"
+
+#define GEN_PASS_REGISTRATION
+#include "prune/Conversion/Passes.h.inc"
+} // namespace mlir::prune
+
+#endif // PRUNE_CONVERSION_PASSES_H

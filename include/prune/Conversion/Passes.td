@@ -1,0 +1,2 @@
+//===- Passes.td - Passes of prune/Conversion ---*- tablegen -*-===//
+include "mlir/Pass/PassBase.td"

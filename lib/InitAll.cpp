@@ -1,0 +1,13 @@
+//===- InitAll.cpp - Registration of everything in prune ----------------------===//
+
+#include "prune/InitAll.h"
+#include "prune/Conversion/Passes.h"
+#include "prune/Dialect/Prune/IR/Prune.h"
+#include "prune/Dialect/Prune/Transforms/Passes.h"
+
+void mlir::prune::registerAllDialects(DialectRegistry &registry) { registry.insert<PruneDialect>(); }
+
+void mlir::prune::registerAllPasses() {
+  registerPrunePasses();
+  registerPruneConversionPasses();
+}
