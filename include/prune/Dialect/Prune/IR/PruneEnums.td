@@ -3,5 +3,18 @@
 #define PRUNE_ENUMS_TD
 
 include "mlir/IR/EnumAttr.td"
+include "prune/Dialect/Prune/IR/PruneDialect.td"
+
+// How a packed weight lies in memory; the operands each format has are listed at `prune.linear`.
+def Prune_StorageFormat : I32EnumAttr<"StorageFormat", "storage format of a packed weight", [
+    I32EnumAttrCase<"Dense", 0, "dense">,
+    I32EnumAttrCase<"ChunkedCSR", 1, "chunked_csr">,
+    I32EnumAttrCase<"BlockRows", 2, "block_rows">]> {
+  let genSpecializedAttr = 0;
+  let cppNamespace = "::mlir::prune";
+}
+def Prune_StorageFormatAttr : EnumAttr<Prune_Dialect, Prune_StorageFormat, "format"> {
+  let assemblyFormat = "$value";
+}
 
 #endif // PRUNE_ENUMS_TD

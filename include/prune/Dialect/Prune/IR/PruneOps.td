@@ -17,4 +17,6 @@ def Prune_ApplyOp : Prune_Op<"apply", [Pure, AllShapesMatch<["weight", "mask", "
   let assemblyFormat = "$weight `,` $mask `as` ` ` `(` $pattern `)` attr-dict `:` type($weight) `,` type($mask)";
 }
 
+include "prune/Dialect/Prune/IR/PruneKernelOps.td"
+
 #endif // PRUNE_OPS_TD

@@ -1,0 +1,96 @@
+//===- PruneKernelOps.td - Packed layers ------------------------*- tablegen -*-===//
+//
+// What a pruned layer becomes once its storage is decided and before it becomes loops.
+//
+//===----------------------------------------------------------------------===//
+#ifndef PRUNE_KERNEL_OPS_TD
+#define PRUNE_KERNEL_OPS_TD
+
+include "mlir/Interfaces/DestinationStyleOpInterface.td"
+include "mlir/Interfaces/ControlFlowInterfaces.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+include "prune/Dialect/Prune/IR/PruneAttrs.td"
+
+def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationStyleOpInterface,
+    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "Product of a packed constant weight with activations, and an epilogue";
+  let description = [{
+    `result[b, n, s] = epilogue(sum over k of W[n, k] * input[b, k, s], extras...)`
+
+    `W` is the constant `N x K` weight in one of the storage formats below, `s` runs over the trailing `lane_dims` dimensions
+    (tokens or pixels, contiguous in memory, the lanes of the vectors), `b` over any number of leading dimensions.
+    The destination `init` gives the result's shape; its content is not read. The sum runs over ascending chunks of
+    columns and, inside a chunk, in storage order: the same for any number of threads.
+
+    The region computes one element of the result. Its first argument is the sum, the others are elements of `extras`:
+    an extra of rank 1 is indexed by `n` (a bias), any other has the result's shape (a residual).
+
+    Storage, as tensors (before bufferization a sparse storage may still be one `sparse_tensor.assemble`):
+
+    | format | operands of `storage` |
+    |---|---|
+    | `dense` | values `[G x K x R]`: row groups of R rows, rows of a group contiguous; the last group is padded by zeros |
+    | `chunked_csr` | sparse tensor `[C x P x chunk]` (dense, dense, compressed), row of each storage row `[C x P]`, shared counts `[C x P/2]` |
+    | `block_rows` | sparse tensor `[C x N/R x chunk x R]` (dense, dense, compressed, dense), first row of each block `[C x N/R]` |
+
+    `C` counts the chunks of `chunk` columns. Storage rows come in the order of falling counts, in pairs of similar
+    rows; the first `shared` entries of a pair have the same columns in both of its rows.
+
+    ```mlir
+    %y = prune.linear chunked_csr rows 2 chunk 192 storage(%w, %rows, %shared : tensor<2x1536x192xf32, #sparse>,
+           tensor<2x1536xi16>, tensor<2x768xi16>) ins(%x : tensor<4x384x32xf32>) extras(%bias : tensor<1536xf32>)
+         outs(%init : tensor<4x1536x32xf32>) {
+    ^bb0(%sum: f32, %b: f32):
+      %0 = arith.addf %sum, %b : f32
+      prune.yield %0 : f32
+    } -> tensor<4x1536x32xf32>
+    ```
+
+    **Constraints**
+    1. `linear_c1`: input and init have the same rank and element type, and equal sizes except in the row dimension.
+    2. `linear_c2`: an extra has rank 1 and size N, or the shape of init.
+    3. `linear_c3`: the region takes one element of init's type and one element of each extra.
+    4. `linear_c4`: `rows` and `chunk` are positive; `chunked_csr` has `rows` 2.
+  }];
+  let arguments = (ins
+    Variadic<AnyType>:$storage,
+    AnyShaped:$input,
+    Variadic<AnyShaped>:$extras,
+    AnyShaped:$init,
+    Prune_StorageFormatAttr:$format,
+    I64Attr:$rows,
+    I64Attr:$chunk,
+    DefaultValuedAttr<I64Attr, "1">:$lane_dims);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let regions = (region SizedRegion<1>:$epilogue);
+  let assemblyFormat = [{
+    $format `rows` $rows `chunk` $chunk (`lanes` $lane_dims^)? `storage` `(` $storage `:` type($storage) `)`
+    `ins` `(` $input `:` type($input) `)` (`extras` `(` $extras^ `:` type($extras) `)`)?
+    `outs` `(` $init `:` type($init) `)` $epilogue attr-dict (`->` type($results)^)?
+  }];
+  let builders = [
+    /// Builds the op with an epilogue that returns the sum.
+    OpBuilder<(ins "::mlir::ValueRange":$storage, "::mlir::Value":$input, "::mlir::Value":$init,
+                   "::mlir::prune::StorageFormat":$format, "int64_t":$rows, "int64_t":$chunk, "int64_t":$laneDims)>
+  ];
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }
+    ::mlir::ShapedType getInputType() { return ::llvm::cast<::mlir::ShapedType>(getInput().getType()); }
+    ::mlir::ShapedType getInitType() { return ::llvm::cast<::mlir::ShapedType>(getInit().getType()); }
+    /// Position of the row dimension (k of the input, n of the result).
+    int64_t getRowDim() { return getInitType().getRank() - 1 - getLaneDims(); }
+    int64_t getNumRows() { return getInitType().getDimSize(getRowDim()); }
+    int64_t getNumColumns() { return getInputType().getDimSize(getRowDim()); }
+  }];
+  let hasVerifier = 1;
+  let hasRegionVerifier = 1;
+}
+
+def Prune_YieldOp : Prune_Op<"yield", [Pure, Terminator, ReturnLike, HasParent<"::mlir::prune::LinearOp">]> {
+  let summary = "Ends the epilogue of a packed layer";
+  let description = [{ `prune.yield %v : f32` gives the element of the result. }];
+  let arguments = (ins Variadic<AnyType>:$values);
+  let assemblyFormat = "attr-dict ($values^ `:` type($values))?";
+}
+
+#endif // PRUNE_KERNEL_OPS_TD

@@ -1,0 +1,79 @@
+//===- KernelOps.cpp - Packed layers -------------------------------------------===//
+
+#include "mlir/IR/TypeUtilities.h"
+#include "prune/Dialect/Prune/IR/Prune.h"
+
+using namespace mlir;
+using namespace mlir::prune;
+
+void LinearOp::build(OpBuilder &builder, OperationState &state, ValueRange storage, Value input, Value init,
+                     StorageFormat format, int64_t rows, int64_t chunk, int64_t laneDims) {
+  SmallVector<Type> results;
+  if (isa<RankedTensorType>(init.getType()))
+    results.push_back(init.getType());
+  build(builder, state, results, storage, input, /*extras=*/{}, init, format, rows, chunk, laneDims);
+  OpBuilder::InsertionGuard guard(builder);
+  Type element = getElementTypeOrSelf(init.getType());
+  Block *block = builder.createBlock(state.regions.front().get(), {}, element, state.location);
+  YieldOp::create(builder, state.location, block->getArgument(0));
+}
+
+void LinearOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+  auto *resource = SideEffects::DefaultResource::get();
+  for (OpOperand &operand : getOperation()->getOpOperands()) {
+    if (!isa<BaseMemRefType>(operand.get().getType()))
+      continue;
+    bool isInit = &operand == &getInitMutable();
+    if (isInit)
+      effects.emplace_back(MemoryEffects::Write::get(), &operand, resource);
+    else
+      effects.emplace_back(MemoryEffects::Read::get(), &operand, resource);
+  }
+}
+
+LogicalResult LinearOp::verify() {
+  ShapedType input = getInputType(), init = getInitType();
+  // linear_c1
+  if (input.getRank() != init.getRank() || input.getElementType() != init.getElementType())
+    return emitOpError() << "expected input and init of one rank and element type, got " << input << " and " << init;
+  int64_t laneDims = getLaneDims();
+  if (laneDims < 1 || laneDims >= init.getRank())
+    return emitOpError() << "expected between 1 and " << init.getRank() - 1 << " lane dimensions, got " << laneDims;
+  for (int64_t dim = 0; dim < init.getRank(); ++dim)
+    if (dim != getRowDim() && input.getDimSize(dim) != init.getDimSize(dim))
+      return emitOpError() << "expected dimension " << dim << " of input and init to be equal, got "
+                           << input.getDimSize(dim) << " and " << init.getDimSize(dim);
+  // linear_c2
+  for (Value extra : getExtras()) {
+    auto type = cast<ShapedType>(extra.getType());
+    bool isPerRow = type.getRank() == 1 && type.getDimSize(0) == getNumRows();
+    if (!isPerRow && type.getShape() != init.getShape())
+      return emitOpError() << "expected an extra of shape [" << getNumRows() << "] or of init's shape, got " << type;
+  }
+  // linear_c4
+  if (static_cast<int64_t>(getRows()) < 1 || static_cast<int64_t>(getChunk()) < 1)
+    return emitOpError() << "expected positive rows and chunk, got " << getRows() << " and " << getChunk();
+  if (getFormat() == StorageFormat::ChunkedCSR && getRows() != 2)
+    return emitOpError() << "expected 2 rows for chunked_csr, got " << getRows();
+  return success();
+}
+
+LogicalResult LinearOp::verifyRegions() {
+  // linear_c3
+  Block &body = getEpilogue().front();
+  if (body.getNumArguments() != 1 + getExtras().size())
+    return emitOpError() << "expected " << 1 + getExtras().size() << " epilogue arguments, got "
+                         << body.getNumArguments();
+  Type element = getInitType().getElementType();
+  auto yield = dyn_cast<YieldOp>(body.getTerminator());
+  if (!yield || yield.getValues().size() != 1 || yield.getValues().front().getType() != element)
+    return emitOpError() << "expected the epilogue to yield one " << element;
+  for (auto [argument, extra] : llvm::zip(body.getArguments().drop_front(), getExtras()))
+    if (argument.getType() != getElementTypeOrSelf(extra.getType()))
+      return emitOpError() << "expected an epilogue argument of type " << getElementTypeOrSelf(extra.getType())
+                           << ", got " << argument.getType();
+  if (body.getArgument(0).getType() != element)
+    return emitOpError() << "expected the first epilogue argument to be " << element << ", got "
+                         << body.getArgument(0).getType();
+  return success();
+}
