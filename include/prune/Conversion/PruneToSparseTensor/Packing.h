@@ -1,0 +1,63 @@
+//===- Packing.h - Constant weights in storage order ----------------*- C++ -*-===//
+//
+// Packs a masked N x K weight at compile time into the formats of `prune.linear`, and back. No IR here.
+//
+//===----------------------------------------------------------------------===//
+#ifndef PRUNE_CONVERSION_PRUNETOSPARSETENSOR_PACKING_H
+#define PRUNE_CONVERSION_PRUNETOSPARSETENSOR_PACKING_H
+
+#include "prune/Dialect/Prune/IR/Prune.h"
+
+namespace mlir::prune {
+
+/// A masked matrix, row-major. `mask` has one byte per weight (nonzero = kept) or is empty (all kept).
+struct MaskedMatrix {
+  ArrayRef<float> weight;
+  ArrayRef<uint8_t> mask;
+  int64_t numRows = 0;
+  int64_t numColumns = 0;
+
+  bool isKept(int64_t row, int64_t column) const { return mask.empty() || mask[row * numColumns + column]; }
+  float at(int64_t row, int64_t column) const {
+    return isKept(row, column) ? weight[row * numColumns + column] : 0.0f;
+  }
+};
+
+/// A weight in storage order. See `prune.linear` for what each array means in each format.
+struct PackedWeight {
+  StorageFormat format = StorageFormat::Dense;
+  int64_t numRows = 0;
+  int64_t numColumns = 0;
+  int64_t rows = 1;  ///< rows that share a coordinate (block_rows, dense) or run side by side (chunked_csr)
+  int64_t chunk = 0; ///< columns of a chunk; the last chunk may have fewer
+  std::vector<int32_t> positions;
+  std::vector<uint16_t> coordinates; ///< column relative to its chunk
+  std::vector<float> values;
+  std::vector<int32_t> rowOrder;
+  std::vector<uint16_t> sharedCounts;
+  int64_t numNonzeros = 0; ///< kept weights; `values` may hold padding beside them
+
+  int64_t getNumChunks() const { return (numColumns + chunk - 1) / chunk; }
+  /// Storage rows of a chunk: matrix rows rounded up to a pair, or blocks of rows.
+  int64_t getNumStorageRows() const;
+  /// Bytes of all arrays together.
+  int64_t getNumBytes() const;
+};
+
+/// Packs for `StorageFormat::ChunkedCSR`: in each chunk rows are sorted by falling count and paired with a similar row; the
+/// columns both rows have come first. The rest of the shorter row is padded by zeros to the length of the longer one.
+/// An odd number of rows pairs the last row with an empty copy of itself.
+PackedWeight packChunkedCSR(const MaskedMatrix &matrix, int64_t chunk);
+
+/// Packs for `StorageFormat::BlockRows` with blocks of `rows` x 1. `rows` must divide the number of rows.
+PackedWeight packBlockRows(const MaskedMatrix &matrix, int64_t rows, int64_t chunk);
+
+/// Packs for `StorageFormat::Dense` in groups of `rows` rows, the last group padded by zeros.
+PackedWeight packDense(const MaskedMatrix &matrix, int64_t rows);
+
+/// The matrix back, row-major.
+std::vector<float> unpack(const PackedWeight &packed);
+
+} // namespace mlir::prune
+
+#endif // PRUNE_CONVERSION_PRUNETOSPARSETENSOR_PACKING_H

@@ -1,0 +1,240 @@
+//===- Packing.cpp - Constant weights in storage order -------------------------===//
+
+#include "prune/Conversion/PruneToSparseTensor/Packing.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/ADT/bit.h"
+#include <algorithm>
+
+using namespace mlir;
+using namespace mlir::prune;
+
+namespace {
+
+/// The kept columns of one matrix row inside one chunk, relative to the chunk.
+struct ChunkRow {
+  int32_t row;
+  std::vector<uint16_t> columns;
+  std::vector<uint64_t> bits; ///< the same columns as a bit set
+};
+
+/// Two rows that run side by side; the first `shared` columns of both are the same.
+struct RowPair {
+  ChunkRow first, second;
+  size_t shared;
+
+  size_t getLength() const { return std::max(first.columns.size(), second.columns.size()); }
+};
+
+} // namespace
+
+int64_t PackedWeight::getNumStorageRows() const {
+  switch (format) {
+  case StorageFormat::Dense:
+    return (numRows + rows - 1) / rows;
+  case StorageFormat::ChunkedCSR:
+    return (numRows + 1) / 2 * 2;
+  case StorageFormat::BlockRows:
+    return numRows / rows;
+  }
+  llvm_unreachable("covered switch");
+}
+
+int64_t PackedWeight::getNumBytes() const {
+  return positions.size() * sizeof(int32_t) + coordinates.size() * sizeof(uint16_t) + values.size() * sizeof(float) +
+         rowOrder.size() * sizeof(int32_t) + sharedCounts.size() * sizeof(uint16_t);
+}
+
+static ChunkRow makeChunkRow(const MaskedMatrix &matrix, int64_t row, int64_t begin, int64_t end) {
+  ChunkRow result{static_cast<int32_t>(row), {}, std::vector<uint64_t>((end - begin + 63) / 64)};
+  for (int64_t column = begin; column < end; ++column) {
+    if (!matrix.isKept(row, column))
+      continue;
+    int64_t local = column - begin;
+    result.columns.push_back(local);
+    result.bits[local / 64] |= uint64_t(1) << (local % 64);
+  }
+  return result;
+}
+
+static int countCommon(const ChunkRow &a, const ChunkRow &b) {
+  int common = 0;
+  for (auto [x, y] : llvm::zip(a.bits, b.bits))
+    common += llvm::popcount(x & y);
+  return common;
+}
+
+/// Moves the columns that both rows have to the front, rounded down to a multiple of the kernel's step of four.
+static RowPair makePair(ChunkRow first, ChunkRow second) {
+  RowPair pair{std::move(first), std::move(second), 0};
+  auto isCommon = [&](uint16_t column) {
+    return (pair.first.bits[column / 64] & pair.second.bits[column / 64]) >> (column % 64) & 1;
+  };
+  size_t common = llvm::count_if(pair.first.columns, isCommon);
+  pair.shared = common / 4 * 4;
+  auto reorder = [&](std::vector<uint16_t> &columns) {
+    std::vector<uint16_t> front, back;
+    for (uint16_t column : columns) {
+      bool isShared = isCommon(column) && front.size() < pair.shared;
+      (isShared ? front : back).push_back(column);
+    }
+    columns = std::move(front);
+    columns.insert(columns.end(), back.begin(), back.end());
+  };
+  reorder(pair.first.columns);
+  reorder(pair.second.columns);
+  return pair;
+}
+
+/// Greedy matching: each row, longest first, takes the partner with the most common columns per column of padding.
+/// The search stops where the padding alone exceeds what sharing could win, and after a bounded number of candidates.
+static std::vector<RowPair> pairRows(std::vector<ChunkRow> rows) {
+  constexpr size_t maxCandidates = 1024;
+  llvm::stable_sort(rows, [](const ChunkRow &a, const ChunkRow &b) { return a.columns.size() > b.columns.size(); });
+  std::vector<char> used(rows.size());
+  std::vector<RowPair> pairs;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (used[i])
+      continue;
+    used[i] = 1;
+    int64_t length = rows[i].columns.size(), bestScore = std::numeric_limits<int64_t>::min();
+    size_t best = i, candidates = 0;
+    for (size_t j = i + 1; j < rows.size() && candidates < maxCandidates; ++j) {
+      if (used[j])
+        continue;
+      ++candidates;
+      int64_t padding = length - static_cast<int64_t>(rows[j].columns.size());
+      if (best != i && length - padding < bestScore + padding)
+        break; // even a subset of row i could not score better from here on
+      int64_t score = countCommon(rows[i], rows[j]) - padding;
+      if (score > bestScore) {
+        bestScore = score;
+        best = j;
+      }
+    }
+    if (best == i) { // the odd row out
+      ChunkRow empty{rows[i].row, {}, std::vector<uint64_t>(rows[i].bits.size())};
+      pairs.push_back(makePair(std::move(rows[i]), std::move(empty)));
+      continue;
+    }
+    used[best] = 1;
+    pairs.push_back(makePair(std::move(rows[i]), std::move(rows[best])));
+  }
+  // Equal trip counts side by side keep the branch predictor right.
+  llvm::stable_sort(pairs, [](const RowPair &a, const RowPair &b) {
+    size_t restA = a.getLength() - a.shared, restB = b.getLength() - b.shared;
+    return a.shared != b.shared ? a.shared > b.shared : restA > restB;
+  });
+  return pairs;
+}
+
+PackedWeight mlir::prune::packChunkedCSR(const MaskedMatrix &matrix, int64_t chunk) {
+  PackedWeight packed;
+  packed.format = StorageFormat::ChunkedCSR;
+  packed.numRows = matrix.numRows;
+  packed.numColumns = matrix.numColumns;
+  packed.rows = 2;
+  packed.chunk = chunk;
+  packed.positions.push_back(0);
+  for (int64_t begin = 0; begin < matrix.numColumns; begin += chunk) {
+    int64_t end = std::min(begin + chunk, matrix.numColumns);
+    std::vector<ChunkRow> rows;
+    for (int64_t row = 0; row < matrix.numRows; ++row) {
+      rows.push_back(makeChunkRow(matrix, row, begin, end));
+      packed.numNonzeros += rows.back().columns.size();
+    }
+    for (const RowPair &pair : pairRows(std::move(rows))) {
+      packed.sharedCounts.push_back(pair.shared);
+      for (const ChunkRow *row : {&pair.first, &pair.second}) {
+        packed.rowOrder.push_back(row->row);
+        for (uint16_t column : row->columns) {
+          packed.coordinates.push_back(column);
+          packed.values.push_back(matrix.at(row->row, begin + column));
+        }
+        uint16_t last = row->columns.empty() ? 0 : row->columns.back();
+        for (size_t i = row->columns.size(); i < pair.getLength(); ++i) {
+          packed.coordinates.push_back(last);
+          packed.values.push_back(0.0f);
+        }
+        packed.positions.push_back(packed.values.size());
+      }
+    }
+  }
+  return packed;
+}
+
+PackedWeight mlir::prune::packBlockRows(const MaskedMatrix &matrix, int64_t rows, int64_t chunk) {
+  assert(matrix.numRows % rows == 0 && "blocks must tile the rows");
+  PackedWeight packed;
+  packed.format = StorageFormat::BlockRows;
+  packed.numRows = matrix.numRows;
+  packed.numColumns = matrix.numColumns;
+  packed.rows = rows;
+  packed.chunk = chunk;
+  packed.positions.push_back(0);
+  for (int64_t begin = 0; begin < matrix.numColumns; begin += chunk) {
+    int64_t end = std::min(begin + chunk, matrix.numColumns);
+    std::vector<std::pair<int32_t, std::vector<uint16_t>>> blocks;
+    for (int64_t row = 0; row < matrix.numRows; row += rows) {
+      std::vector<uint16_t> columns;
+      for (int64_t column = begin; column < end; ++column) {
+        int64_t kept = 0;
+        for (int64_t r = 0; r < rows; ++r)
+          kept += matrix.isKept(row + r, column);
+        packed.numNonzeros += kept;
+        if (kept)
+          columns.push_back(column - begin);
+      }
+      blocks.emplace_back(row, std::move(columns));
+    }
+    llvm::stable_sort(blocks, [](const auto &a, const auto &b) { return a.second.size() > b.second.size(); });
+    for (const auto &[row, columns] : blocks) {
+      packed.rowOrder.push_back(row);
+      for (uint16_t column : columns) {
+        packed.coordinates.push_back(column);
+        for (int64_t r = 0; r < rows; ++r)
+          packed.values.push_back(matrix.at(row + r, begin + column));
+      }
+      packed.positions.push_back(packed.coordinates.size());
+    }
+  }
+  return packed;
+}
+
+PackedWeight mlir::prune::packDense(const MaskedMatrix &matrix, int64_t rows) {
+  PackedWeight packed;
+  packed.format = StorageFormat::Dense;
+  packed.numRows = matrix.numRows;
+  packed.numColumns = matrix.numColumns;
+  packed.rows = rows;
+  packed.chunk = matrix.numColumns;
+  int64_t groups = packed.getNumStorageRows();
+  packed.values.resize(groups * matrix.numColumns * rows);
+  for (int64_t row = 0; row < matrix.numRows; ++row)
+    for (int64_t column = 0; column < matrix.numColumns; ++column) {
+      packed.values[((row / rows) * matrix.numColumns + column) * rows + row % rows] = matrix.at(row, column);
+      packed.numNonzeros += matrix.isKept(row, column);
+    }
+  return packed;
+}
+
+std::vector<float> mlir::prune::unpack(const PackedWeight &packed) {
+  std::vector<float> matrix(packed.numRows * packed.numColumns);
+  int64_t storageRows = packed.getNumStorageRows();
+  if (packed.format == StorageFormat::Dense) {
+    for (int64_t row = 0; row < packed.numRows; ++row)
+      for (int64_t column = 0; column < packed.numColumns; ++column)
+        matrix[row * packed.numColumns + column] =
+            packed.values[((row / packed.rows) * packed.numColumns + column) * packed.rows + row % packed.rows];
+    return matrix;
+  }
+  int64_t rowsPerEntry = packed.format == StorageFormat::BlockRows ? packed.rows : 1;
+  for (int64_t i = 0; i < packed.getNumChunks() * storageRows; ++i) {
+    int64_t begin = i / storageRows * packed.chunk;
+    for (int32_t p = packed.positions[i]; p < packed.positions[i + 1]; ++p)
+      for (int64_t r = 0; r < rowsPerEntry; ++r)
+        matrix[(packed.rowOrder[i] + r) * packed.numColumns + begin + packed.coordinates[p]] +=
+            packed.values[p * rowsPerEntry + r];
+  }
+  return matrix;
+}
