@@ -1,0 +1,24 @@
+//===- PruneToVector.h - Loops of packed layers ---------------------*- C++ -*-===//
+#ifndef PRUNE_CONVERSION_PRUNETOVECTOR_PRUNETOVECTOR_H
+#define PRUNE_CONVERSION_PRUNETOVECTOR_PRUNETOVECTOR_H
+
+#include "prune/Dialect/Prune/IR/Prune.h"
+
+namespace mlir {
+class RewriterBase;
+namespace prune {
+
+/// Shape of the register tile.
+struct LinearKernelOptions {
+  int64_t lanes = 8;     ///< elements of one vector register
+  int64_t vectors = 4;   ///< vectors along the lane dimension that a row accumulates at once
+  bool parallel = false; ///< emit `scf.parallel` over leading dimensions and lane tiles
+};
+
+/// Replaces a `prune.linear` on memrefs with identity layouts by loops of `scf` and `vector`, with accumulators in registers.
+LogicalResult lowerLinear(RewriterBase &rewriter, LinearOp op, const LinearKernelOptions &options);
+
+} // namespace prune
+} // namespace mlir
+
+#endif // PRUNE_CONVERSION_PRUNETOVECTOR_PRUNETOVECTOR_H

@@ -1,0 +1,37 @@
+//===- LinearKernelsPass.cpp - convert-prune-to-vector --------------------------===//
+
+#include "prune/Conversion/PruneToVector/PruneToVector.h"
+#include "prune/Conversion/Passes.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/PatternMatch.h"
+
+namespace mlir::prune {
+#define GEN_PASS_DEF_CONVERTPRUNETOVECTOR
+#include "prune/Conversion/Passes.h.inc"
+} // namespace mlir::prune
+
+using namespace mlir;
+using namespace mlir::prune;
+
+namespace {
+
+struct ConvertPruneToVector : prune::impl::ConvertPruneToVectorBase<ConvertPruneToVector> {
+  using Base::Base;
+
+  void runOnOperation() override {
+    SmallVector<LinearOp> layers;
+    getOperation()->walk([&](LinearOp op) { layers.push_back(op); });
+    IRRewriter rewriter(&getContext());
+    for (LinearOp op : layers) {
+      if (failed(lowerLinear(rewriter, op, LinearKernelOptions{lanes, vectors, parallel})))
+        return signalPassFailure();
+      ++numLayers;
+    }
+  }
+};
+
+} // namespace
