@@ -31,7 +31,7 @@ func.func @linear(%x: tensor<1x3x4xf32>) -> tensor<1x3x2xf32> {
 func.func @masked(%x: tensor<1x3x4xf32>) -> tensor<1x3x2xf32> {
   %weight = arith.constant dense<[[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]> : tensor<2x4xf32> loc("fc2")
   %mask = arith.constant dense<[[0, 0, 0, 1], [0, 0, 0, 1]]> : tensor<2x4xi1>
-  %masked = prune.apply %weight, %mask as (#prune.unstructured) : tensor<2x4xf32>, tensor<2x4xi1>
+  %masked = prune.apply %weight, %mask as(#prune.unstructured) : tensor<2x4xf32>
   %init = tensor.empty() : tensor<1x3x2xf32>
   %r = linalg.contract indexing_maps = [#x, #w, #y] ins(%x, %masked : tensor<1x3x4xf32>, tensor<2x4xf32>)
       outs(%init : tensor<1x3x2xf32>) -> tensor<1x3x2xf32>

@@ -1,5 +1,6 @@
-//===- Attrs.cpp - Pattern and criterion attributes ---------------------------===//
+//===- Attrs.cpp - Registration of pattern and criterion attributes -----------===//
 
+#include "mlir/IR/DialectImplementation.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -18,5 +19,3 @@ void PruneDialect::registerAttributes() {
 #include "prune/Dialect/Prune/IR/PruneAttrs.cpp.inc"
       >();
 }
-
-StringRef UnstructuredAttr::getStorageFormat() const { return "chunked-csr"; }

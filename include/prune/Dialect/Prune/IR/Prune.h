@@ -3,8 +3,9 @@
 #define PRUNE_DIALECT_PRUNE_IR_PRUNE_H
 
 #include "mlir/Bytecode/BytecodeOpInterface.h"
-#include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Dialect.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "mlir/IR/OpDefinition.h"
@@ -13,6 +14,8 @@
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include "prune/Dialect/Prune/IR/Scoring.h"
 
 #include "prune/Dialect/Prune/IR/PruneEnums.h.inc"
 #include "prune/Dialect/Prune/IR/PruneInterfaces.h.inc"

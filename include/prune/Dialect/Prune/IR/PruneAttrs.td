@@ -11,9 +11,135 @@ class Prune_Attr<string name, string attrMnemonic, list<Trait> traits = []> : At
   let mnemonic = attrMnemonic;
 }
 
+//===----------------------------------------------------------------------===//
+// Patterns
+//===----------------------------------------------------------------------===//
+
 def Prune_UnstructuredAttr : Prune_Attr<"Unstructured", "unstructured",
-    [DeclareAttrInterfaceMethods<PatternAttrInterface>]> {
+    [DeclareAttrInterfaceMethods<PatternAttrInterface, ["hasElementUnits"]>]> {
   let summary = "Every weight lives or dies alone";
+  let description = [{
+    The unit is one element. Any mask obeys this pattern.
+
+    ```mlir
+    #prune.unstructured
+    ```
+    Short spelling: `unstructured`. Storage format: `chunked-csr`.
+  }];
+}
+
+def Prune_NOfMAttr : Prune_Attr<"NOfM", "n_of_m",
+    [DeclareAttrInterfaceMethods<PatternAttrInterface,
+      ["hasElementUnits", "getNumGroups", "constrainGroups", "getNumImposed"]>]> {
+  let summary = "At most n of m consecutive weights of a row live";
+  let description = [{
+    The unit is one element, a group is m consecutive columns of one row of the 2-D view (dimension 0 by all others
+    flattened), counted from column 0. Each group keeps at most n elements.
+
+    ```mlir
+    #prune.n_of_m<2, 4>   // a row of 4 columns may keep  x.x.  ..xx  ...x  but not  xxx.
+    ```
+
+    **Tail rule**: if m does not divide the number of columns, the last group of each row is shorter and may still keep n.
+    Mask selection keeps the n largest scores; a tail of at most n columns is kept whole.
+
+    Short spelling: `2:4`. Storage format: `n-of-m`.
+
+    **Constraints**
+    1. `n_of_m_c1`: `0 < n <= m`.
+    2. `n_of_m_c2`: the weight has at least two dimensions.
+    3. `n_of_m_c3`: a mask keeps at most n elements in each group.
+  }];
+  let parameters = (ins "int64_t":$n, "int64_t":$m);
+  let assemblyFormat = "`<` $n `,` $m `>`";
+  let genVerifyDecl = 1;
+}
+
+def Prune_BlockAttr : Prune_Attr<"Block", "block", [DeclareAttrInterfaceMethods<PatternAttrInterface>]> {
+  let summary = "Blocks of rows x columns live or die together";
+  let description = [{
+    The unit is a block of `rows` x `columns` of the 2-D view (dimension 0 by all others flattened), aligned to row 0 and
+    column 0.
+
+    ```mlir
+    #prune.block<4, 1>    // four output rows share one column index
+    ```
+
+    **Ragged-edge rule**: where the block does not divide the weight, the blocks at the lower and right edge are smaller.
+    Their score is the mean (root mean square, maximum) over the elements they have. So a 4x1 pattern on 6 rows has one
+    block of 4 and one of 2 rows in each column.
+
+    Short spelling: `4x1`. Storage format: `rx1` for one column, `bsr` otherwise, `chunked-csr` for 1x1.
+
+    **Constraints**
+    1. `block_c1`: `rows > 0` and `columns > 0`.
+    2. `block_c2`: the weight has at least two dimensions.
+    3. `block_c3`: a mask keeps or prunes each block whole.
+  }];
+  let parameters = (ins "int64_t":$rows, "int64_t":$columns);
+  let assemblyFormat = "`<` $rows `,` $columns `>`";
+  let genVerifyDecl = 1;
+}
+
+def Prune_SliceAttr : Prune_Attr<"Slice", "slice", [DeclareAttrInterfaceMethods<PatternAttrInterface>]> {
+  let summary = "Whole slices along one dimension live or die together";
+  let description = [{
+    The unit is `group` consecutive indices of dimension `dim` with everything else in them: neurons and filters are slices
+    of dimension 0, input channels of dimension 1, heads are groups of the head width.
+
+    ```mlir
+    #prune.slice<dim = 0>               // single filters
+    #prune.slice<dim = 0, group = 64>   // heads of width 64
+    ```
+
+    **Ragged-edge rule**: if `group` does not divide the dimension, the last unit is smaller; its score is the mean over
+    the elements it has.
+
+    Short spelling: `slice:0`, `slice:0:64`. Storage format: `dense` (the slices are removed, the rest stays dense).
+
+    **Constraints**
+    1. `slice_c1`: `dim >= 0` and `group > 0`.
+    2. `slice_c2`: the weight has dimension `dim`.
+    3. `slice_c3`: a mask keeps or prunes each slice whole.
+  }];
+  let parameters = (ins "int64_t":$dim, DefaultValuedParameter<"int64_t", "1">:$group);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Criteria
+//===----------------------------------------------------------------------===//
+
+def Prune_MagnitudeAttr : Prune_Attr<"Magnitude", "magnitude",
+    [DeclareAttrInterfaceMethods<CriterionAttrInterface, ["getReduction", "isWeightItself"]>]> {
+  let summary = "A weight is worth its absolute value";
+  let description = [{
+    The score of an element is |w|. The norm says what a unit of several elements is worth: `l1` the mean of |w|, `l2` the
+    root of the mean of w², `linf` the largest |w|. For units of one element the three are the same.
+
+    ```mlir
+    #prune.magnitude<l1>
+    ```
+    Short spelling: `magnitude` (l1), `magnitude:l2`, `magnitude:linf`.
+  }];
+  let parameters = (ins EnumParameter<Prune_Norm>:$norm);
+  let assemblyFormat = "`<` $norm `>`";
+}
+
+def Prune_RandomAttr : Prune_Attr<"Random", "random", [DeclareAttrInterfaceMethods<CriterionAttrInterface>]> {
+  let summary = "A weight is worth a number drawn by lot";
+  let description = [{
+    The score of an element is uniform in [0, 1), a hash of the seed, the name of the weight and the index of the element:
+    the same on every machine, for any thread count. The baseline to beat.
+
+    ```mlir
+    #prune.random<seed = 7>
+    ```
+    Short spelling: `random` (seed 0), `random:7`.
+  }];
+  let parameters = (ins "uint64_t":$seed);
+  let assemblyFormat = "`<` struct(params) `>`";
 }
 
 #endif // PRUNE_ATTRS_TD

@@ -17,4 +17,10 @@ def Prune_StorageFormatAttr : EnumAttr<Prune_Dialect, Prune_StorageFormat, "form
   let assemblyFormat = "$value";
 }
 
+def Prune_Norm : I32EnumAttr<"Norm", "how the weights of one unit add up", [
+    I32EnumAttrCase<"l1", 0>, I32EnumAttrCase<"l2", 1>, I32EnumAttrCase<"linf", 2>]> {
+  let cppNamespace = "::mlir::prune";
+  let genSpecializedAttr = 0;
+}
+
 #endif // PRUNE_ENUMS_TD
