@@ -24,3 +24,107 @@ def ConvertPruneToVector : Pass<"convert-prune-to-vector"> {
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
 }
+
+//===----------------------------------------------------------------------===//
+// CPU entry: from a bufferized model to one function of four pointers (CPUEntry.h)
+//===----------------------------------------------------------------------===//
+
+def PruneCaptureEntry : Pass<"prune-capture-entry", "::mlir::ModuleOp"> {
+  let summary = "Write down the signature of a model before its function is lowered";
+  let description = [{
+    Inserts `prune.entry` for one function on tensors: its types, the names its arguments and results carry as
+    `prune.name` (`in0`, `out0` and so on where they carry none), the target and the number of threads. Removes the
+    `prune.name` attributes, whose facts now live in the op. Every other function with a body becomes private.
+
+    Refuses dynamic shapes, arguments that are no tensors, and a module that has an entry already.
+
+    ```mlir
+    func.func @main(%x: tensor<1x4xf32> {prune.name = "x"}) -> tensor<1x4xf32>
+    // becomes
+    prune.entry @main ("x": tensor<1x4xf32>) -> ("out0": tensor<1x4xf32>) cpu("x86-64") threads(1)
+    func.func @main(%x: tensor<1x4xf32>) -> tensor<1x4xf32>
+    ```
+  }];
+  let options = [
+    Option<"function", "function", "std::string", "\"main\"", "Function to enter the model by.">,
+    Option<"cpu", "cpu", "std::string", "\"host\"",
+           "Processor to compile for, as LLVM names it; 'host' is replaced by this machine's.">,
+    Option<"features", "features", "std::string", "\"\"",
+           "Instruction sets to add or take away, such as '+avx2,-fma'.">,
+    Option<"threads", "threads", "int64_t", "1", "Number of threads the code may use.">
+  ];
+  let dependentDialects = ["::mlir::prune::PruneDialect", "::mlir::func::FuncDialect"];
+}
+
+def PruneConstantsToBlob : Pass<"prune-constants-to-blob", "::mlir::ModuleOp"> {
+  let summary = "Collect large constants in one aligned blob beside the code";
+  let description = [{
+    Every constant `memref.global` of more than `inline-elements` elements becomes a range of one `prune.blob`, each at a
+    multiple of 64 bytes, in the order of their first use; equal contents are stored once. Uses become views of a new
+    argument, the weights, which private functions receive from their callers. Smaller constants, mutable globals and
+    globals of types that are no whole bytes stay.
+
+    Wants the entry's function on memrefs (after `one-shot-bufferize` and `buffer-results-to-out-params`) and before
+    `prune-plan-memory`.
+
+    ```mlir
+    %w = memref.get_global @w : memref<8x4xf32>
+    // becomes
+    %w = memref.view %weights[%c0][] : memref<128xi8> to memref<8x4xf32>
+    ```
+  }];
+  let options = [
+    Option<"inlineElements", "inline-elements", "int64_t", "16",
+           "Constants of at most so many elements stay in the code.">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect", "::mlir::prune::PruneDialect"];
+  let statistics = [
+    Statistic<"numConstants", "constants", "Number of constants moved to the blob">,
+    Statistic<"numDuplicates", "duplicates", "Number of those stored once with an equal one">,
+    Statistic<"numInline", "inline-constants", "Number of constants left in the code">,
+    Statistic<"numBytes", "bytes", "Size of the blob in bytes">
+  ];
+}
+
+def PrunePlanMemory : Pass<"prune-plan-memory", "::mlir::ModuleOp"> {
+  let summary = "Give every temporary a fixed place in one workspace";
+  let description = [{
+    Each `memref.alloc` becomes a view of a new argument, the workspace, at an offset decided here: temporaries that never
+    live at the same time share bytes (largest first, lowest offset that is free). A temporary lives from its first use
+    to its last one, through views, branches and loops. `memref.dealloc` goes. A private function gets its workspace
+    from its caller's. The size is recorded in `prune.entry`, and reported as a remark of the category `plan-memory`.
+
+    Refuses sizes that are unknown at compile time, recursion, temporaries inside parallel loops, and a temporary
+    that outlives the loop iteration which allocates it. Leaves `memref.alloca` alone.
+
+    ```mlir
+    %a = memref.alloc() : memref<16xf32>
+    // becomes
+    %a = memref.view %workspace[%c0][] : memref<64xi8> to memref<16xf32>
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect", "::mlir::prune::PruneDialect"];
+  let statistics = [
+    Statistic<"numBuffers", "buffers", "Number of temporaries placed">,
+    Statistic<"totalBytes", "total-bytes", "Bytes of all temporaries one after the other">,
+    Statistic<"liveBytes", "live-bytes", "Bytes that live at the same time at most">,
+    Statistic<"plannedBytes", "workspace-bytes", "Bytes of the workspace">
+  ];
+}
+
+def PruneFinalizeEntry : Pass<"prune-finalize-entry", "::mlir::ModuleOp"> {
+  let summary = "Give the entry function its final signature of four pointers";
+  let description = [{
+    The function of `prune.entry`, on memrefs, becomes `(inputs, outputs, weights, workspace)`: pointers as `prune.entry`
+    describes them. Inputs are read where the caller has them and outputs are written where the caller wants them.
+    Other functions become internal. Run it just before the conversion to the LLVM dialect, which resolves the
+    casts it leaves.
+
+    ```mlir
+    func.func @main(%x: memref<4xf32>, %y: memref<4xf32>)
+    // becomes
+    func.func @main(%inputs: !llvm.ptr, %outputs: !llvm.ptr, %weights: !llvm.ptr, %workspace: !llvm.ptr)
+    ```
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::prune::PruneDialect"];
+}

@@ -13,4 +13,8 @@ void PruneDialect::initialize() {
 #define GET_OP_LIST
 #include "prune/Dialect/Prune/IR/PruneOps.cpp.inc"
       >();
+  addOperations<
+#define GET_OP_LIST
+#include "prune/Dialect/Prune/IR/PruneTargetOps.cpp.inc"
+      >();
 }

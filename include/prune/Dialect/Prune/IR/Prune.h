@@ -10,6 +10,7 @@
 #include "mlir/IR/DialectImplementation.h"
 #include "mlir/IR/OpDefinition.h"
 #include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/SymbolTable.h"
 #include "mlir/Interfaces/ControlFlowInterfaces.h"
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "mlir/Interfaces/InferTypeOpInterface.h"
@@ -27,5 +28,8 @@
 
 #define GET_OP_CLASSES
 #include "prune/Dialect/Prune/IR/PruneOps.h.inc"
+
+#define GET_OP_CLASSES
+#include "prune/Dialect/Prune/IR/PruneTargetOps.h.inc"
 
 #endif // PRUNE_DIALECT_PRUNE_IR_PRUNE_H
