@@ -1,6 +1,7 @@
 //===- InitAll.cpp - Registration of everything in prune ----------------------===//
 
 #include "prune/InitAll.h"
+#include "prune/Conversion/LowerToLLVM/LowerToLLVM.h"
 #include "prune/Conversion/Passes.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
@@ -10,4 +11,5 @@ void mlir::prune::registerAllDialects(DialectRegistry &registry) { registry.inse
 void mlir::prune::registerAllPasses() {
   registerPrunePasses();
   registerPruneConversionPasses();
+  registerConversionPipelines();
 }

@@ -1,5 +1,6 @@
 //===- Passes.td - Passes of prune/Conversion ---*- tablegen -*-===//
 include "mlir/Pass/PassBase.td"
+include "prune/Conversion/CodegenPasses.td"
 
 //===----------------------------------------------------------------------===//
 // Kernels of packed layers

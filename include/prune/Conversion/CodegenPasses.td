@@ -1,0 +1,59 @@
+//===- CodegenPasses.td - Passes of the dense code generator ---*- tablegen -*-===//
+#ifndef PRUNE_CONVERSION_CODEGENPASSES
+#define PRUNE_CONVERSION_CODEGENPASSES
+include "mlir/Pass/PassBase.td"
+
+def ConvertLinalgToVectorLoops : Pass<"convert-linalg-to-vector-loops"> {
+  let summary = "Turn linalg operations on memrefs into loops over vectors";
+  let description = [{
+    Each `linalg` operation on memrefs, named or generic, becomes a nest of `scf.for` around one-dimensional `vector`
+    operations of power-of-two width. The operation is seen as loop dimensions and one linear address per operand, so
+    that layouts, transposes and windows are numbers; dimensions that are contiguous everywhere merge.
+
+    The lanes run along a parallel dimension that is contiguous in the outputs where there is one, else along a
+    contiguous reduction, whose lanes are combined at the end in a fixed order. Accumulators of reductions stay in
+    registers; tiles of rows by vectors reuse what they load. Inputs that are contiguous along another parallel
+    dimension are transposed in registers. Ends of a dimension run on narrower vectors: nothing outside an operand is
+    read or written.
+
+    Shapes and strides may be dynamic: a dynamic extent in the lanes runs on whole vectors and then single elements, and
+    is never tiled by rows. Regions with operations that have no vector form run on scalars, with a remark. Copies
+    (`memref.copy`) between strided buffers are treated alike. Left alone: operations that are no structured `linalg`
+    operation (`linalg.pack`, `linalg.softmax`). Refused with an error: tensors, layouts without strides.
+
+    ```mlir
+    linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel"]}
+        ins(%a : memref<32xf32>) outs(%b : memref<32xf32>) { ^bb0(%x: f32, %y: f32): %r = arith.negf %x : f32 ... }
+    // becomes, with vector-bits=256
+    scf.for %i = %c0 to %c32 step %c8 {
+      %x = vector.load %a[%i] : memref<32xf32>, vector<8xf32>
+      %r = arith.negf %x : vector<8xf32>
+      vector.store %r, %b[%i] : memref<32xf32>, vector<8xf32>
+    }
+    ```
+  }];
+  let options = [
+    Option<"vectorBits", "vector-bits", "unsigned", "256", "Width of a vector register: 128, 256 or 512 bits.">,
+    Option<"maxAccumulators", "max-accumulators", "unsigned", "0",
+           "Vector accumulators of a tile; 0 takes 24 for 512 bits, else 12 (8 without fused multiply-add).">,
+    Option<"fuseMultiplyAdd", "fuse-multiply-add", "bool", "true",
+           "Accumulate by fused multiply-add; switch off for targets without the instruction.">,
+    Option<"panelBytes", "panel-bytes", "int64_t", "24576",
+           "Bytes of a contraction's panel that should stay in the first-level cache.">,
+    Option<"threads", "threads", "unsigned", "1", "Split large nests evenly over this many threads (scf.parallel).">,
+    Option<"parallelThreshold", "parallel-threshold", "int64_t", "20000",
+           "Nests estimated below this many nanoseconds stay serial.">,
+  ];
+  let statistics = [
+    Statistic<"numVectorized", "num-vectorized", "Operations turned into vector loops">,
+    Statistic<"numScalar", "num-scalar", "Operations turned into scalar loops">,
+    Statistic<"numPacked", "num-packed", "Contractions that pack a panel">,
+    Statistic<"numParallel", "num-parallel", "Nests split over threads">,
+  ];
+  let dependentDialects = [
+    "affine::AffineDialect", "arith::ArithDialect", "linalg::LinalgDialect", "math::MathDialect",
+    "memref::MemRefDialect", "scf::SCFDialect", "vector::VectorDialect"
+  ];
+}
+
+#endif // PRUNE_CONVERSION_CODEGENPASSES

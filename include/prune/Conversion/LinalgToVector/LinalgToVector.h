@@ -1,0 +1,58 @@
+//===- LinalgToVector.h - Vector loops for linalg on memrefs --------*- C++ -*-===//
+//
+// The code generator for everything dense: an operation of linalg on memrefs becomes a nest of scf loops around
+// one-dimensional vectors of power-of-two width.
+//
+//===----------------------------------------------------------------------===//
+#ifndef PRUNE_CONVERSION_LINALGTOVECTOR_LINALGTOVECTOR_H
+#define PRUNE_CONVERSION_LINALGTOVECTOR_LINALGTOVECTOR_H
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/IR/PatternMatch.h"
+#include "llvm/ADT/StringRef.h"
+
+#include <string>
+
+namespace mlir::prune {
+
+/// What the generator may assume about the processor. The caller derives it from the target's features.
+struct LinalgToVectorOptions {
+  /// Bits of one vector register: 128 (SSE2), 256 (AVX2), 512 (AVX-512).
+  unsigned vectorBits = 256;
+  /// Vector accumulators a tile may keep live; 0: 24 for 512 bits (32 registers), else 12 (16 registers).
+  unsigned maxAccumulators = 0;
+  /// Whether accumulations become fused multiply-adds. Without the instruction they would become calls.
+  bool fuseMultiplyAdd = true;
+  /// Bytes of the panel a long contraction keeps in the first-level cache.
+  int64_t panelBytes = 24 * 1024;
+  /// Threads the code is made for; 1 makes serial code.
+  unsigned threads = 1;
+  /// Nests whose estimated serial time is below this many nanoseconds stay serial.
+  int64_t parallelThreshold = 20000;
+
+  unsigned accumulators() const {
+    if (maxAccumulators)
+      return maxAccumulators;
+    if (vectorBits >= 512)
+      return 24;
+    return fuseMultiplyAdd ? 12 : 8;
+  }
+};
+
+/// What became of an operation.
+struct LinalgToVectorResult {
+  /// False: the nest works on scalars, and `reason` says why.
+  bool vectorized = false;
+  bool packed = false;
+  bool parallel = false;
+  std::string reason;
+};
+
+/// Replaces `op`, which must work on memrefs, by loops. Fails, with the reason for a remark or error, only where the
+/// operation cannot be lowered at all.
+FailureOr<LinalgToVectorResult> lowerLinalgToVectorLoops(RewriterBase &rewriter, linalg::LinalgOp op,
+                                                         const LinalgToVectorOptions &options);
+
+} // namespace mlir::prune
+
+#endif // PRUNE_CONVERSION_LINALGTOVECTOR_LINALGTOVECTOR_H

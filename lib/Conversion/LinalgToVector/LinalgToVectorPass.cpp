@@ -1,0 +1,100 @@
+//===- LinalgToVectorPass.cpp - convert-linalg-to-vector-loops ------------------===//
+
+#include "NestEmitter.h"
+
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Remarks.h"
+#include "prune/Conversion/LinalgToVector/LinalgToVector.h"
+#include "prune/Conversion/Passes.h"
+
+namespace mlir::prune {
+#define GEN_PASS_DEF_CONVERTLINALGTOVECTORLOOPS
+#include "prune/Conversion/Passes.h.inc"
+} // namespace mlir::prune
+
+using namespace mlir;
+using namespace mlir::prune;
+
+FailureOr<LinalgToVectorResult> prune::lowerLinalgToVectorLoops(RewriterBase &rewriter, linalg::LinalgOp op,
+                                                                const LinalgToVectorOptions &options) {
+  LinalgToVectorResult result;
+  if (!op.hasPureBufferSemantics()) {
+    op.emitOpError() << "expected buffers, got tensors: bufferize before generating loops";
+    return failure();
+  }
+  ImplicitLocOpBuilder b(op.getLoc(), rewriter);
+  b.setInsertionPoint(op);
+  std::string reason;
+  FailureOr<Nest> nest = buildNest(b, op, reason);
+  if (failed(nest)) {
+    op.emitOpError() << "cannot become loops: " << reason;
+    return failure();
+  }
+  mergeDims(*nest);
+  Schedule schedule = makeSchedule(*nest, options);
+  NestEmitter emitter(b, *nest, schedule, options);
+  emitter.emit();
+  result.vectorized = schedule.vector >= 0 && schedule.lanes > 1;
+  result.reason = schedule.reason;
+  if (!result.vectorized && result.reason.empty())
+    result.reason = "the dimension for the lanes is shorter than two elements";
+  result.parallel = emitter.usedThreads();
+  rewriter.eraseOp(op);
+  return result;
+}
+
+namespace {
+struct ConvertLinalgToVectorLoops : mlir::prune::impl::ConvertLinalgToVectorLoopsBase<ConvertLinalgToVectorLoops> {
+  using ConvertLinalgToVectorLoopsBase::ConvertLinalgToVectorLoopsBase;
+
+  void runOnOperation() override {
+    if (vectorBits != 128 && vectorBits != 256 && vectorBits != 512) {
+      getOperation()->emitError() << "expected vector-bits 128, 256 or 512, got " << vectorBits;
+      return signalPassFailure();
+    }
+    LinalgToVectorOptions options;
+    options.vectorBits = vectorBits;
+    options.maxAccumulators = maxAccumulators;
+    options.fuseMultiplyAdd = fuseMultiplyAdd;
+    options.panelBytes = panelBytes;
+    options.threads = threads;
+    options.parallelThreshold = parallelThreshold;
+
+    IRRewriter rewriter(&getContext());
+    // A copy between different layouts would become a call of a run-time library.
+    SmallVector<memref::CopyOp> copies;
+    getOperation()->walk([&](memref::CopyOp copy) { copies.push_back(copy); });
+    for (memref::CopyOp copy : copies) {
+      auto source = dyn_cast<MemRefType>(copy.getSource().getType());
+      auto target = dyn_cast<MemRefType>(copy.getTarget().getType());
+      if (!source || !target || (source.getLayout().isIdentity() && target.getLayout().isIdentity()))
+        continue;
+      rewriter.setInsertionPoint(copy);
+      linalg::CopyOp::create(rewriter, copy.getLoc(), copy.getSource(), copy.getTarget());
+      rewriter.eraseOp(copy);
+    }
+
+    SmallVector<linalg::LinalgOp> ops;
+    getOperation()->walk([&](linalg::LinalgOp op) { ops.push_back(op); });
+    for (linalg::LinalgOp op : ops) {
+      Location loc = op.getLoc();
+      std::string name = op->getName().getStringRef().str();
+      FailureOr<LinalgToVectorResult> result = lowerLinalgToVectorLoops(rewriter, op, options);
+      if (failed(result))
+        return signalPassFailure();
+      ++(result->vectorized ? numVectorized : numScalar);
+      numParallel += result->parallel;
+      numPacked += result->packed;
+      if (!result->vectorized)
+        remark::missed(loc, remark::RemarkOpts::name("ScalarLoops").category("codegen"))
+            << (name + " runs on scalars: " + result->reason);
+    }
+  }
+};
+} // namespace
