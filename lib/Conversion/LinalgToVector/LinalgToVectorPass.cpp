@@ -55,7 +55,7 @@ struct ConvertLinalgToVectorLoops : mlir::prune::impl::ConvertLinalgToVectorLoop
 
   void runOnOperation() override {
     if (vectorBits != 128 && vectorBits != 256 && vectorBits != 512) {
-      getOperation()->emitError() << "expected vector-bits 128, 256 or 512, got " << vectorBits;
+      getOperation()->emitError() << "expected vector-bits 128, 256 or 512, got " << vectorBits.getValue();
       return signalPassFailure();
     }
     LinalgToVectorOptions options;
