@@ -52,6 +52,18 @@ def _parser() -> argparse.ArgumentParser:
                           help="limit for each program that is run (default 600)")
     importer.add_argument("--verbose", action="store_true", help="show the steps also without a terminal")
     importer.set_defaults(run=_import)
+
+    quick = commands.add_parser(
+        "quickstart", help="prune a real encoder, compile it, compare it with ONNX Runtime",
+        description="Builds the ONNX graph of all-MiniLM-L6-v2, imports it, prunes its matrices (unstructured and in "
+                    "4x1 blocks), compiles, runs on real sentences, and prints a table against ONNX Runtime.")
+    quick.add_argument("--folder", type=Path, help="where models and report go (default: build/quickstart)")
+    quick.add_argument("--sparsity", type=float, default=0.9, help="share of zeros in each matrix (default 0.9)")
+    quick.add_argument("--tokens", type=int, default=128, help="tokens of a sentence (default 128)")
+    quick.add_argument("--threads", type=int, default=1, help="threads of both programs (default 1)")
+    quick.add_argument("--runs", type=int, default=30, help="timed runs of each program (default 30)")
+    quick.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="limit for each step")
+    quick.set_defaults(run=_quickstart)
     return parser
 
 
@@ -61,4 +73,23 @@ def _import(options: argparse.Namespace) -> int:
     settings = ImportOptions(dict(map(parse_shape, options.shape)), dict(map(parse_dim, options.dim)),
                              not options.no_normalize, options.timeout)
     import_model(options.input, options.output, settings, Steps("prune import", always=options.verbose))
+    return 0
+
+
+def _quickstart(options: argparse.Namespace) -> int:
+    if not 0.0 < options.sparsity < 1.0:
+        raise PruneError("--sparsity", "range", f"{options.sparsity}", "more than 0 and less than 1")
+    if options.threads < 1 or options.runs < 1:
+        raise PruneError("--threads/--runs", "range", f"{options.threads}/{options.runs}", "1 or more")
+    from prune.quickstart import report
+    from prune.quickstart.job import QuickstartOptions, quickstart
+    folder = options.folder or Path(__file__).resolve().parents[2] / "build" / "quickstart"
+    settings = QuickstartOptions(folder, options.sparsity, options.tokens, options.threads, options.runs,
+                                 options.timeout)
+    rows = quickstart(settings, Steps("quickstart", always=True))
+    import onnxruntime
+    files = report.write(rows, settings, f"ONNX Runtime {onnxruntime.__version__}")
+    print(f"\nall-MiniLM-L6-v2, 1 x {settings.tokens} tokens, f32, {settings.threads} thread(s), "
+          f"{report.machine()['cpu']}\n")
+    print(report.text_table(rows), "\n", *report.verdict(rows), "", f"Report: {files[1]} and {files[0].name}", sep="\n")
     return 0
