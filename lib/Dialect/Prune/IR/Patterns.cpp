@@ -126,6 +126,22 @@ void NOfMAttr::expandUnits(ArrayRef<int64_t>, ArrayRef<uint8_t> units, int64_t b
   std::copy(units.begin() + begin, units.begin() + end, mask);
 }
 
+/// The common group of four: each pair is compared once, without branches.
+static void constrainFour(const float *scores, ScoreOrder order, int64_t n, uint8_t *units) {
+  uint32_t keys[4];
+  int losses[4] = {0, 0, 0, 0};
+  for (int i = 0; i < 4; ++i)
+    keys[i] = getScoreKey(scores[i], order);
+  for (int i = 0; i < 4; ++i)
+    for (int j = i + 1; j < 4; ++j) {
+      int wins = keys[i] >= keys[j];
+      losses[j] += wins;
+      losses[i] += 1 - wins;
+    }
+  for (int i = 0; i < 4; ++i)
+    units[i] &= static_cast<uint8_t>(-(losses[i] < n));
+}
+
 int64_t NOfMAttr::getNumGroups(ArrayRef<int64_t> shape) const {
   MatrixView view(shape);
   return view.rows * ceilDiv(view.columns, getM());
@@ -136,11 +152,22 @@ void NOfMAttr::constrainGroups(ArrayRef<int64_t> shape, ArrayRef<float> unitScor
   MatrixView view(shape);
   int64_t groupsPerRow = ceilDiv(view.columns, getM());
   SmallVector<uint32_t, 16> keys;
-  for (int64_t group = begin; group < end; ++group) {
-    int64_t first = group / groupsPerRow * view.columns + group % groupsPerRow * getM();
-    int64_t size = std::min(getM(), view.columns - group % groupsPerRow * getM());
-    if (size <= getN())
+  // Where the group begins; kept along, as divisions would cost more than the rest.
+  int64_t m = getM(), n = getN();
+  int64_t row = begin / groupsPerRow, column = begin % groupsPerRow * m;
+  for (int64_t group = begin; group < end; ++group, column += m) {
+    if (column >= view.columns) {
+      column = 0;
+      ++row;
+    }
+    int64_t first = row * view.columns + column;
+    int64_t size = std::min(m, view.columns - column);
+    if (size <= n)
       continue;
+    if (size == 4) {
+      constrainFour(&unitScores[first], order, n, &units[first]);
+      continue;
+    }
     keys.resize(size);
     for (int64_t i = 0; i < size; ++i)
       keys[i] = getScoreKey(unitScores[first + i], order);
@@ -149,7 +176,7 @@ void NOfMAttr::constrainGroups(ArrayRef<int64_t> shape, ArrayRef<float> unitScor
       int64_t better = 0;
       for (int64_t j = 0; j < size; ++j)
         better += j < i ? keys[j] >= keys[i] : keys[j] > keys[i];
-      if (better >= getN())
+      if (better >= n)
         units[first + i] = 0;
     }
   }

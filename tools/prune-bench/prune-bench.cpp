@@ -1,0 +1,96 @@
+//===- prune-bench.cpp - Times parts of the compiler itself -------------------===//
+//
+// How fast masks are selected, and how much memory that takes. Prints one line for each pattern; docs/Benchmarks.md
+// holds measured figures. (Generated code is timed by prune-run --benchmark.)
+//
+//===----------------------------------------------------------------------===//
+
+#include "mlir/IR/MLIRContext.h"
+#include "prune/Dialect/Prune/Transforms/Masking/Selection.h"
+#include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/InitLLVM.h"
+#include <chrono>
+#include <random>
+#include <sys/resource.h>
+
+using namespace mlir;
+using namespace mlir::prune;
+namespace cl = llvm::cl;
+
+/// Options of a subcommand do not meet those that LLVM's libraries register.
+static cl::SubCommand masks("masks", "Times the selection of masks");
+
+static cl::opt<int64_t> rows("rows", cl::sub(masks), cl::desc("Rows of the weight"), cl::init(16384));
+static cl::opt<int64_t> columns("columns", cl::sub(masks), cl::desc("Columns of the weight"), cl::init(4096));
+static cl::opt<unsigned> threads("threads", cl::sub(masks), cl::desc("Threads; 0 = all cores"), cl::init(0));
+static cl::opt<unsigned> runs("runs", cl::sub(masks), cl::desc("Timed runs of each pattern; the median is shown"),
+                              cl::init(5));
+static cl::opt<double> sparsity("sparsity", cl::sub(masks), cl::desc("Target sparsity"), cl::init(0.9));
+static cl::list<std::string> patterns("pattern", cl::sub(masks),
+                                      cl::desc("Pattern, short or attribute; may be repeated"));
+
+static int64_t getPeakMemory() {
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return int64_t(usage.ru_maxrss) * 1024;
+}
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  cl::ParseCommandLineOptions(argc, argv, "prune-bench: times parts of the compiler\n");
+  if (!masks) {
+    llvm::errs() << "prune-bench: expected what to time: masks (see prune-bench masks --help)\n";
+    return 1;
+  }
+  MLIRContext context;
+  context.loadDialect<PruneDialect>();
+  if (rows < 1 || columns < 1 || runs < 1) {
+    llvm::errs() << "prune-bench: rows, columns and runs must be at least 1\n";
+    return 1;
+  }
+  int64_t shape[] = {rows, columns};
+  std::vector<float> weight(rows * columns);
+  std::mt19937 engine(1);
+  std::normal_distribution<float> normal;
+  for (float &value : weight)
+    value = normal(engine);
+  std::vector<uint8_t> mask(weight.size(), 0);
+  WorkerPool pool(threads);
+  int64_t before = getPeakMemory();
+  llvm::outs() << "pattern        threads   Mweights/s        ms   kept %   memory on top / weight\n";
+  if (patterns.empty())
+    for (StringRef name : {"unstructured", "2:4", "4x1", "4x4", "slice:0"})
+      patterns.push_back(name.str());
+  for (const std::string &name : patterns) {
+    std::string error;
+    PatternAttrInterface pattern = parsePattern(name, &context, error);
+    if (!pattern) {
+      llvm::errs() << "prune-bench: " << error << "\n";
+      return 1;
+    }
+    SelectionOptions options;
+    options.pattern = pattern;
+    if (pattern.getNumGroups(shape) == 0)
+      options.sparsity = sparsity;
+    SmallVector<double> times;
+    for (unsigned run = 0; run < runs; ++run) {
+      SelectionTensor tensor{shape, weight, 1, mask};
+      auto start = std::chrono::steady_clock::now();
+      if (findNaN(weight, pool) >= 0)
+        return 1;
+      selectMasks(MutableArrayRef(tensor), options, pool);
+      times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    }
+    llvm::sort(times);
+    double ms = times[times.size() / 2];
+    double kept = 100.0 * static_cast<double>(llvm::count(mask, 1)) / static_cast<double>(mask.size());
+    // The mask itself was there before; it is a quarter of an f32 weight.
+    double memory = static_cast<double>(getPeakMemory() - before) / (4.0 * weight.size()) + 0.25;
+    llvm::outs() << llvm::formatv("{0,-14} {1,7}", name, pool.getNumThreads())
+                 << llvm::format(" %12.0f %9.1f %8.2f %8.2f\n", weight.size() / ms / 1e3, ms, kept, memory);
+  }
+  return 0;
+}
