@@ -56,4 +56,27 @@ def ConvertLinalgToVectorLoops : Pass<"convert-linalg-to-vector-loops"> {
   ];
 }
 
+def PruneApproximateMath : Pass<"prune-approximate-math"> {
+  let summary = "Replace math functions by polynomials";
+  let description = [{
+    Replaces functions of the `math` dialect on f32, scalars and vectors, by polynomials that stay in vector registers;
+    f16 and bf16 go through f32. Largest errors measured against libm in f64 (`test/Conversion/ApproximateMath`):
+
+    | function | error | range |
+    |---|---|---|
+    | `exp`, `exp2` | 1 ulp | all; results below 2^-126 are zero |
+    | `erf` | 4.5e-7 absolute | all |
+    | `tanh` | 5e-7 absolute | all |
+    | `log`, `log2`, `log1p`, `expm1` | upstream's polynomials, 3 ulp | normal numbers |
+
+    NaN and infinities give what libm gives. Left alone: f64, and every other function, which libm computes element by
+    element (`convert-math-to-libm`).
+  }];
+  let options = [
+    Option<"fuseMultiplyAdd", "fuse-multiply-add", "bool", "true",
+           "Evaluate by fused multiply-add; switch off for targets without the instruction.">,
+  ];
+  let dependentDialects = ["arith::ArithDialect", "math::MathDialect", "vector::VectorDialect"];
+}
+
 #endif // PRUNE_CONVERSION_CODEGENPASSES

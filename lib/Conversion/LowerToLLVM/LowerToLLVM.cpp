@@ -14,6 +14,11 @@ using namespace mlir;
 using namespace mlir::prune;
 
 void prune::buildLowerToLLVMPipeline(OpPassManager &pm, const LowerToLLVMOptions &options) {
+  if (options.approximateMath) {
+    PruneApproximateMathOptions math;
+    math.fuseMultiplyAdd = options.fuseMultiplyAdd;
+    pm.addNestedPass<func::FuncOp>(createPruneApproximateMath(math));
+  }
   // Transfers and vectors of higher rank, which hand-written kernels may hold.
   VectorTransferToSCFOptions vectorToSCF;
   vectorToSCF.enableFullUnroll();
@@ -29,9 +34,11 @@ void prune::buildLowerToLLVMPipeline(OpPassManager &pm, const LowerToLLVMOptions
     pm.addPass(createCanonicalizerPass());
   }
   pm.addPass(createSCFToControlFlowPass());
-  pm.addPass(createConvertVectorToLLVMPass());
+  pm.addPass(createConvertMathToFuncs());
   pm.addPass(createConvertMathToLLVMPass());
   pm.addPass(createConvertMathToLibmPass());
+  // After libm: its calls take vectors apart with vector.extract.
+  pm.addPass(createConvertVectorToLLVMPass());
   pm.addPass(createArithToLLVMConversionPass());
   pm.addPass(createConvertIndexToLLVMPass());
   pm.addPass(createFinalizeMemRefToLLVMConversionPass());

@@ -1,0 +1,180 @@
+//===- ApproximateMath.cpp - prune-approximate-math -----------------------------===//
+//
+// exp and exp2: Cody-Waite reduction to |r| <= ln2 / 2, Cephes' polynomial of degree 7, and the power of two added to the
+// exponent bits. erf: a rational function of degree 13 / 8 on [-4, 4], as in Eigen. The other functions are upstream's.
+//
+//===----------------------------------------------------------------------===//
+
+#include "prune/Conversion/ApproximateMath/ApproximateMath.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Math/Transforms/Passes.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "mlir/IR/TypeUtilities.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "prune/Conversion/Passes.h"
+#include "llvm/ADT/StringSwitch.h"
+
+#include <limits>
+
+namespace mlir::prune {
+#define GEN_PASS_DEF_PRUNEAPPROXIMATEMATH
+#include "prune/Conversion/Passes.h.inc"
+} // namespace mlir::prune
+
+using namespace mlir;
+using namespace mlir::prune;
+
+namespace {
+/// Arithmetic on values of one type, f32 or vectors of it.
+struct Arithmetic {
+  ImplicitLocOpBuilder b;
+  Type type;
+  bool fuse;
+
+  Arithmetic(Location loc, OpBuilder &builder, Type type, bool fuse) : b(loc, builder), type(type), fuse(fuse) {}
+
+  Type integers() {
+    auto vector = dyn_cast<VectorType>(type);
+    return vector ? Type(vector.clone(b.getI32Type())) : Type(b.getI32Type());
+  }
+  Value constant(float value) {
+    auto element = b.getF32FloatAttr(value);
+    if (auto vector = dyn_cast<VectorType>(type))
+      return arith::ConstantOp::create(b, DenseElementsAttr::get(vector, element.getValue())).getResult();
+    return arith::ConstantOp::create(b, element).getResult();
+  }
+  Value integer(int32_t value) {
+    if (auto vector = dyn_cast<VectorType>(type))
+      return arith::ConstantOp::create(b, DenseElementsAttr::get(cast<ShapedType>(integers()), value)).getResult();
+    return arith::ConstantOp::create(b, b.getI32IntegerAttr(value)).getResult();
+  }
+  Value add(Value x, Value y) { return arith::AddFOp::create(b, x, y).getResult(); }
+  Value sub(Value x, Value y) { return arith::SubFOp::create(b, x, y).getResult(); }
+  Value mul(Value x, Value y) { return arith::MulFOp::create(b, x, y).getResult(); }
+  Value multiplyAdd(Value x, Value y, Value z) {
+    if (!fuse)
+      return add(mul(x, y), z);
+    return math::FmaOp::create(b, x, y, z).getResult();
+  }
+  Value compare(arith::CmpFPredicate predicate, Value x, Value y) {
+    return arith::CmpFOp::create(b, predicate, x, y).getResult();
+  }
+  Value select(Value condition, Value x, Value y) { return arith::SelectOp::create(b, condition, x, y).getResult(); }
+  /// These two keep a NaN in x and are one instruction each.
+  Value atLeast(Value x, float low) {
+    Value bound = constant(low);
+    return select(compare(arith::CmpFPredicate::OLT, x, bound), bound, x);
+  }
+  Value atMost(Value x, float high) {
+    Value bound = constant(high);
+    return select(compare(arith::CmpFPredicate::OGT, x, bound), bound, x);
+  }
+  /// coefficients[0] * x^(n-1) + ... + coefficients[n-1].
+  Value horner(Value x, ArrayRef<float> coefficients) {
+    Value sum = constant(coefficients.front());
+    for (float c : coefficients.drop_front())
+      sum = multiplyAdd(sum, x, constant(c));
+    return sum;
+  }
+};
+
+/// e^r * 2^n for the reduced argument r and `shifted`, whose low bits hold n.
+Value scaledExp(Arithmetic &a, Value r, Value shifted) {
+  Value p = a.horner(r, {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f,
+                         5.0000001201e-1f});
+  Value square = a.mul(r, r);
+  p = a.add(a.multiplyAdd(p, square, r), a.constant(1.0f));
+  Value exponent = arith::ShLIOp::create(a.b, arith::BitcastOp::create(a.b, a.integers(), shifted), a.integer(23));
+  Value bits = arith::AddIOp::create(a.b, arith::BitcastOp::create(a.b, a.integers(), p), exponent);
+  return arith::BitcastOp::create(a.b, a.type, bits).getResult();
+}
+
+// 1.5 * 2^23: adding it rounds to an integer and leaves that integer in the low bits.
+constexpr float roundingShift = 12582912.0f;
+
+Value exponential(Arithmetic &a, Value x, bool base2) {
+  // Results below the least normal number are zero, those above the greatest infinite.
+  float low = base2 ? -126.0f : -87.336540f, high = base2 ? 127.999992f : 88.722832f;
+  Value clamped = a.atMost(a.atLeast(x, low), high);
+  Value shift = a.constant(roundingShift), shifted, r;
+  if (base2) {
+    shifted = a.add(clamped, shift);
+    r = a.mul(a.sub(clamped, a.sub(shifted, shift)), a.constant(0.693147180559945f));
+  } else {
+    shifted = a.multiplyAdd(clamped, a.constant(1.44269504088896341f), shift);
+    Value n = a.sub(shifted, shift);
+    r = a.multiplyAdd(n, a.constant(-0.693359375f), clamped);
+    r = a.multiplyAdd(n, a.constant(2.12194440e-4f), r);
+  }
+  Value result = scaledExp(a, r, shifted);
+  result = a.select(a.compare(arith::CmpFPredicate::OLT, x, a.constant(low)), a.constant(0.0f), result);
+  return a.select(a.compare(arith::CmpFPredicate::OGT, x, a.constant(high)),
+                  a.constant(std::numeric_limits<float>::infinity()), result);
+}
+
+Value errorFunction(Arithmetic &a, Value x) {
+  Value clamped = a.atMost(a.atLeast(x, -4.0f), 4.0f);
+  Value square = a.mul(clamped, clamped);
+  Value p = a.horner(square, {-2.72614225801306e-10f, 2.77068142495902e-08f, -2.10102402082508e-06f,
+                              -5.69250639462346e-05f, -7.34990630326855e-04f, -2.95459980854025e-03f,
+                              -1.60960333262415e-02f});
+  Value q = a.horner(square, {-1.45660718464996e-05f, -2.13374055278905e-04f, -1.68282697438203e-03f,
+                              -7.37332916720468e-03f, -1.42647390514189e-02f});
+  return arith::DivFOp::create(a.b, a.mul(clamped, p), q).getResult();
+}
+
+bool isF32(Type type) { return getElementTypeOrSelf(type).isF32(); }
+
+template <typename OpTy>
+struct ApproximateFunction : OpRewritePattern<OpTy> {
+  ApproximateFunction(MLIRContext *context, bool fuse) : OpRewritePattern<OpTy>(context, /*benefit=*/10), fuse(fuse) {}
+
+  LogicalResult matchAndRewrite(OpTy op, PatternRewriter &rewriter) const override {
+    if (!isF32(op.getType()))
+      return rewriter.notifyMatchFailure(op, "only f32 has a polynomial");
+    if (auto vector = dyn_cast<VectorType>(op.getType()); vector && vector.isScalable())
+      return rewriter.notifyMatchFailure(op, "scalable vectors are left alone");
+    Arithmetic a(op.getLoc(), rewriter, op.getType(), fuse);
+    Value result;
+    if constexpr (std::is_same_v<OpTy, math::ErfOp>)
+      result = errorFunction(a, op.getOperand());
+    else
+      result = exponential(a, op.getOperand(), std::is_same_v<OpTy, math::Exp2Op>);
+    rewriter.replaceOp(op, result);
+    return success();
+  }
+
+  bool fuse;
+};
+
+/// Functions whose upstream polynomial is good to a few units in the last place.
+bool usesUpstream(StringRef name) {
+  return llvm::StringSwitch<bool>(name).Cases({"math.tanh", "math.log", "math.log2", "math.log1p", "math.expm1"}, true)
+      .Default(false);
+}
+
+struct PruneApproximateMath : mlir::prune::impl::PruneApproximateMathBase<PruneApproximateMath> {
+  using PruneApproximateMathBase::PruneApproximateMathBase;
+
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    populateApproximateMathPatterns(patterns, fuseMultiplyAdd);
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+      signalPassFailure();
+  }
+};
+} // namespace
+
+void prune::populateApproximateMathPatterns(RewritePatternSet &patterns, bool fuseMultiplyAdd) {
+  patterns.add<ApproximateFunction<math::ExpOp>, ApproximateFunction<math::Exp2Op>, ApproximateFunction<math::ErfOp>>(
+      patterns.getContext(), fuseMultiplyAdd);
+  // Half precision goes through f32.
+  populateMathF32ExpansionPatterns(patterns, [](StringRef name) {
+    return usesUpstream(name) || name == "math.exp" || name == "math.exp2" || name == "math.erf";
+  });
+  populateMathPolynomialApproximationPatterns(patterns, usesUpstream);
+  math::populateExpansionPatterns(patterns, {"clampf"});
+}
