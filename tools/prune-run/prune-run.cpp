@@ -1,0 +1,386 @@
+//===- prune-run.cpp - Compiles a lowered model in process and runs it ---------===//
+//
+//   prune-run model.mlir --inputs=x.npz --outputs=y.npz [--benchmark=30] [--json=report.json] [--compare=ref.npz]
+//
+//===----------------------------------------------------------------------===//
+
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/InitAllDialects.h"
+#include "mlir/InitAllExtensions.h"
+#include "mlir/InitAllPasses.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "prune/ExecutionEngine/Benchmark.h"
+#include "prune/ExecutionEngine/CompiledModule.h"
+#include "prune/InitAll.h"
+#include "prune/Support/Compare.h"
+#include "prune/Support/InputFile.h"
+#include "prune/Support/Npy.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/Process.h"
+#include "llvm/Support/WithColor.h"
+#include "llvm/TargetParser/Host.h"
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+using namespace mlir;
+using namespace mlir::prune;
+using llvm::createStringError;
+namespace cl = llvm::cl;
+
+namespace {
+/// Not global variables: libLLVM registers options of its own when it is loaded, and one of them is --threads.
+struct Options {
+  cl::opt<std::string> modulePath{cl::Positional, cl::desc("<module, as prune-opt --prune-to-cpu writes it>"), cl::init("-")};
+  cl::list<std::string> inputPaths{"inputs", cl::desc("Inputs: .npz by name, or .npy for a model of one input"),
+                                   cl::value_desc("file")};
+  cl::opt<std::string> outputPath{"outputs", cl::desc("Write the outputs to this .npz (.npy: a single output)"),
+                                  cl::value_desc("file")};
+  cl::opt<unsigned> benchmarkRuns{"benchmark", cl::ValueOptional, cl::value_desc("runs"), cl::init(0),
+                                  cl::desc("Time so many calls (30) after a warm-up; without --inputs on random ones")};
+  cl::opt<std::string> jsonPath{"json", cl::desc("Write a report of the run"), cl::value_desc("file")};
+  cl::opt<std::string> comparePath{"compare", cl::desc("Compare the outputs with those of this file"),
+                                   cl::value_desc("file")};
+  cl::opt<double> rtol{"rtol", cl::desc("Relative tolerance of --compare (1e-4)"), cl::init(1e-4)};
+  cl::opt<double> atol{"atol", cl::desc("Absolute tolerance of --compare (1e-5)"), cl::init(1e-5)};
+  cl::opt<unsigned> threads{"threads", cl::desc("Threads of a call, at most what the module is compiled for"), cl::init(0)};
+  cl::opt<unsigned> optLevel{"O", cl::Prefix, cl::desc("Level of LLVM's optimisation, 0 to 3 (2)"), cl::init(2)};
+  cl::opt<bool> verbose{"verbose", cl::desc("Print sizes and the seconds of each phase")};
+};
+/// Says on a terminal what is going on once it takes longer than two seconds.
+class Progress {
+public:
+  Progress() {
+    if (llvm::sys::Process::StandardErrIsDisplayed())
+      thread = std::thread([this] { loop(); });
+  }
+  ~Progress() { finish(); }
+
+  void start(llvm::StringRef what) {
+    std::lock_guard<std::mutex> lock(mutex);
+    phase = what.str();
+    since = std::chrono::steady_clock::now();
+  }
+  void finish() {
+    if (!thread.joinable())
+      return;
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      done = true;
+    }
+    wake.notify_all();
+    thread.join();
+  }
+
+private:
+  void loop() {
+    std::unique_lock<std::mutex> lock(mutex);
+    bool shown = false;
+    while (!wake.wait_for(lock, std::chrono::milliseconds(500), [this] { return done; })) {
+      auto seconds = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - since).count();
+      if (phase.empty() || seconds < 2)
+        continue;
+      llvm::errs() << "\r\033[K" << phase << ", " << seconds << " s";
+      shown = true;
+    }
+    if (shown)
+      llvm::errs() << "\r\033[K";
+  }
+
+  std::thread thread;
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::string phase;
+  std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now();
+  bool done = false;
+};
+} // namespace
+
+/// Lowers `module` by the pipeline prune-to-cpu, if this build has it.
+static llvm::Error lower(ModuleOp module, const Options &options) {
+  mlir::registerAllPasses();
+  prune::registerAllPasses();
+  std::string advice = "run prune-opt " + options.modulePath + " --prune-to-cpu -o OUT first";
+  const PassPipelineInfo *pipeline = PassPipelineInfo::lookup("prune-to-cpu");
+  if (!pipeline)
+    return createStringError("'" + options.modulePath + "' is not lowered: " + advice);
+  llvm::errs() << "prune-run: note: '" << options.modulePath << "' is not lowered; lowering it by prune-to-cpu ("
+               << "prune-opt " << options.modulePath << " --prune-to-cpu -o OUT saves that)\n";
+  std::string message;
+  ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &diag) {
+    if (message.empty() && diag.getSeverity() == DiagnosticSeverity::Error) {
+      llvm::raw_string_ostream os(message);
+      os << diag.getLocation() << ": " << diag;
+    }
+    return success();
+  });
+  PassManager passes(module.getContext());
+  std::string pipelineOptions = options.threads > 1 ? "threads=" + llvm::utostr(options.threads) : "";
+  if (failed(pipeline->addToPipeline(passes, pipelineOptions, [&](const Twine &text) {
+        message = text.str();
+        return failure();
+      })) ||
+      failed(passes.run(module)))
+    return createStringError("cannot lower '" + options.modulePath + "': " + message);
+  return llvm::Error::success();
+}
+
+static std::string listSpecs(llvm::ArrayRef<TensorSpec> specs) {
+  std::string text;
+  for (const TensorSpec &spec : specs)
+    text += (text.empty() ? "" : ", ") + ("'" + spec.name + "' ") + describe(spec.kind, spec.shape);
+  return text.empty() ? "none" : text;
+}
+
+/// The inputs of the model in its order, from all files given.
+static llvm::Expected<std::vector<HostTensor>> readInputs(llvm::ArrayRef<TensorSpec> specs, const Options &options) {
+  std::vector<std::optional<HostTensor>> found(specs.size());
+  for (const std::string &path : options.inputPaths) {
+    llvm::Expected<std::vector<NamedTensor>> tensors = readTensors(path);
+    if (!tensors)
+      return tensors.takeError();
+    for (NamedTensor &item : *tensors) {
+      auto spec = llvm::find_if(specs, [&](const TensorSpec &s) { return s.name == item.name; });
+      if (item.name.empty() && specs.size() == 1)
+        spec = specs.begin();
+      else if (item.name.empty())
+        return createStringError("'" + path + "': expected a .npz of the model's inputs " + listSpecs(specs) +
+                                 ", got one .npy");
+      if (spec == specs.end())
+        return createStringError("'" + path + "': expected the model's inputs " + listSpecs(specs) + ", got '" +
+                                 item.name + "'");
+      if (llvm::Error error = checkTensor(*spec, item.tensor))
+        return createStringError("'" + path + "': input '" + spec->name + "': " + llvm::toString(std::move(error)));
+      std::optional<HostTensor> &slot = found[spec - specs.begin()];
+      if (slot)
+        return createStringError("'" + path + "': expected one value for input '" + spec->name + "', got another");
+      slot = std::move(item.tensor);
+    }
+  }
+  std::vector<TensorSpec> missing;
+  std::vector<HostTensor> inputs;
+  for (auto [spec, tensor] : llvm::zip(specs, found)) {
+    if (tensor)
+      inputs.push_back(std::move(*tensor));
+    else
+      missing.push_back(spec);
+  }
+  if (!missing.empty())
+    return createStringError("missing input " + listSpecs(missing) + "; the model's inputs are " + listSpecs(specs) +
+                             " (--inputs=FILE.npz)");
+  return inputs;
+}
+
+/// JSON has no infinity.
+static llvm::json::Value toJSON(double number) {
+  return std::isfinite(number) ? llvm::json::Value(number) : llvm::json::Value(nullptr);
+}
+
+/// Prints one line for each output and returns false if one is beyond the tolerance.
+static llvm::Expected<bool> compareOutputs(llvm::ArrayRef<NamedTensor> outputs, const Options &options,
+                                           llvm::json::Object &report) {
+  llvm::Expected<std::vector<NamedTensor>> references = readTensors(options.comparePath);
+  if (!references)
+    return references.takeError();
+  bool within = true;
+  llvm::json::Object details;
+  size_t compared = 0;
+  for (const NamedTensor &output : outputs) {
+    auto reference = llvm::find_if(*references, [&](const NamedTensor &r) {
+      return r.name == output.name || (r.name.empty() && outputs.size() == 1);
+    });
+    if (reference == references->end()) {
+      llvm::outs() << output.name << ": not in '" << options.comparePath << "', not compared\n";
+      continue;
+    }
+    ++compared;
+    llvm::Expected<Difference> difference = compareTensors(output.tensor, reference->tensor, options.rtol, options.atol);
+    if (!difference)
+      return createStringError("'" + options.comparePath + "': output '" + output.name +
+                               "': " + llvm::toString(difference.takeError()));
+    bool ok = difference->numBeyond == 0;
+    within &= ok;
+    llvm::outs() << output.name << ": " << (ok ? "equal" : "DIFFERENT") << " within rtol " << llvm::format("%g", +options.rtol)
+                 << " atol " << llvm::format("%g", +options.atol) << ", largest difference "
+                 << llvm::format("%.3g absolute, %.3g relative", difference->maxAbs, difference->maxRel);
+    if (!ok)
+      llvm::outs() << ", " << difference->numBeyond << " of " << difference->numElements << " beyond; at "
+                   << difference->worst << " got "
+                   << llvm::format("%.9g, expected %.9g", output.tensor.getElement(difference->worst),
+                                   reference->tensor.getElement(difference->worst));
+    llvm::outs() << "\n";
+    details[output.name] = llvm::json::Object{{"within", ok},
+                                              {"max_abs", toJSON(difference->maxAbs)},
+                                              {"max_rel", toJSON(difference->maxRel)},
+                                              {"beyond", difference->numBeyond},
+                                              {"elements", difference->numElements}};
+  }
+  if (compared == 0)
+    return createStringError("'" + options.comparePath + "': expected an output of the model, got none of them");
+  report["compare"] =
+      llvm::json::Object{{"rtol", +options.rtol}, {"atol", +options.atol}, {"within", within}, {"outputs", std::move(details)}};
+  return within;
+}
+
+static llvm::Error writeOutputs(llvm::ArrayRef<NamedTensor> outputs, const Options &options) {
+  bool single = llvm::StringRef(options.outputPath).ends_with(".npy");
+  if (single && outputs.size() != 1)
+    return createStringError("expected a .npz for " + llvm::Twine(outputs.size()) + " outputs, got '" + options.outputPath + "'");
+  return writeFileAtomically(options.outputPath, [&](llvm::raw_ostream &os) -> llvm::Error {
+    if (!single)
+      return writeNpz(os, outputs);
+    writeNpy(os, outputs.front().tensor);
+    return llvm::Error::success();
+  });
+}
+
+static void printTiming(const Timing &timing, int64_t usedThreads) {
+  llvm::outs() << llvm::format("median %.3f ms, p10 %.3f, p90 %.3f, min %.3f, spread %.1f %%", timing.median, timing.p10,
+                               timing.p90, timing.min, 100 * timing.getSpread())
+               << " (" << timing.runs.size() << " runs, " << timing.warmUps << " to warm up, " << usedThreads
+               << (usedThreads == 1 ? " thread)\n" : " threads)\n");
+}
+
+/// Does everything; returns whether the comparison held.
+static llvm::Expected<bool> runMain(Options &options) {
+  if (options.benchmarkRuns.getNumOccurrences() && options.benchmarkRuns == 0)
+    options.benchmarkRuns = 30;
+  if (options.inputPaths.empty() && !options.comparePath.empty())
+    return createStringError("--compare needs --inputs");
+  if (!(options.rtol >= 0) || !(options.atol >= 0))
+    return createStringError("expected tolerances of at least 0");
+  if (options.optLevel > 3)
+    return createStringError("expected -O0 to -O3, got -O" + llvm::Twine(+options.optLevel));
+
+  Progress progress;
+  auto start = std::chrono::steady_clock::now();
+  auto lap = [&] {
+    auto now = std::chrono::steady_clock::now();
+    double seconds = std::chrono::duration<double>(now - start).count();
+    start = now;
+    return seconds;
+  };
+  DialectRegistry registry;
+  mlir::registerAllDialects(registry);
+  registerAllExtensions(registry);
+  prune::registerAllDialects(registry);
+  registerCodeGenTranslations(registry);
+  MLIRContext context(registry);
+  progress.start("reading " + options.modulePath);
+  llvm::Expected<OwningOpRef<ModuleOp>> module = parseModuleFile(options.modulePath, context);
+  if (!module)
+    return module.takeError();
+  double parseSeconds = lap(), lowerSeconds = 0;
+  if ((*module)->getOps<EntryOp>().empty()) {
+    progress.start("lowering " + options.modulePath);
+    if (llvm::Error error = lower(**module, options))
+      return error;
+    lowerSeconds = lap();
+  }
+  llvm::Expected<EntryDescription> entry = describeEntry(**module);
+  if (!entry)
+    return createStringError("'" + options.modulePath + "': " + llvm::toString(entry.takeError()));
+
+  // Before the code is compiled: what is wrong with the inputs should not take long to learn.
+  bool random = options.inputPaths.empty() && options.benchmarkRuns > 0;
+  std::vector<HostTensor> inputs;
+  if (random) {
+    inputs = makeRandomInputs(entry->inputs);
+    llvm::errs() << "prune-run: note: no --inputs, running on random numbers (floats in [-1, 1), integers 0 or 1)\n";
+  } else {
+    llvm::Expected<std::vector<HostTensor>> read = readInputs(entry->inputs, options);
+    if (!read)
+      return read.takeError();
+    inputs = std::move(*read);
+  }
+  if (options.threads > entry->threads)
+    return createStringError("expected at most the " + llvm::Twine(entry->threads) +
+                             " threads that '" + options.modulePath + "' is compiled for, got " + llvm::Twine(+options.threads));
+
+  progress.start("compiling " + options.modulePath);
+  lap();
+  CompileOptions compileOptions;
+  compileOptions.codeGen.optLevel = options.optLevel;
+  compileOptions.borrowWeights = true;
+  compileOptions.threads = options.threads;
+  llvm::Expected<std::unique_ptr<CompiledModule>> compiled = CompiledModule::create(**module, compileOptions);
+  if (!compiled)
+    return createStringError("'" + options.modulePath + "': " + llvm::toString(compiled.takeError()));
+  double compileSeconds = lap();
+  CompiledModule &code = **compiled;
+  if (code.allocatesDuringCalls())
+    llvm::errs() << "prune-run: note: the code allocates memory in each call (prune-plan-memory did not run)\n";
+
+  std::vector<const void *> in;
+  for (const HostTensor &tensor : inputs)
+    in.push_back(tensor.data.data());
+  std::vector<NamedTensor> outputs;
+  std::vector<void *> out;
+  for (const TensorSpec &spec : code.getOutputs())
+    outputs.push_back({spec.name, HostTensor(spec.kind, spec.shape)});
+  for (NamedTensor &output : outputs)
+    out.push_back(output.tensor.data.data());
+  progress.start("running " + options.modulePath);
+  code.run(in, out);
+
+  llvm::json::Object report;
+  report["module"] = options.modulePath.getValue();
+  report["machine"] = llvm::json::Object{{"cpu", llvm::sys::getHostCPUName()},
+                                         {"hardware_threads", std::thread::hardware_concurrency()}};
+  report["target"] = llvm::json::Object{{"cpu", code.getEntry().target.cpu}, {"features", code.getEntry().target.features}};
+  report["threads"] = code.getThreads();
+  report["weight_bytes"] = static_cast<int64_t>(code.getWeightBytes());
+  report["workspace_bytes"] = code.getEntry().workspaceBytes;
+  report["random_inputs"] = random;
+  const CodeGenTimes &times = code.getTimes();
+  report["seconds"] = llvm::json::Object{{"parse", parseSeconds},       {"lower", lowerSeconds},
+                                         {"translate", times.translate}, {"optimize", times.optimize},
+                                         {"emit", times.emit},           {"compile", compileSeconds}};
+  if (options.verbose)
+    llvm::outs() << llvm::format("parse %.2f s, lower %.2f s, compile %.2f s (translate %.2f, optimize %.2f, emit %.2f)\n",
+                                 parseSeconds, lowerSeconds, compileSeconds, times.translate, times.optimize, times.emit)
+                 << "weights " << code.getWeightBytes() << " bytes, workspace " << code.getEntry().workspaceBytes
+                 << " bytes\n";
+  if (options.benchmarkRuns > 0) {
+    Timing timing = benchmark(code, in, out, options.benchmarkRuns);
+    progress.finish();
+    printTiming(timing, code.getThreads());
+    report["ms"] = timing.toJSON();
+  }
+  progress.finish();
+  bool within = true;
+  if (!options.comparePath.empty()) {
+    llvm::Expected<bool> compared = compareOutputs(outputs, options, report);
+    if (!compared)
+      return compared.takeError();
+    within = *compared;
+  }
+  if (!options.outputPath.empty())
+    if (llvm::Error error = writeOutputs(outputs, options))
+      return error;
+  if (!options.jsonPath.empty())
+    if (llvm::Error error = writeFileAtomically(options.jsonPath, [&](llvm::raw_ostream &os) {
+          os << llvm::formatv("{0:2}", llvm::json::Value(std::move(report))) << "\n";
+          return llvm::Error::success();
+        }))
+      return error;
+  return within;
+}
+
+int main(int argc, char **argv) {
+  cl::ResetCommandLineParser();
+  Options options;
+  cl::ParseCommandLineOptions(argc, argv, "Compiles a lowered model in process and runs it.\n");
+  llvm::Expected<bool> result = runMain(options);
+  if (!result) {
+    llvm::errs() << "prune-run: error: " << llvm::toString(result.takeError()) << "\n";
+    return 1;
+  }
+  // Beyond tolerance is an answer, not an error: a status of its own.
+  return *result ? 0 : 2;
+}
