@@ -5,6 +5,7 @@
 #include "prune/Conversion/Passes.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
+#include "prune/Pipelines/Pipelines.h"
 
 void mlir::prune::registerAllDialects(DialectRegistry &registry) { registry.insert<PruneDialect>(); }
 
@@ -12,4 +13,5 @@ void mlir::prune::registerAllPasses() {
   registerPrunePasses();
   registerPruneConversionPasses();
   registerConversionPipelines();
+  registerPipelines();
 }

@@ -3,6 +3,7 @@
 #define PRUNE_DIALECT_PRUNE_TRANSFORMS_PASSES_H
 
 #include "mlir/Pass/Pass.h"
+#include <limits>
 
 namespace mlir::prune {
 #define GEN_PASS_DECL

@@ -3,6 +3,7 @@
 #include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
 #include "mlir/AsmParser/AsmParser.h"
 #include "mlir/IR/Diagnostics.h"
+#include "llvm/Support/Format.h"
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -113,5 +114,11 @@ std::string mlir::prune::spell(CriterionAttrInterface criterion) {
   std::string text;
   llvm::raw_string_ostream os(text);
   criterion.printShort(os);
+  return text;
+}
+
+std::string mlir::prune::formatNumber(double value) {
+  std::string text;
+  llvm::raw_string_ostream(text) << llvm::format("%g", value);
   return text;
 }

@@ -22,6 +22,9 @@ CriterionAttrInterface parseCriterion(StringRef text, MLIRContext *context, std:
 std::string spell(PatternAttrInterface pattern);
 std::string spell(CriterionAttrInterface criterion);
 
+/// A number as people write it: 0.25 instead of 2.500000e-01.
+std::string formatNumber(double value);
+
 } // namespace mlir::prune
 
 #endif // PRUNE_DIALECT_PRUNE_TRANSFORMS_MASKING_SPELLING_H

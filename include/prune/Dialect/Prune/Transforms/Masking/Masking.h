@@ -1,0 +1,46 @@
+//===- Masking.h - Masks of a module: create, evaluate, verify, fold -*- C++ -*-===//
+//
+// The functions behind the passes prune-create-masks, prune-evaluate-masks, prune-verify-masks and prune-fold-masks;
+// what they do is described in Passes.td.
+//
+//===----------------------------------------------------------------------===//
+#ifndef PRUNE_DIALECT_PRUNE_TRANSFORMS_MASKING_MASKING_H
+#define PRUNE_DIALECT_PRUNE_TRANSFORMS_MASKING_MASKING_H
+
+#include "mlir/IR/BuiltinOps.h"
+#include "prune/Dialect/Prune/Transforms/Passes.h"
+
+namespace mlir::prune {
+
+struct CreateMasksResult {
+  int64_t masks = 0;
+  int64_t skippedLayers = 0;
+};
+/// Inserts prune.mask and prune.apply on the weights of prunable layers.
+FailureOr<CreateMasksResult> createMasks(ModuleOp module, const PruneCreateMasksOptions &options);
+
+struct EvaluateMasksResult {
+  int64_t masks = 0;
+  int64_t weights = 0;
+  int64_t pruned = 0;
+  int64_t undecided = 0;
+};
+/// Replaces prune.mask of constant weights by constants and records them.
+FailureOr<EvaluateMasksResult> evaluateMasks(ModuleOp module, const PruneEvaluateMasksOptions &options);
+
+struct VerifyMasksResult {
+  int64_t records = 0;
+};
+/// Compares every prune.record with what is left in the module. Reports all differences, then fails.
+FailureOr<VerifyMasksResult> verifyMasks(ModuleOp module);
+
+struct FoldMasksResult {
+  int64_t folded = 0;
+  int64_t selects = 0;
+};
+/// Writes the zeros of constant masks into the weights.
+FailureOr<FoldMasksResult> foldMasks(ModuleOp module);
+
+} // namespace mlir::prune
+
+#endif // PRUNE_DIALECT_PRUNE_TRANSFORMS_MASKING_MASKING_H

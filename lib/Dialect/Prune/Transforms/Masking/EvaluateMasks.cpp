@@ -1,0 +1,220 @@
+//===- EvaluateMasks.cpp - Decide the masks of constant weights ---------------===//
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/Remarks.h"
+#include "prune/Dialect/Prune/Transforms/Masking/Masking.h"
+#include "prune/Dialect/Prune/Transforms/Masking/Selection.h"
+#include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
+#include "prune/Support/Constants.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/SetVector.h"
+
+using namespace mlir;
+using namespace mlir::prune;
+
+namespace {
+
+/// Scores are computed in pieces of this size.
+constexpr int64_t kScoreChunk = 1 << 16;
+
+class MaskEvaluator {
+public:
+  MaskEvaluator(ModuleOp module, unsigned threads) : module(module), pool(threads) {}
+
+  FailureOr<EvaluateMasksResult> run();
+
+private:
+  /// Why this mask cannot be decided now; empty if it can.
+  std::string whyUndecided(MaskOp mask);
+  void leave(MaskOp mask, const Twine &reason);
+  LogicalResult evaluate(ArrayRef<MaskOp> masks);
+  LogicalResult replace(MaskOp mask, ArrayRef<uint8_t> bytes);
+  void record(StringRef name, PatternAttrInterface pattern, int64_t kept, ArrayRef<int64_t> shape,
+              ArrayRef<uint8_t> bytes, Location loc);
+
+  ModuleOp module;
+  WorkerPool pool;
+  EvaluateMasksResult result;
+  /// Weights whose records have been renewed.
+  llvm::StringMap<SmallVector<RecordOp>> oldRecords;
+};
+
+/// Name of the weight under a mask, or empty.
+StringRef getWeightName(MaskOp mask) {
+  if (mask.getName())
+    return *mask.getName();
+  if (arith::ConstantOp constant = prune::getConstant(mask.getWeight()))
+    return getConstantName(constant);
+  return {};
+}
+
+} // namespace
+
+std::string MaskEvaluator::whyUndecided(MaskOp mask) {
+  if (!getConstantAttr(mask.getWeight()))
+    return "its weight is not a constant";
+  if (isElidedResource(getConstantAttr(mask.getWeight())))
+    return "the data of its weight is elided";
+  if (mask.getCriterion().getRequiredInputs() & ~uint32_t(NeedsWeight))
+    return "criterion " + spell(mask.getCriterion()) + " needs more than the weight";
+  return {};
+}
+
+void MaskEvaluator::leave(MaskOp mask, const Twine &reason) {
+  ++result.undecided;
+  remark::missed(mask.getLoc(), remark::RemarkOpts::name("UndecidedMask").category("masks"))
+      << remark::add("mask of '{0}' left undecided because {1}", getWeightName(mask).str(), reason.str());
+}
+
+LogicalResult MaskEvaluator::evaluate(ArrayRef<MaskOp> masks) {
+  MaskOp first = masks.front();
+  CriterionAttrInterface criterion = first.getCriterion();
+  SelectionOptions options;
+  options.pattern = first.getPattern();
+  options.order = criterion.getScoreOrder();
+  options.reduction = criterion.getReduction();
+  if (first.getTargetSparsity())
+    options.sparsity = first.getTargetSparsity()->convertToDouble();
+  if (first.getThreshold())
+    options.threshold = first.getThreshold()->convertToDouble();
+
+  // Vectors of unknown length first: tensors point into them.
+  std::vector<WeightData> weights;
+  std::vector<std::vector<float>> scores(masks.size());
+  std::vector<std::vector<uint8_t>> bytes(masks.size());
+  weights.reserve(masks.size());
+  SmallVector<SelectionTensor> tensors;
+  for (auto [index, op] : llvm::enumerate(masks)) {
+    MaskOp mask = op;
+    if (mask.getCriterion() != criterion || mask.getPattern() != options.pattern ||
+        mask.getTargetSparsityAttr() != first.getTargetSparsityAttr() ||
+        mask.getThresholdAttr() != first.getThresholdAttr()) {
+      InFlightDiagnostic error = emitError(mask.getLoc())
+                                 << "masks of group '" << *mask.getGroup()
+                                 << "' must agree in criterion, pattern and target: '" << getWeightName(mask)
+                                 << "' differs from '" << getWeightName(first) << "'";
+      error.attachNote(first.getLoc()) << "'" << getWeightName(first) << "' is here";
+      return error;
+    }
+    auto emit = [&] { return emitError(mask.getLoc()) << "weight '" << getWeightName(mask) << "': "; };
+    FailureOr<WeightData> weight = WeightData::read(getConstantAttr(mask.getWeight()), emit);
+    if (failed(weight))
+      return failure();
+    weights.push_back(std::move(*weight));
+    ArrayRef<int64_t> shape = weights.back().shape();
+    ArrayRef<float> values = weights.back().values();
+    if (int64_t place = findNaN(values, pool); place >= 0)
+      return emitError(mask.getLoc()) << "weight '" << getWeightName(mask) << "' holds NaN at index "
+                                      << formatIndex(shape, place);
+    if (!criterion.isWeightItself()) {
+      ScoreInputs inputs;
+      inputs.name = getWeightName(mask);
+      inputs.shape = shape;
+      inputs.weight = values;
+      scores[index].resize(values.size());
+      pool.forEachChunk(values.size(), kScoreChunk, [&, index = index](int64_t begin, int64_t end) {
+        criterion.scoreElements(inputs, begin, end, scores[index].data() + begin);
+      });
+      values = scores[index];
+      if (int64_t place = findNaN(values, pool); place >= 0)
+        return emitError(mask.getLoc()) << "criterion " << spell(criterion) << " scores weight '" << getWeightName(mask)
+                                        << "' NaN at index " << formatIndex(shape, place);
+    }
+    bytes[index].resize(values.size());
+    tensors.push_back({shape, values, mask.getEffectiveMinKeep(), bytes[index]});
+  }
+  selectMasks(tensors, options, pool);
+  for (auto [mask, kept] : llvm::zip_equal(masks, bytes)) {
+    if (failed(replace(mask, kept)))
+      return failure();
+    kept = {};
+  }
+  return success();
+}
+
+void MaskEvaluator::record(StringRef name, PatternAttrInterface pattern, int64_t kept, ArrayRef<int64_t> shape,
+                           ArrayRef<uint8_t> bytes, Location loc) {
+  for (RecordOp old : oldRecords.lookup(name))
+    old->erase();
+  oldRecords.erase(name);
+  OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
+  RecordOp::create(builder, loc, builder.getStringAttr(name), pattern, builder.getI64IntegerAttr(kept),
+                   builder.getI64IntegerAttr(bytes.size()), builder.getStringAttr(digestMask(shape, bytes)),
+                   StringAttr(), StringAttr());
+}
+
+LogicalResult MaskEvaluator::replace(MaskOp mask, ArrayRef<uint8_t> bytes) {
+  std::string name = getWeightName(mask).str();
+  ArrayRef<int64_t> shape = mask.getMask().getType().getShape();
+  int64_t kept = llvm::count(bytes, 1);
+  // A weight is recorded once, also if several applications share the mask.
+  llvm::SetVector<StringRef> names;
+  for (Operation *user : mask->getUsers()) {
+    auto apply = dyn_cast<ApplyOp>(user);
+    if (!apply)
+      continue;
+    if (!kept && !apply.getAllowEmpty())
+      return emitError(apply.getLoc()) << "mask of '" << name << "' keeps none of " << bytes.size()
+                                       << " weights, and allow_empty is not set";
+    if (!apply.getName() && !name.empty())
+      apply.setName(name);
+    if (apply.getName())
+      names.insert(*apply.getName());
+    else
+      remark::analysis(apply.getLoc(), remark::RemarkOpts::name("Unrecorded").category("masks"))
+          << remark::add("mask is not recorded because its weight has no name");
+  }
+  for (StringRef weight : names)
+    record(weight, mask.getPattern(), kept, shape, bytes, mask.getLoc());
+
+  OpBuilder builder(mask);
+  ElementsAttr attr = makeMaskAttr(mask.getMask().getType(), bytes, (name.empty() ? "weight" : name) + ".mask");
+  auto constant = arith::ConstantOp::create(builder, mask.getLoc(), attr);
+  remark::passed(mask.getLoc(), remark::RemarkOpts::name("Mask").category("masks"))
+      << remark::add("'{0}' keeps {1} of {2} weights as {3} by {4}", name, kept, static_cast<int64_t>(bytes.size()),
+                     spell(mask.getPattern()), spell(mask.getCriterion()));
+  mask.replaceAllUsesWith(constant.getResult());
+  mask->erase();
+  ++result.masks;
+  result.weights += bytes.size();
+  result.pruned += bytes.size() - kept;
+  return success();
+}
+
+FailureOr<EvaluateMasksResult> MaskEvaluator::run() {
+  for (RecordOp old : module.getOps<RecordOp>())
+    oldRecords[old.getWeight()].push_back(old);
+  // In the order of the module; a mask without a group is alone.
+  SmallVector<SmallVector<MaskOp>> sets;
+  llvm::StringMap<size_t> groups;
+  module.walk([&](MaskOp mask) {
+    if (mask.getGroup()) {
+      auto [place, isNew] = groups.try_emplace(*mask.getGroup(), sets.size());
+      if (!isNew)
+        return sets[place->second].push_back(mask);
+    }
+    sets.push_back({mask});
+  });
+  for (ArrayRef<MaskOp> masks : sets) {
+    MaskOp blocked;
+    std::string reason;
+    for (MaskOp mask : masks)
+      if (std::string why = whyUndecided(mask); !why.empty() && !blocked) {
+        blocked = mask;
+        reason = why;
+      }
+    if (blocked) {
+      for (MaskOp mask : masks)
+        leave(mask, mask == blocked ? reason
+                                    : "it shares a group with '" + getWeightName(blocked).str() + "', and " + reason);
+      continue;
+    }
+    if (failed(evaluate(masks)))
+      return failure();
+  }
+  return result;
+}
+
+FailureOr<EvaluateMasksResult> mlir::prune::evaluateMasks(ModuleOp module, const PruneEvaluateMasksOptions &options) {
+  return MaskEvaluator(module, options.threads).run();
+}
