@@ -19,6 +19,8 @@ stop() {
 reason() {
   if grep -qiE 'no space left|not enough free disk|disk quota' "$1"; then
     echo "the disk is full"
+  elif grep -qiE 'certificate.verify.failed|certificate verification failed' "$1"; then
+    echo "a server's certificate is not trusted (behind a proxy, add its certificate to the system's)"
   elif grep -qiE 'could not resolve|temporary failure (in name|resolving)|name or service not known|network is unreachable|connection (refused|timed out|reset)|failed to establish a new connection|unable to connect|max retries exceeded|could not connect' "$1"; then
     echo "there is no network, or it does not reach the server"
   elif grep -qiE 'could not get lock' "$1"; then
@@ -81,7 +83,9 @@ setup_venv() {
   if [ "$(cat "$venv/prune-requirements" 2>/dev/null)" != "$wanted" ] || ! "$venv/bin/python" -c '' 2>/dev/null; then
     check_disk 2000
     step "make build/venv" venv.log "python3 -m venv did not end well" /usr/bin/python3 -m venv --clear "$venv"
-    step "install Python packages" pip.log "pip did not end well" "$venv/bin/python" -m pip install --no-deps \
+    # The system's certificates: pip's own do not know those of a local proxy.
+    step "install Python packages" pip.log "pip did not end well" \
+      env PIP_CERT="${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}" "$venv/bin/python" -m pip install --no-deps \
       --disable-pip-version-check --no-input --retries 5 -r "$PRUNE_ROOT/python/requirements.txt"
     echo "$wanted" >"$venv/prune-requirements"
   fi
