@@ -25,6 +25,7 @@
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
+#include <cstdio>
 #include <mutex>
 #include <thread>
 
@@ -36,19 +37,25 @@ namespace cl = llvm::cl;
 namespace {
 /// Not global variables: libLLVM registers options of its own when it is loaded, and one of them is --threads.
 struct Options {
-  cl::opt<std::string> modulePath{cl::Positional, cl::desc("<module, as prune-opt --prune-to-cpu writes it>"), cl::init("-")};
+  cl::opt<std::string> modulePath{cl::Positional, cl::desc("<module, as prune-opt --prune-to-cpu writes it>"),
+                                  cl::init("-")};
   cl::list<std::string> inputPaths{"inputs", cl::desc("Inputs: .npz by name, or .npy for a model of one input"),
                                    cl::value_desc("file")};
   cl::opt<std::string> outputPath{"outputs", cl::desc("Write the outputs to this .npz (.npy: a single output)"),
                                   cl::value_desc("file")};
   cl::opt<unsigned> benchmarkRuns{"benchmark", cl::ValueOptional, cl::value_desc("runs"), cl::init(0),
                                   cl::desc("Time so many calls (30) after a warm-up; without --inputs on random ones")};
+  cl::opt<bool> benchmarkOnRequest{
+      "benchmark-on-request", cl::desc("For each number read from stdin, time so many calls and print them as JSON")};
+  cl::opt<bool> cases{"cases",
+                      cl::desc("The files hold many cases: a leading dimension more than the model's tensors")};
   cl::opt<std::string> jsonPath{"json", cl::desc("Write a report of the run"), cl::value_desc("file")};
   cl::opt<std::string> comparePath{"compare", cl::desc("Compare the outputs with those of this file"),
                                    cl::value_desc("file")};
   cl::opt<double> rtol{"rtol", cl::desc("Relative tolerance of --compare (1e-4)"), cl::init(1e-4)};
   cl::opt<double> atol{"atol", cl::desc("Absolute tolerance of --compare (1e-5)"), cl::init(1e-5)};
-  cl::opt<unsigned> threads{"threads", cl::desc("Threads of a call, at most what the module is compiled for"), cl::init(0)};
+  cl::opt<unsigned> threads{"threads", cl::desc("Threads of a call, at most what the module is compiled for"),
+                            cl::init(0)};
   cl::opt<unsigned> optLevel{"O", cl::Prefix, cl::desc("Level of LLVM's optimisation, 0 to 3 (2)"), cl::init(2)};
   cl::opt<bool> verbose{"verbose", cl::desc("Print sizes and the seconds of each phase")};
 };
@@ -121,10 +128,11 @@ static llvm::Error lower(ModuleOp module, const Options &options) {
   });
   PassManager passes(module.getContext());
   std::string pipelineOptions = options.threads > 1 ? "threads=" + llvm::utostr(options.threads) : "";
-  if (failed(pipeline->addToPipeline(passes, pipelineOptions, [&](const Twine &text) {
-        message = text.str();
-        return failure();
-      })) ||
+  if (failed(pipeline->addToPipeline(passes, pipelineOptions,
+                                     [&](const Twine &text) {
+                                       message = text.str();
+                                       return failure();
+                                     })) ||
       failed(passes.run(module)))
     return createStringError("cannot lower '" + options.modulePath + "': " + message);
   return llvm::Error::success();
@@ -137,8 +145,19 @@ static std::string listSpecs(llvm::ArrayRef<TensorSpec> specs) {
   return text.empty() ? "none" : text;
 }
 
-/// The inputs of the model in its order, from all files given.
-static llvm::Expected<std::vector<HostTensor>> readInputs(llvm::ArrayRef<TensorSpec> specs, const Options &options) {
+/// Checks an input of many cases; `numCases` is 0 until the first one says how many.
+static llvm::Error checkCases(const TensorSpec &spec, const HostTensor &tensor, int64_t &numCases) {
+  TensorSpec stacked = spec;
+  bool agrees = !tensor.shape.empty() && tensor.shape[0] > 0 && (numCases == 0 || tensor.shape[0] == numCases);
+  if (agrees)
+    numCases = tensor.shape[0];
+  stacked.shape.insert(stacked.shape.begin(), std::max<int64_t>(numCases, 1));
+  return checkTensor(stacked, tensor);
+}
+
+/// The inputs of the model in its order, from all files given. `numCases` becomes the number of cases they hold.
+static llvm::Expected<std::vector<HostTensor>> readInputs(llvm::ArrayRef<TensorSpec> specs, const Options &options,
+                                                          int64_t &numCases) {
   std::vector<std::optional<HostTensor>> found(specs.size());
   for (const std::string &path : options.inputPaths) {
     llvm::Expected<std::vector<NamedTensor>> tensors = readTensors(path);
@@ -154,7 +173,8 @@ static llvm::Expected<std::vector<HostTensor>> readInputs(llvm::ArrayRef<TensorS
       if (spec == specs.end())
         return createStringError("'" + path + "': expected the model's inputs " + listSpecs(specs) + ", got '" +
                                  item.name + "'");
-      if (llvm::Error error = checkTensor(*spec, item.tensor))
+      if (llvm::Error error =
+              options.cases ? checkCases(*spec, item.tensor, numCases) : checkTensor(*spec, item.tensor))
         return createStringError("'" + path + "': input '" + spec->name + "': " + llvm::toString(std::move(error)));
       std::optional<HostTensor> &slot = found[spec - specs.begin()];
       if (slot)
@@ -199,14 +219,16 @@ static llvm::Expected<bool> compareOutputs(llvm::ArrayRef<NamedTensor> outputs, 
       continue;
     }
     ++compared;
-    llvm::Expected<Difference> difference = compareTensors(output.tensor, reference->tensor, options.rtol, options.atol);
+    llvm::Expected<Difference> difference =
+        compareTensors(output.tensor, reference->tensor, options.rtol, options.atol);
     if (!difference)
       return createStringError("'" + options.comparePath + "': output '" + output.name +
                                "': " + llvm::toString(difference.takeError()));
     bool ok = difference->numBeyond == 0;
     within &= ok;
-    llvm::outs() << output.name << ": " << (ok ? "equal" : "DIFFERENT") << " within rtol " << llvm::format("%g", +options.rtol)
-                 << " atol " << llvm::format("%g", +options.atol) << ", largest difference "
+    llvm::outs() << output.name << ": " << (ok ? "equal" : "DIFFERENT") << " within rtol "
+                 << llvm::format("%g", +options.rtol) << " atol " << llvm::format("%g", +options.atol)
+                 << ", largest difference "
                  << llvm::format("%.3g absolute, %.3g relative", difference->maxAbs, difference->maxRel);
     if (!ok)
       llvm::outs() << ", " << difference->numBeyond << " of " << difference->numElements << " beyond; at "
@@ -222,15 +244,16 @@ static llvm::Expected<bool> compareOutputs(llvm::ArrayRef<NamedTensor> outputs, 
   }
   if (compared == 0)
     return createStringError("'" + options.comparePath + "': expected an output of the model, got none of them");
-  report["compare"] =
-      llvm::json::Object{{"rtol", +options.rtol}, {"atol", +options.atol}, {"within", within}, {"outputs", std::move(details)}};
+  report["compare"] = llvm::json::Object{
+      {"rtol", +options.rtol}, {"atol", +options.atol}, {"within", within}, {"outputs", std::move(details)}};
   return within;
 }
 
 static llvm::Error writeOutputs(llvm::ArrayRef<NamedTensor> outputs, const Options &options) {
   bool single = llvm::StringRef(options.outputPath).ends_with(".npy");
   if (single && outputs.size() != 1)
-    return createStringError("expected a .npz for " + llvm::Twine(outputs.size()) + " outputs, got '" + options.outputPath + "'");
+    return createStringError("expected a .npz for " + llvm::Twine(outputs.size()) + " outputs, got '" +
+                             options.outputPath + "'");
   return writeFileAtomically(options.outputPath, [&](llvm::raw_ostream &os) -> llvm::Error {
     if (!single)
       return writeNpz(os, outputs);
@@ -239,9 +262,30 @@ static llvm::Error writeOutputs(llvm::ArrayRef<NamedTensor> outputs, const Optio
   });
 }
 
+/// Answers requests until the end of stdin, so that a script can time several programs in turn without compiling each
+/// anew. No warm-up: the script decides what to drop.
+static llvm::Error serveBenchmarks(CompiledModule &code, llvm::ArrayRef<const void *> in, llvm::ArrayRef<void *> out) {
+  char line[64];
+  while (std::fgets(line, sizeof(line), stdin)) {
+    unsigned runs;
+    if (llvm::StringRef(line).trim().getAsInteger(10, runs) || runs == 0 || runs > 1000000)
+      return createStringError("--benchmark-on-request: expected a number of calls from 1 to 1000000, got '" +
+                               llvm::StringRef(line).trim() + "'");
+    llvm::json::Array times;
+    for (unsigned i = 0; i < runs; ++i) {
+      auto start = std::chrono::steady_clock::now();
+      code.run(in, out);
+      times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    }
+    llvm::outs() << llvm::json::Value(llvm::json::Object{{"ms", std::move(times)}}) << "\n";
+    llvm::outs().flush();
+  }
+  return llvm::Error::success();
+}
+
 static void printTiming(const Timing &timing, int64_t usedThreads) {
-  llvm::outs() << llvm::format("median %.3f ms, p10 %.3f, p90 %.3f, min %.3f, spread %.1f %%", timing.median, timing.p10,
-                               timing.p90, timing.min, 100 * timing.getSpread())
+  llvm::outs() << llvm::format("median %.3f ms, p10 %.3f, p90 %.3f, min %.3f, spread %.1f %%", timing.median,
+                               timing.p10, timing.p90, timing.min, 100 * timing.getSpread())
                << " (" << timing.runs.size() << " runs, " << timing.warmUps << " to warm up, " << usedThreads
                << (usedThreads == 1 ? " thread)\n" : " threads)\n");
 }
@@ -289,18 +333,19 @@ static llvm::Expected<bool> runMain(Options &options) {
   // Before the code is compiled: what is wrong with the inputs should not take long to learn.
   bool random = options.inputPaths.empty() && options.benchmarkRuns > 0;
   std::vector<HostTensor> inputs;
+  int64_t numCases = 0;
   if (random) {
     inputs = makeRandomInputs(entry->inputs);
     llvm::errs() << "prune-run: note: no --inputs, running on random numbers (floats in [-1, 1), integers 0 or 1)\n";
   } else {
-    llvm::Expected<std::vector<HostTensor>> read = readInputs(entry->inputs, options);
+    llvm::Expected<std::vector<HostTensor>> read = readInputs(entry->inputs, options, numCases);
     if (!read)
       return read.takeError();
     inputs = std::move(*read);
   }
   if (options.threads > entry->threads)
-    return createStringError("expected at most the " + llvm::Twine(entry->threads) +
-                             " threads that '" + options.modulePath + "' is compiled for, got " + llvm::Twine(+options.threads));
+    return createStringError("expected at most the " + llvm::Twine(entry->threads) + " threads that '" +
+                             options.modulePath + "' is compiled for, got " + llvm::Twine(+options.threads));
 
   progress.start("compiling " + options.modulePath);
   lap();
@@ -321,29 +366,44 @@ static llvm::Expected<bool> runMain(Options &options) {
     in.push_back(tensor.data.data());
   std::vector<NamedTensor> outputs;
   std::vector<void *> out;
-  for (const TensorSpec &spec : code.getOutputs())
-    outputs.push_back({spec.name, HostTensor(spec.kind, spec.shape)});
+  for (const TensorSpec &spec : code.getOutputs()) {
+    llvm::SmallVector<int64_t, 4> shape(spec.shape);
+    if (numCases > 0)
+      shape.insert(shape.begin(), numCases);
+    outputs.push_back({spec.name, HostTensor(spec.kind, shape)});
+  }
   for (NamedTensor &output : outputs)
     out.push_back(output.tensor.data.data());
   progress.start("running " + options.modulePath);
   code.run(in, out);
+  for (int64_t i = 1; i < numCases; ++i) {
+    std::vector<const void *> inCase;
+    std::vector<void *> outCase;
+    for (const HostTensor &tensor : inputs)
+      inCase.push_back(tensor.data.data() + i * (tensor.data.size() / numCases));
+    for (NamedTensor &output : outputs)
+      outCase.push_back(output.tensor.data.data() + i * (output.tensor.data.size() / numCases));
+    code.run(inCase, outCase);
+  }
 
   llvm::json::Object report;
   report["module"] = options.modulePath.getValue();
   report["machine"] = llvm::json::Object{{"cpu", llvm::sys::getHostCPUName()},
                                          {"hardware_threads", std::thread::hardware_concurrency()}};
-  report["target"] = llvm::json::Object{{"cpu", code.getEntry().target.cpu}, {"features", code.getEntry().target.features}};
+  report["target"] =
+      llvm::json::Object{{"cpu", code.getEntry().target.cpu}, {"features", code.getEntry().target.features}};
   report["threads"] = code.getThreads();
   report["weight_bytes"] = static_cast<int64_t>(code.getWeightBytes());
   report["workspace_bytes"] = code.getEntry().workspaceBytes;
   report["random_inputs"] = random;
   const CodeGenTimes &times = code.getTimes();
-  report["seconds"] = llvm::json::Object{{"parse", parseSeconds},       {"lower", lowerSeconds},
-                                         {"translate", times.translate}, {"optimize", times.optimize},
-                                         {"emit", times.emit},           {"compile", compileSeconds}};
+  report["seconds"] =
+      llvm::json::Object{{"parse", parseSeconds},      {"lower", lowerSeconds}, {"translate", times.translate},
+                         {"optimize", times.optimize}, {"emit", times.emit},    {"compile", compileSeconds}};
   if (options.verbose)
-    llvm::outs() << llvm::format("parse %.2f s, lower %.2f s, compile %.2f s (translate %.2f, optimize %.2f, emit %.2f)\n",
-                                 parseSeconds, lowerSeconds, compileSeconds, times.translate, times.optimize, times.emit)
+    llvm::outs() << llvm::format(
+                        "parse %.2f s, lower %.2f s, compile %.2f s (translate %.2f, optimize %.2f, emit %.2f)\n",
+                        parseSeconds, lowerSeconds, compileSeconds, times.translate, times.optimize, times.emit)
                  << "weights " << code.getWeightBytes() << " bytes, workspace " << code.getEntry().workspaceBytes
                  << " bytes\n";
   if (options.benchmarkRuns > 0) {
@@ -353,6 +413,9 @@ static llvm::Expected<bool> runMain(Options &options) {
     report["ms"] = timing.toJSON();
   }
   progress.finish();
+  if (options.benchmarkOnRequest)
+    if (llvm::Error error = serveBenchmarks(code, in, out))
+      return error;
   bool within = true;
   if (!options.comparePath.empty()) {
     llvm::Expected<bool> compared = compareOutputs(outputs, options, report);
