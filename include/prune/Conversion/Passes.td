@@ -35,7 +35,8 @@ def PruneCaptureEntry : Pass<"prune-capture-entry", "::mlir::ModuleOp"> {
   let description = [{
     Inserts `prune.entry` for one function on tensors: its types, the names its arguments and results carry as
     `prune.name` (`in0`, `out0` and so on where they carry none), the target and the number of threads. Removes the
-    `prune.name` attributes, whose facts now live in the op. Every other function with a body becomes private.
+    `prune.name` attributes, whose facts now live in the op, and marks the arguments as not writable, so that
+    bufferization leaves the caller's inputs as they are. Every other function with a body becomes private.
 
     Refuses dynamic shapes, arguments that are no tensors, and a module that has an entry already.
 
@@ -43,7 +44,7 @@ def PruneCaptureEntry : Pass<"prune-capture-entry", "::mlir::ModuleOp"> {
     func.func @main(%x: tensor<1x4xf32> {prune.name = "x"}) -> tensor<1x4xf32>
     // becomes
     prune.entry @main ("x": tensor<1x4xf32>) -> ("out0": tensor<1x4xf32>) cpu("x86-64") threads(1)
-    func.func @main(%x: tensor<1x4xf32>) -> tensor<1x4xf32>
+    func.func @main(%x: tensor<1x4xf32> {bufferization.writable = false}) -> tensor<1x4xf32>
     ```
   }];
   let options = [
@@ -54,7 +55,8 @@ def PruneCaptureEntry : Pass<"prune-capture-entry", "::mlir::ModuleOp"> {
            "Instruction sets to add or take away, such as '+avx2,-fma'.">,
     Option<"threads", "threads", "int64_t", "1", "Number of threads the code may use.">
   ];
-  let dependentDialects = ["::mlir::prune::PruneDialect", "::mlir::func::FuncDialect"];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect", "::mlir::prune::PruneDialect",
+                           "::mlir::func::FuncDialect"];
 }
 
 def PruneConstantsToBlob : Pass<"prune-constants-to-blob", "::mlir::ModuleOp"> {

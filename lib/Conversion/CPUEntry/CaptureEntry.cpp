@@ -2,6 +2,7 @@
 
 #include "prune/Conversion/CPUEntry.h"
 #include "prune/Support/Target.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/IR/Verifier.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -89,8 +90,11 @@ FailureOr<EntryOp> mlir::prune::captureEntry(ModuleOp module, const PruneCapture
   if (failed(mlir::verify(entry)))
     return failure();
 
-  for (unsigned i = 0; i < function.getNumArguments(); ++i)
+  for (unsigned i = 0; i < function.getNumArguments(); ++i) {
     function.removeArgAttr(i, kNameAttr);
+    // Inputs belong to the caller: bufferization would else compute in them where they are not needed later.
+    function.setArgAttr(i, bufferization::BufferizationDialect::kWritableAttrName, builder.getBoolAttr(false));
+  }
   for (unsigned i = 0; i < function.getNumResults(); ++i)
     function.removeResultAttr(i, builder.getStringAttr(kNameAttr));
   for (auto other : module.getOps<func::FuncOp>())

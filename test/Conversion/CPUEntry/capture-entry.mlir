@@ -7,7 +7,7 @@
 // OTHER: prune.entry @other () -> () cpu("x86-64"){{$}}
 // HOST: prune.entry @main {{.*}} cpu("{{[a-z].*}}")
 
-// CHECK: func.func @main(%{{.*}}: tensor<1x4xi64>, %{{.*}}: tensor<f32>) -> (tensor<f32>, tensor<1x4xi64>)
+// CHECK: func.func @main(%{{.*}}: tensor<1x4xi64> {bufferization.writable = false}, %{{.*}}: tensor<f32> {bufferization.writable = false}) -> (tensor<f32>, tensor<1x4xi64>)
 // OTHER: func.func private @main(%{{.*}}: tensor<1x4xi64> {prune.name = "ids"}
 func.func @main(%ids: tensor<1x4xi64> {prune.name = "ids"}, %x: tensor<f32>)
     -> (tensor<f32>, tensor<1x4xi64> {prune.name = "emb"}) {
