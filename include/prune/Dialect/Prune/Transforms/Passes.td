@@ -3,6 +3,100 @@ include "mlir/Pass/PassBase.td"
 include "prune/Dialect/Prune/Transforms/MaskingPasses.td"
 
 //===----------------------------------------------------------------------===//
+// Normalisation
+//===----------------------------------------------------------------------===//
+
+def PruneNormalize : Pass<"prune-normalize", "::mlir::ModuleOp"> {
+  let summary = "Bring imported modules to the form that all other passes expect";
+  let description = [{
+    Takes linalg on tensors as importers write it, or TOSA (converted first by the upstream passes), and leaves:
+
+    - linear layers as `linalg.contract` with `x (.., k)`, `w (n, k)`, `y (.., n)`: the weight is the second factor, its
+      dimension 0 the output. Also 1x1 convolutions of stride 1: `x (b, k, h, w)`, `w (n, k)`, `y (b, n, h, w)`;
+    - convolutions as named ops whose filter has the output channel first; the filter of a grouped convolution is a
+      4-D constant, split into groups by a `tensor.expand_shape` behind it. Activations keep their layout: NHWC stays
+      NHWC, since converting would cost a transposition of activations on each side;
+    - products that start from zero, their bias added by the elementwise op behind (`move-bias`);
+    - inference batch norm, and any other elementwise op that is affine in a convolution or linear layer's result with
+      constants of the channel, folded into the weight's rows and a bias, when the result has no other use
+      (`fold-batch-norm`);
+    - constants folded through transpositions, reshapes, slices, joins and arithmetic on other constants; large ones
+      as `dense_resource<NAME>` (see `prune-name-weights`);
+    - elementwise ops and reductions as `linalg.generic` that read through broadcasts and unit dimensions; scalars in the
+      body; results that nobody reads (the index of softmax's maximum) gone; shapes as static as they can be shown to be.
+
+    Values stay the same to the last bit, with two exceptions that have an option each: a batch norm rounds
+    once in the weight, not in each step; and a bias is added last, not first. Constant expressions are evaluated in
+    the arithmetic of their type; transcendental functions by the C library.
+
+    Masks stay: a weight behind `prune.apply` is left in its layout, and a module in normal form is not changed. A
+    weight whose elements moved takes over the resource of its name: clones of the old module in the same context
+    must not be used any more. A layer that could not be brought to normal form gets a remark with the reason.
+
+    ```mlir
+    // Before: [in, out], broadcast to the batch
+    %wb = linalg.generic {indexing_maps = [#kn, #bkn], ...} ins(%w : tensor<4x2xf32>) outs(%e : tensor<1x4x2xf32>) ...
+    %y = linalg.batch_matmul ins(%x, %wb : tensor<1x3x4xf32>, tensor<1x4x2xf32>) outs(%zeros : tensor<1x3x2xf32>) ...
+    // After: [out, in]
+    %y = linalg.contract indexing_maps = [#bmk, #nk, #bmn] ins(%x, %wt : tensor<1x3x4xf32>, tensor<2x4xf32>)
+             outs(%zeros : tensor<1x3x2xf32>) -> tensor<1x3x2xf32>
+    ```
+  }];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::cf::ControlFlowDialect", "::mlir::func::FuncDialect",
+    "::mlir::index::IndexDialect", "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
+    "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect", "::mlir::tosa::TosaDialect",
+    "::mlir::prune::PruneDialect",
+  ];
+  let options = [
+    Option<"foldBatchNorm", "fold-batch-norm", "bool", "true",
+           "Scale the rows of a weight by the batch norm behind it">,
+    Option<"moveBias", "move-bias", "bool", "true",
+           "Add biases behind convolutions and linear layers instead of starting the sums with them">,
+    Option<"inlineLimit", "inline-limit", "int64_t", "1024",
+           "Constants of more elements than this become named resources">,
+    Option<"evaluationLimit", "evaluation-limit", "int64_t", "67108864",
+           "Largest number of loop iterations that evaluating one constant expression may take">,
+  ];
+  let statistics = [
+    Statistic<"numFoldedConstants", "folded-constants", "Number of ops on constants that were evaluated">,
+    Statistic<"numLinearLayers", "linear-layers", "Number of products brought to [out, in]">,
+    Statistic<"numPointwise", "pointwise-convolutions", "Number of 1x1 convolutions that became products">,
+    Statistic<"numRecognized", "recognized-ops", "Number of generics that became named ops">,
+    Statistic<"numBatchNorms", "folded-batch-norms", "Number of batch norms folded into weights">,
+    Statistic<"numBiases", "moved-biases", "Number of biases moved behind their product">,
+    Statistic<"numDeadResults", "dead-results", "Number of results that nobody read">,
+    Statistic<"numNamed", "named-weights", "Number of constants that became named resources">,
+  ];
+}
+
+def PruneNameWeights : Pass<"prune-name-weights", "::mlir::ModuleOp"> {
+  let summary = "Give large constants stable, readable names";
+  let description = [{
+    Turns every constant of more than `inline-limit` elements into `dense_resource<NAME>`, without a copy of its bytes.
+    NAME is that of the constant's location (`loc("encoder.layer.0.query.weight")`); else it is made from the scope of the
+    op that uses it (`loc("/encoder/layer.0/query/MatMul")` gives `encoder.layer.0.query.weight`); else it is
+    `<function>.<kind>_<index>`, counted along the module. Resources keep the keys they have. Equal large
+    constants become one, under the name of the first. Weights too small for a resource carry their name as location.
+
+    Splats stay inline. Part of `prune-normalize`.
+
+    ```mlir
+    %w = arith.constant dense<"0x..."> : tensor<384x384xf32> loc("query.weight")    // before
+    %w = arith.constant dense_resource<query.weight> : tensor<384x384xf32>          // after
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
+  let options = [
+    Option<"inlineLimit", "inline-limit", "int64_t", "1024",
+           "Constants of more elements than this become named resources">,
+  ];
+  let statistics = [
+    Statistic<"numNamed", "named-weights", "Number of constants that became named resources">,
+  ];
+}
+
+//===----------------------------------------------------------------------===//
 // Layers
 //===----------------------------------------------------------------------===//
 
