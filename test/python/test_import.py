@@ -82,6 +82,45 @@ def test_image_operators(graph, run_cli, tmp_path):
     assert "tensor<1x8x1x1xf32>" in text and "torch." not in text
 
 
+def test_operators_rewritten_for_the_importer(graph, run_cli, tmp_path):
+    """Each of these fails in the pinned importer as it stands; the graph before and after computes the same."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from prune.importer import fold, load, rewrite
+    g = graph(x=[1, 6, 7, 7])
+    up = g.add("ConvTranspose", "x", g.weight("same", 6, 6, 3, 3), strides=[2, 2], auto_pad="SAME_UPPER")
+    up = g.add("ConvTranspose", up, g.weight("shape", 6, 6, 3, 3), strides=[2, 2], output_shape=[27, 28])
+    up = g.add("ConvTranspose", up, g.weight("depthwise", 6, 1, 4, 4), strides=[2, 2], pads=[1, 1, 1, 1], group=6)
+    source = g.save(tmp_path / "m.onnx", g.add("Softsign", up))
+    model = load.load(source, "m")
+    fold.Folder(model).run()
+    rewrite.rewrite(model, "m")
+    x = g.random.standard_normal((1, 6, 7, 7)).astype(np.float32)
+    before, after = (onnxruntime.InferenceSession(m).run(None, {"x": x})[0]
+                     for m in (source.read_bytes(), model.SerializeToString()))
+    assert np.abs(before - after).max() < 1e-5
+    assert "torch." not in import_raw(run_cli, source, tmp_path / "m.mlir")
+
+
+def test_wrapping_pad_is_refused(graph, run_cli, tmp_path):
+    """The importer's pipeline does not end on it."""
+    g = graph(opset=19, x=[1, 4])
+    y = g.add("Pad", "x", g.constant("p", np.array([0, 1, 0, 1])), mode="wrap")
+    one_error_line(run_cli("import", g.save(tmp_path / "m.onnx", y), "-o", tmp_path / "m.mlir"),
+                   "operators: got Pad with mode=wrap")
+
+
+def test_functions_of_the_model_are_inlined(graph, run_cli, tmp_path):
+    """As PyTorch's dynamo exporter writes them."""
+    body = [helper.make_node("Mul", ["a", "a"], ["s"]), helper.make_node("Relu", ["s"], ["b"])]
+    g = graph(x=[4, 8])
+    g.nodes.append(helper.make_node("SquareRelu", ["x"], ["y"], domain="local", name="call"))
+    model = g.model("y")
+    model.functions.append(helper.make_function("local", "SquareRelu", ["a"], ["b"], body, [helper.make_opsetid("", 17)]))
+    model.opset_import.append(helper.make_opsetid("local", 1))
+    onnx.save(model, tmp_path / "m.onnx")
+    assert "arith.mulf" in import_raw(run_cli, tmp_path / "m.onnx", tmp_path / "m.mlir")
+
+
 def test_shape_arithmetic_is_folded(graph, run_cli, tmp_path):
     """The export of packed attention: a Reshape to a computed shape, whose rank ONNX cannot infer."""
     g = graph(x=[2, 6, 12])

@@ -19,6 +19,9 @@ _PIPELINE = ("builtin.module(torch-onnx-to-torch-backend-pipeline,"
              "torch-backend-to-linalg-on-tensors-backend-pipeline)")
 # Dialects of the result that upstream MLIR has and the compiler lowers.
 _KNOWN = {"builtin", "func", "arith", "math", "linalg", "tensor", "scf", "cf", "affine", "complex", "ml_program"}
+# Operators that ONNX defines by a function of others and the pipeline cannot take whole.
+_EXPANDED = {"MeanVarianceNormalization", "Softsign", "Swish", "RMSNormalization", "Attention", "RotaryEmbedding",
+             "LpNormalization", "Shrink"}
 _NODE = re.compile(r'onnx\.(\w+)')
 _LOCATION = re.compile(r'"([^"]*)"')
 
@@ -45,7 +48,8 @@ def lower(model: ModelProto) -> Module:
     context = Context()
     # prune.name belongs to a dialect this wheel does not have.
     context.allow_unregistered_dialects = True
-    info = onnx_importer.ModelInfo(model)
+    info = onnx_importer.ModelInfo(model, config=onnx_importer.Config(
+        function_expansion_allowlists_by_domain={"": _EXPANDED}))
     info.main_graph.graph_proto.name = "main"
     module = info.create_module(context=context)
     try:

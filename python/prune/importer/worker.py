@@ -52,13 +52,14 @@ def main(job_file: str, fd: int) -> int:
 
 def run(job: dict, report: Report) -> None:
     with report.step("load the importer"):
-        from prune.importer import fold, load, lower, names, shapes
+        from prune.importer import fold, load, lower, names, rewrite, shapes
     place = job["place"]
     with report.step("read and check"):
         model = load.load(Path(job["input"]), place)
         refuse_operators(place, load.unknown_operators(model))
         complaint = load.checker_message(model)
     with report.step("fix shapes and operator set"):
+        model = rewrite.inline_functions(model)
         shapes.fix(model, job["shapes"], job["dims"], place)
         drop_initialized_inputs(model)
         model, note = shapes.convert_opset(model)
@@ -66,6 +67,7 @@ def run(job: dict, report: Report) -> None:
             report.send(warning=note)
     with report.step("fold constants and infer shapes"):
         fold.Folder(model).run()
+        rewrite.rewrite(model, place)
         merged = fold.merge_equal(model.graph)
         renames = names.recover(model)
         fold.rename_values(model.graph, renames)

@@ -1,0 +1,159 @@
+"""Rewrites of ONNX operators that the pinned importer cannot take, into ones that it can. Exact, on the graph only."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx.inliner
+from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
+
+from prune.errors import PruneError, one_line
+from prune.importer.fold import infer_shapes, static_shapes
+
+# The result has type and shape of the first input; ONNX's inference leaves some of them open.
+_SAME_SHAPE = {"GroupNormalization", "MeanVarianceNormalization", "InstanceNormalization", "LpNormalization", "Softsign",
+               "Swish", "RMSNormalization", "Mish", "Gelu", "Celu", "HardSwish", "LRN", "Dropout"}
+
+
+def inline_functions(model: ModelProto) -> ModelProto:
+    """Functions that a model defines itself are put in the place of their calls."""
+    return onnx.inliner.inline_local_functions(model) if model.functions else model
+
+
+def rewrite(model: ModelProto, place: str) -> None:
+    """All rewrites, after shapes are known."""
+    _complete_shapes(model.graph)
+    shapes = static_shapes(model.graph)
+    constants = {t.name: t for t in model.graph.initializer}
+    result: list[NodeProto] = []
+    for node in model.graph.node:
+        replacement = [node]
+        if node.domain not in ("", "ai.onnx"):
+            pass
+        elif node.op_type == "ConvTranspose":
+            _explicit_padding(node, shapes)
+            _ungroup(node, shapes, constants, model.graph)
+            crop = _even_padding(node, shapes, model.graph)
+            replacement += [crop] if crop is not None else []
+        elif node.op_type == "Softsign" and _is_float(node, model.graph):
+            replacement = _softsign(node, model.graph)
+        elif node.op_type == "Pad" and _attributes(node).get("mode") == b"wrap":
+            # The importer's pipeline does not come to an end on it.
+            raise PruneError(place, "operators", f"Pad with mode=wrap (first '{one_line(node.name, 80)}')",
+                             "mode constant, reflect or edge")
+        result += replacement
+    if len(result) != len(model.graph.node):
+        del model.graph.node[:]
+        model.graph.node.extend(result)
+        infer_shapes(model)
+        _complete_shapes(model.graph)
+
+
+def _is_float(node: NodeProto, graph: GraphProto) -> bool:
+    values = (*graph.input, *graph.value_info, *graph.output)
+    return any(v.name == node.output[0] and v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT for v in values)
+
+
+def _attributes(node: NodeProto) -> dict:
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+
+
+def _set(node: NodeProto, **values) -> None:
+    kept = [a for a in node.attribute if a.name not in values]
+    del node.attribute[:]
+    node.attribute.extend(kept)
+    node.attribute.extend(helper.make_attribute(n, v) for n, v in values.items() if v is not None)
+
+
+def _complete_shapes(graph: GraphProto) -> None:
+    """Shapes of operators that keep them, where inference gave none: at most a whole chain of them."""
+    types = {v.name: v for v in (*graph.input, *graph.value_info, *graph.output)}
+    for node in graph.node:
+        if node.op_type not in _SAME_SHAPE or node.input[0] not in types:
+            continue
+        source, target = types[node.input[0]], types.get(node.output[0])
+        if target is None:
+            target = graph.value_info.add(name=node.output[0])
+            types[node.output[0]] = target
+        if not target.type.tensor_type.HasField("shape"):
+            target.type.CopyFrom(source.type)
+
+
+def _explicit_padding(node: NodeProto, shapes: dict[str, tuple[int, ...]]) -> None:
+    """auto_pad and output_shape of a transposed convolution as pads."""
+    values = _attributes(node)
+    auto = values.get("auto_pad", b"NOTSET").decode()
+    if auto not in ("SAME_UPPER", "SAME_LOWER") and not values.get("output_shape"):
+        if auto == "VALID":
+            _set(node, auto_pad=None)
+        return
+    source, weight = shapes.get(node.input[0]), shapes.get(node.input[1])
+    if source is None or weight is None:
+        return
+    rank = len(source) - 2
+    strides = list(values.get("strides", [1] * rank))
+    dilations = list(values.get("dilations", [1] * rank))
+    extra = list(values.get("output_padding", [0] * rank))
+    wanted = list(values.get("output_shape", []))[-rank:] or [s * t for s, t in zip(source[2:], strides)]
+    begins, ends = [], []
+    for k in range(rank):
+        full = strides[k] * (source[2 + k] - 1) + extra[k] + (weight[2 + k] - 1) * dilations[k] + 1
+        total = full - wanted[k]
+        if total < 0:
+            # More output than the convolution has: the rest is padding of the output.
+            extra[k] -= total
+            total = 0
+        less, more = total // 2, total - total // 2
+        begins.append(less if auto != "SAME_LOWER" else more)
+        ends.append(more if auto != "SAME_LOWER" else less)
+    _set(node, auto_pad=None, output_shape=None, pads=begins + ends, output_padding=extra)
+
+
+def _even_padding(node: NodeProto, shapes: dict[str, tuple[int, ...]], graph: GraphProto) -> NodeProto | None:
+    """Uneven pads of a transposed convolution crop its output: they become a Slice of the uncropped one."""
+    pads = list(_attributes(node).get("pads", []))
+    rank = len(pads) // 2
+    begins, ends = pads[:rank], pads[rank:]
+    shape = shapes.get(node.output[0])
+    if begins == ends or shape is None:
+        return None
+    result, whole = node.output[0], f"{node.output[0]}.uncropped"
+    bounds = {"starts": begins, "ends": [b + d for b, d in zip(begins, shape[2:])], "axes": range(2, 2 + rank)}
+    names = [f"{result}.{key}" for key in bounds]
+    graph.initializer.extend(numpy_helper.from_array(np.array(list(v), np.int64), n)
+                             for v, n in zip(bounds.values(), names))
+    node.output[0] = whole
+    _set(node, pads=[0] * (2 * rank))
+    return helper.make_node("Slice", [whole, *names], [result], name=f"{node.name}/Slice")
+
+
+def _softsign(node: NodeProto, graph: GraphProto) -> list[NodeProto]:
+    """x / (1 + |x|)"""
+    x, y = node.input[0], node.output[0]
+    graph.initializer.append(numpy_helper.from_array(np.array(1, np.float32), f"{y}.one"))
+    return [helper.make_node("Abs", [x], [f"{y}.abs"], name=f"{node.name}/Abs"),
+            helper.make_node("Add", [f"{y}.abs", f"{y}.one"], [f"{y}.sum"], name=f"{node.name}/Add"),
+            helper.make_node("Div", [x, f"{y}.sum"], [y], name=f"{node.name}/Div")]
+
+
+def _ungroup(node: NodeProto, shapes: dict, constants: dict, graph: GraphProto) -> None:
+    """A depthwise transposed convolution (one channel in each group) as a dense one: its filter gets zeros elsewhere."""
+    groups = _attributes(node).get("group", 1)
+    tensor = constants.get(node.input[1])
+    if groups == 1 or tensor is None or tensor.dims[0] != groups:
+        return
+    weight = numpy_helper.to_array(tensor)
+    per_group = weight.shape[1]
+    dense = np.zeros((groups, groups * per_group, *weight.shape[2:]), weight.dtype)
+    for g in range(groups):
+        dense[g, g * per_group:(g + 1) * per_group] = weight[g]
+    # A name of its own only where another node needs the original.
+    users = sum(list(n.input).count(tensor.name) for n in graph.node)
+    if users > 1:
+        name = f"{tensor.name}.dense"
+        graph.initializer.append(numpy_helper.from_array(dense, name))
+        node.input[1] = name
+    else:
+        tensor.CopyFrom(numpy_helper.from_array(dense, tensor.name))
+    shapes[node.input[1]] = dense.shape
+    _set(node, group=1)
