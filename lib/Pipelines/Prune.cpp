@@ -7,6 +7,9 @@ using namespace mlir;
 using namespace mlir::prune;
 
 void mlir::prune::buildPrunePipeline(OpPassManager &manager, const PruneOptions &options) {
+  // Patterns are defined on weights of outputs by inputs; this brings them there.
+  manager.addPass(createPruneNormalize());
+
   PruneCreateMasksOptions create;
   create.criterion = options.criterion;
   create.pattern = options.pattern;

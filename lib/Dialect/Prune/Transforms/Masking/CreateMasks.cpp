@@ -250,6 +250,8 @@ FailureOr<CreateMasksResult> MaskCreator::run() {
   for (auto &[constant, weight] : weights)
     if (failed(create(cast<arith::ConstantOp>(constant), weight)))
       return failure();
+  remark::analysis(module.getLoc(), remark::RemarkOpts::name("Masks").category("masks"))
+      << remark::add("{0} masks created, {1} layers skipped", result.masks, result.skippedLayers);
   return result;
 }
 

@@ -212,6 +212,9 @@ FailureOr<EvaluateMasksResult> MaskEvaluator::run() {
     if (failed(evaluate(masks)))
       return failure();
   }
+  remark::analysis(module.getLoc(), remark::RemarkOpts::name("Masks").category("masks"))
+      << remark::add("{0} masks decided, {1} of {2} weights pruned, {3} masks left undecided", result.masks,
+                     result.pruned, result.weights, result.undecided);
   return result;
 }
 
