@@ -34,5 +34,5 @@ func.func @select(%w: tensor<2x2xf32>) -> tensor<2x2xf32> {
 }
 
 // 0, -2, 3, +0
-// CHECK: w.masked: "0x4000000000000000000000C00000404000000000"
-// CHECK: weight.masked: "0x40000000003C0000003C"
+// CHECK: w.masked: "0x1000000000000000000000C00000404000000000"
+// CHECK: weight.masked: "0x10000000003C0000003C"

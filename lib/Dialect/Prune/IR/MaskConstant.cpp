@@ -102,8 +102,9 @@ ElementsAttr mlir::prune::makeMaskAttr(ShapedType type, ArrayRef<uint8_t> bytes,
 }
 
 ElementsAttr mlir::prune::makeResourceAttr(ShapedType type, ArrayRef<char> bytes, StringRef name) {
-  // 64 bytes: a cache line and the widest vector, so that consumers may use the data in place.
-  AsmResourceBlob blob = HeapAsmResourceBlob::allocateAndCopyWithAlign(bytes, /*align=*/64, /*dataIsMutable=*/false);
+  // 16 bytes, what every allocator gives: bytecode with resources of wider alignment can only be read from buffers that
+  // have it, which a string has not.
+  AsmResourceBlob blob = HeapAsmResourceBlob::allocateAndCopyWithAlign(bytes, /*align=*/16, /*dataIsMutable=*/false);
   return DenseResourceElementsAttr::get(type, name, std::move(blob));
 }
 
