@@ -1,6 +1,7 @@
 //===- LinalgToVectorPass.cpp - convert-linalg-to-vector-loops ------------------===//
 
 #include "NestEmitter.h"
+#include "Packing.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -37,6 +38,15 @@ FailureOr<LinalgToVectorResult> prune::lowerLinalgToVectorLoops(RewriterBase &re
     return failure();
   }
   mergeDims(*nest);
+  if (options.pack) {
+    FailureOr<bool> packed = emitPacked(rewriter, b, *nest, options, result);
+    if (failed(packed))
+      return failure();
+    if (*packed) {
+      rewriter.eraseOp(op);
+      return result;
+    }
+  }
   Schedule schedule = makeSchedule(*nest, options);
   NestEmitter emitter(b, *nest, schedule, options);
   emitter.emit();
@@ -62,6 +72,7 @@ struct ConvertLinalgToVectorLoops : mlir::prune::impl::ConvertLinalgToVectorLoop
     options.vectorBits = vectorBits;
     options.maxAccumulators = maxAccumulators;
     options.fuseMultiplyAdd = fuseMultiplyAdd;
+    options.pack = pack;
     options.panelBytes = panelBytes;
     options.threads = threads;
     options.parallelThreshold = parallelThreshold;

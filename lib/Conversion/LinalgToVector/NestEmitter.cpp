@@ -161,7 +161,7 @@ void NestEmitter::emit() {
   order = schedule.outer;
   // A panel of the vector operand stays in cache while the rows pass; without reductions rows run outside.
   bool hasVector = schedule.vector >= 0 && !schedule.horizontal;
-  if (schedule.reductions.empty()) {
+  if (schedule.reductions.empty() || options.rowsOutside) {
     if (schedule.row >= 0)
       order.push_back(schedule.row);
     if (hasVector)

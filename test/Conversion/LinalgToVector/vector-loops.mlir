@@ -99,3 +99,19 @@ func.func @copies_strided_buffers(%a: memref<4x8xf32, strided<[16, 1], offset: 3
   memref.copy %a, %b : memref<4x8xf32, strided<[16, 1], offset: 3>> to memref<4x8xf32>
   return
 }
+
+// -----
+
+// Both operands are contiguous along the reduction only: a panel of the second is transposed into a buffer on the stack,
+// then every row passes over it.
+// CHECK-LABEL: func @packs_a_panel
+// CHECK: memref.alloca() {alignment = 64 : i64{{.*}}} : memref<{{.*}}xi8>
+// CHECK: vector.shuffle
+// CHECK: vector.store
+// CHECK: vector.fma
+func.func @packs_a_panel(%x: memref<32x96xf32>, %w: memref<64x96xf32>, %y: memref<32x64xf32>) {
+  linalg.contract indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>,
+                                   affine_map<(m, n, k) -> (m, n)>]
+    ins(%x, %w : memref<32x96xf32>, memref<64x96xf32>) outs(%y : memref<32x64xf32>)
+  return
+}

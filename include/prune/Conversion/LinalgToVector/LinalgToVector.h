@@ -23,13 +23,18 @@ struct LinalgToVectorOptions {
   unsigned maxAccumulators = 0;
   /// Whether accumulations become fused multiply-adds. Without the instruction they would become calls.
   bool fuseMultiplyAdd = true;
-  /// Bytes of the panel a long contraction keeps in the first-level cache.
-  int64_t panelBytes = 24 * 1024;
+  /// Whether contractions copy panels of an operand into a contiguous buffer where that pays.
+  bool pack = true;
+  /// Tiles of one row block run side by side before the next rows. Set where the lanes' operand stays in cache.
+  bool rowsOutside = false;
+  /// Bytes of the panel that a contraction keeps in cache; 0: 24 KiB (first level), for 512 bits 128 KiB (second level).
+  int64_t panelBytes = 0;
   /// Threads the code is made for; 1 makes serial code.
   unsigned threads = 1;
   /// Nests whose estimated serial time is below this many nanoseconds stay serial.
   int64_t parallelThreshold = 20000;
 
+  int64_t panelSize() const { return panelBytes ? panelBytes : (vectorBits >= 512 ? 128 : 24) * 1024; }
   unsigned accumulators() const {
     if (maxAccumulators)
       return maxAccumulators;
