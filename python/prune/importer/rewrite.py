@@ -104,8 +104,8 @@ def _explicit_padding(node: NodeProto, shapes: dict[str, tuple[int, ...]]) -> No
             extra[k] -= total
             total = 0
         less, more = total // 2, total - total // 2
-        begins.append(less if auto != "SAME_LOWER" else more)
-        ends.append(more if auto != "SAME_LOWER" else less)
+        begins.append(less if auto == "SAME_UPPER" else more)
+        ends.append(more if auto == "SAME_UPPER" else less)
     _set(node, auto_pad=None, output_shape=None, pads=begins + ends, output_padding=extra)
 
 
