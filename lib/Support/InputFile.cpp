@@ -4,9 +4,12 @@
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Support/FileUtilities.h"
+#include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/SourceMgr.h"
+#include <cstdio>
+#include <cstdlib>
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -170,6 +173,16 @@ llvm::Error mlir::prune::checkModuleBytes(StringRef bytes) {
   if (bytes.take_front(4096).contains('\0'))
     return createStringError("expected MLIR text or bytecode, got other data");
   return checkText(bytes);
+}
+
+void mlir::prune::exitOnFatalErrors(const char *tool) {
+  static auto handle = [](void *tool, const char *reason, bool) {
+    // Written at once and without LLVM's streams: they may be what failed.
+    std::fprintf(stderr, "%s: error: the input is damaged or too large: %s\n", static_cast<const char *>(tool), reason);
+    std::_Exit(1);
+  };
+  llvm::install_fatal_error_handler(handle, const_cast<char *>(tool));
+  llvm::install_bad_alloc_error_handler(handle, const_cast<char *>(tool));
 }
 
 llvm::Expected<OwningOpRef<ModuleOp>> mlir::prune::parseModuleFile(StringRef path, MLIRContext &context) {

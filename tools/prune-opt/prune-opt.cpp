@@ -16,6 +16,7 @@
 #include "llvm/Support/ToolOutputFile.h"
 
 int main(int argc, char **argv) {
+  mlir::prune::exitOnFatalErrors("prune-opt");
   mlir::DialectRegistry registry;
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);

@@ -436,6 +436,7 @@ static llvm::Expected<bool> runMain(Options &options) {
 }
 
 int main(int argc, char **argv) {
+  exitOnFatalErrors("prune-run");
   cl::ResetCommandLineParser();
   Options options;
   cl::ParseCommandLineOptions(argc, argv, "Compiles a lowered model in process and runs it.\n");

@@ -1,6 +1,6 @@
 //===- MemoryPlan.cpp - Lifetimes of temporaries and their offsets ------------===//
 
-#include "MemoryPlan.h"
+#include "prune/Conversion/MemoryPlan.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Interfaces/DataLayoutInterfaces.h"

@@ -1,6 +1,6 @@
 //===- PlanMemory.cpp - Temporaries in one workspace --------------------------===//
 
-#include "MemoryPlan.h"
+#include "prune/Conversion/MemoryPlan.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Remarks.h"
 #include "prune/Conversion/CPUEntry.h"

@@ -1,6 +1,6 @@
 //===- MemoryPlan.h - Lifetimes of temporaries and their offsets ----*- C++ -*-===//
-#ifndef PRUNE_LIB_CONVERSION_CPUENTRY_MEMORYPLAN_H
-#define PRUNE_LIB_CONVERSION_CPUENTRY_MEMORYPLAN_H
+#ifndef PRUNE_CONVERSION_MEMORYPLAN_H
+#define PRUNE_CONVERSION_MEMORYPLAN_H
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Support/LLVM.h"
@@ -31,4 +31,4 @@ int64_t getLiveBytes(ArrayRef<PlannedBuffer> buffers, int64_t alignment);
 
 } // namespace mlir::prune
 
-#endif // PRUNE_LIB_CONVERSION_CPUENTRY_MEMORYPLAN_H
+#endif // PRUNE_CONVERSION_MEMORYPLAN_H
