@@ -14,7 +14,8 @@ using namespace mlir::prune;
 
 namespace {
 
-int64_t ceilDiv(int64_t value, int64_t divisor) { return (value + divisor - 1) / divisor; }
+/// For value > 0; divisors near the largest integer do not overflow.
+int64_t ceilDiv(int64_t value, int64_t divisor) { return (value - 1) / divisor + 1; }
 
 /// "tensor<6x4>" style shape for messages.
 std::string formatShape(ArrayRef<int64_t> shape) {
@@ -228,18 +229,69 @@ SmallVector<int64_t> BlockAttr::getUnitGrid(ArrayRef<int64_t> shape) const {
   return {ceilDiv(view.rows, getRows()), ceilDiv(view.columns, getColumns())};
 }
 
+/// The scores of the blocks [begin, end) of one row of blocks. Goes row by row through memory; each block still sees
+/// its elements in row-major order.
+template <bool Magnitude, ScoreReduction Reduction>
+static void reduceBlocks(const float *rows, int64_t numRows, MatrixView view, int64_t width, int64_t begin, int64_t end,
+                         float *scores) {
+  constexpr int64_t kStrip = 512;
+  double sums[kStrip];
+  for (int64_t strip = begin; strip < end; strip += kStrip) {
+    int64_t stop = std::min(end, strip + kStrip);
+    bool isSigned = !Magnitude && Reduction == ScoreReduction::Max;
+    std::fill_n(sums, stop - strip, isSigned ? -std::numeric_limits<double>::infinity() : 0.0);
+    auto add = [&](double &sum, float score) {
+      double value = Magnitude ? std::fabs(score) : score;
+      if (Reduction == ScoreReduction::Mean)
+        sum += value;
+      else if (Reduction == ScoreReduction::RootMeanSquare)
+        sum += value * value;
+      else
+        sum = std::max(sum, value);
+    };
+    int64_t first = strip * width, last = width == 1 ? stop : std::min(stop * width, view.columns);
+    for (int64_t row = 0; row < numRows; ++row) {
+      const float *data = rows + row * view.columns;
+      if (width == 1) {
+        for (int64_t column = first; column < last; ++column)
+          add(sums[column - first], data[column]);
+        continue;
+      }
+      for (int64_t block = strip; block < stop; ++block)
+        for (int64_t column = block * width, e = std::min(column + width, last); column < e; ++column)
+          add(sums[block - strip], data[column]);
+    }
+    for (int64_t block = strip; block < stop; ++block) {
+      double count = static_cast<double>(numRows * std::min(width, view.columns - block * width));
+      double sum = sums[block - strip];
+      if (Reduction == ScoreReduction::Mean)
+        sum /= count;
+      else if (Reduction == ScoreReduction::RootMeanSquare)
+        sum = std::sqrt(sum / count);
+      scores[block - begin] = static_cast<float>(sum);
+    }
+  }
+}
+
 void BlockAttr::reduceScores(ArrayRef<int64_t> shape, ArrayRef<float> elementScores, ScoreOrder order,
                              ScoreReduction reduction, int64_t begin, int64_t end, float *unitScores) const {
   MatrixView view(shape);
   int64_t blocksPerRow = ceilDiv(view.columns, getColumns());
-  for (int64_t unit = begin; unit < end; ++unit) {
-    int64_t row0 = unit / blocksPerRow * getRows(), column0 = unit % blocksPerRow * getColumns();
-    int64_t row1 = std::min(row0 + getRows(), view.rows), column1 = std::min(column0 + getColumns(), view.columns);
-    Reducer reducer(order, reduction);
-    for (int64_t row = row0; row < row1; ++row)
-      for (int64_t column = column0; column < column1; ++column)
-        reducer.add(elementScores[row * view.columns + column]);
-    unitScores[unit - begin] = reducer.get();
+  bool magnitude = order == ScoreOrder::Magnitude;
+  auto *reduce =
+      reduction == ScoreReduction::Mean
+          ? (magnitude ? &reduceBlocks<true, ScoreReduction::Mean> : &reduceBlocks<false, ScoreReduction::Mean>)
+      : reduction == ScoreReduction::Max
+          ? (magnitude ? &reduceBlocks<true, ScoreReduction::Max> : &reduceBlocks<false, ScoreReduction::Max>)
+          : (magnitude ? &reduceBlocks<true, ScoreReduction::RootMeanSquare>
+                       : &reduceBlocks<false, ScoreReduction::RootMeanSquare>);
+  for (int64_t unit = begin; unit < end;) {
+    int64_t blockRow = unit / blocksPerRow, block = unit % blocksPerRow;
+    int64_t count = std::min(blocksPerRow - block, end - unit);
+    int64_t row = blockRow * getRows();
+    reduce(elementScores.data() + row * view.columns, std::min(getRows(), view.rows - row), view, getColumns(), block,
+           block + count, unitScores + (unit - begin));
+    unit += count;
   }
 }
 
@@ -266,6 +318,13 @@ LogicalResult BlockAttr::verifyMask(function_ref<InFlightDiagnostic()> emitError
   MatrixView view(shape);
   for (int64_t row0 = 0; row0 < view.rows; row0 += getRows()) {
     int64_t row1 = std::min(row0 + getRows(), view.rows);
+    // The usual case, fast: the rows of blocks of one column are all alike.
+    const uint8_t *first = mask.data() + row0 * view.columns;
+    bool alike = getColumns() == 1;
+    for (int64_t row = row0 + 1; row < row1 && alike; ++row)
+      alike = std::equal(first, first + view.columns, mask.data() + row * view.columns);
+    if (alike)
+      continue;
     for (int64_t column0 = 0; column0 < view.columns; column0 += getColumns()) {
       int64_t column1 = std::min(column0 + getColumns(), view.columns);
       int64_t kept = 0;
