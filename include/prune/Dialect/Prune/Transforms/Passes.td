@@ -125,3 +125,33 @@ def PruneIdentify : Pass<"prune-identify", "::mlir::ModuleOp"> {
     Statistic<"numPrunable", "prunable-layers", "Number of layers that can be pruned">,
   ];
 }
+
+//===----------------------------------------------------------------------===//
+// Layout
+//===----------------------------------------------------------------------===//
+
+def PrunePropagateLayouts : InterfacePass<"prune-propagate-layouts", "::mlir::FunctionOpInterface"> {
+  let summary = "Compute on operands as they lie in memory instead of transposing them";
+  let description = [{
+    Pushes transposes and reshapes through `linalg` ops. Each tensor is seen as a view of a base tensor; transposes,
+    `tensor.expand_shape` and `tensor.collapse_shape` only change the view, and a `linalg` op on views becomes a
+    `linalg.generic` over the base dimensions whose result has the order of its largest operand, other dimensions placed
+    before its innermost one. After the first packed layer (tokens innermost) a whole encoder thus stays in one layout:
+    layer norm and softmax reduce across vectors instead of within them, and attention needs no transpose.
+
+    Left alone: ops without a transposed operand, ops whose row-major operand is larger than every transposed one,
+    dynamic shapes, results that are not a projected permutation of the loops. Everything that is not rewritten gets its
+    operands in row-major order, by a reshape where that suffices and by one `linalg.transpose` elsewhere.
+
+    ```mlir
+    %t = linalg.transpose ins(%x : tensor<8x4xf32>) outs(%e : tensor<4x8xf32>) permutation = [1, 0]
+    %y = linalg.transpose ins(%t : tensor<4x8xf32>) outs(%x0 : tensor<8x4xf32>) permutation = [1, 0]
+    %r = linalg.exp ins(%y : tensor<8x4xf32>) outs(%e1 : tensor<8x4xf32>)   // becomes: a generic on %t of 4x8
+    ```
+  }];
+  let statistics = [
+    Statistic<"numRewritten", "num-rewritten", "Ops that now compute in the layout of their operands">,
+    Statistic<"numMaterialized", "num-materialized", "Copies into another layout that remain">];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
+}

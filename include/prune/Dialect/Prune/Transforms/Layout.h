@@ -1,0 +1,21 @@
+//===- Layout.h - One activation layout for the whole graph ---------*- C++ -*-===//
+#ifndef PRUNE_DIALECT_PRUNE_TRANSFORMS_LAYOUT_H
+#define PRUNE_DIALECT_PRUNE_TRANSFORMS_LAYOUT_H
+
+#include "mlir/Interfaces/FunctionInterfaces.h"
+
+namespace mlir::prune {
+
+/// Counts of what `propagateLayouts` did, for statistics.
+struct LayoutStatistics {
+  int64_t numRewritten = 0;    ///< ops that now compute in the layout of their operands
+  int64_t numMaterialized = 0; ///< copies that remain
+};
+
+/// Pushes transposes and reshapes of tensors through the ops that use them: an op computes on its operands as they lie
+/// in memory, and its result lies likewise, until something needs the row-major order.
+LogicalResult propagateLayouts(FunctionOpInterface function, LayoutStatistics &statistics);
+
+} // namespace mlir::prune
+
+#endif // PRUNE_DIALECT_PRUNE_TRANSFORMS_LAYOUT_H
