@@ -19,7 +19,8 @@ def ConvertPruneToVector : Pass<"convert-prune-to-vector"> {
   }];
   let options = [
     Option<"lanes", "lanes", "int64_t", "8", "Elements of one vector register">,
-    Option<"vectors", "vectors", "int64_t", "4", "Vectors of lanes that one row accumulates at once">,
+    Option<"vectors", "vectors", "int64_t", "4", "Most vectors of lanes that one row accumulates at once">,
+    Option<"registers", "registers", "int64_t", "16", "Vector registers of the target">,
     Option<"parallel", "parallel", "bool", "false", "Emit scf.parallel over leading dimensions and lane tiles">];
   let statistics = [Statistic<"numLayers", "num-layers", "Packed layers lowered">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
@@ -130,4 +131,33 @@ def PruneFinalizeEntry : Pass<"prune-finalize-entry", "::mlir::ModuleOp"> {
     ```
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::prune::PruneDialect"];
+// Packing
+//===----------------------------------------------------------------------===//
+
+def PrunePack : Pass<"prune-pack"> {
+  let summary = "Pack constant weights into storage order, sparse where it pays";
+  let description = [{
+    Replaces each `linalg.contract` with a constant f32 weight (behind a `prune.apply` or not) by `prune.linear`. The weight is
+    packed at compile time: the constants of a sparse storage are held together by `sparse_tensor.assemble`, nothing is
+    converted or allocated at run time. Masked weights become `chunked_csr`, or `block_rows` where the mask has the
+    pattern `#prune.block<r, 1>`; weights without a mask, or too dense for sparse code, become `dense`.
+
+    Activations `[.., m, k]` are transposed to `[.., k, m]` in panels of `panel` tokens where that divides m, and the
+    result back; `prune-propagate-layouts` removes most of these copies. Activations `[b, k, h, w]` are used as they are.
+
+    Declined with a remark: other element types, dynamic shapes, fewer lanes than `min-lanes`, a destination that is not
+    filled with zero. Fails on a mask that is not a constant.
+  }];
+  let options = [
+    Option<"kernel", "kernel", "std::string", "\"auto\"", "Storage of masked weights: auto (by density), sparse, dense">,
+    Option<"panel", "panel", "int64_t", "32", "Tokens of a panel: lanes times vectors of the register tile">,
+    Option<"chunk", "chunk", "int64_t", "192", "Columns of a chunk, whose activations stay in the first-level cache">,
+    Option<"denseRows", "dense-rows", "int64_t", "6", "Rows of a register tile of the dense kernel">,
+    Option<"minLanes", "min-lanes", "int64_t", "8", "Least number of tokens or pixels">];
+  let statistics = [
+    Statistic<"numPacked", "num-packed", "Layers packed">,
+    Statistic<"numDeclined", "num-declined", "Contractions left as they are">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::sparse_tensor::SparseTensorDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::prune::PruneDialect"];
 }

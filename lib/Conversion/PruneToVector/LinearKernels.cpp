@@ -30,7 +30,12 @@ using Tile = SmallVector<SmallVector<Value>>;
 class LinearEmitter {
 public:
   LinearEmitter(RewriterBase &rewriter, LinearOp op, const LinearKernelOptions &options)
-      : b(op.getLoc(), rewriter), op(op), options(options) {}
+      : b(op.getLoc(), rewriter), op(op), options(options) {
+    // The largest power of two of vectors whose accumulators stay in registers.
+    int64_t accumulators = options.registers * 3 / 4;
+    while (this->options.vectors > 1 && this->options.vectors * static_cast<int64_t>(op.getRows()) > accumulators)
+      this->options.vectors /= 2;
+  }
 
   LogicalResult run();
 

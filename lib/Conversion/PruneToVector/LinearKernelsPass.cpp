@@ -27,7 +27,7 @@ struct ConvertPruneToVector : prune::impl::ConvertPruneToVectorBase<ConvertPrune
     getOperation()->walk([&](LinearOp op) { layers.push_back(op); });
     IRRewriter rewriter(&getContext());
     for (LinearOp op : layers) {
-      if (failed(lowerLinear(rewriter, op, LinearKernelOptions{lanes, vectors, parallel})))
+      if (failed(lowerLinear(rewriter, op, LinearKernelOptions{lanes, vectors, registers, parallel})))
         return signalPassFailure();
       ++numLayers;
     }

@@ -11,7 +11,8 @@ namespace prune {
 /// Shape of the register tile.
 struct LinearKernelOptions {
   int64_t lanes = 8;     ///< elements of one vector register
-  int64_t vectors = 4;   ///< vectors along the lane dimension that a row accumulates at once
+  int64_t vectors = 4;   ///< most vectors along the lane dimension that a row accumulates at once
+  int64_t registers = 16; ///< vector registers of the target; more accumulators than three quarters of them spill
   bool parallel = false; ///< emit `scf.parallel` over leading dimensions and lane tiles
 };
 

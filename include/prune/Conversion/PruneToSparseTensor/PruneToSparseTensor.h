@@ -1,0 +1,31 @@
+//===- PruneToSparseTensor.h - Masked weights into sparse storage ---*- C++ -*-===//
+#ifndef PRUNE_CONVERSION_PRUNETOSPARSETENSOR_PRUNETOSPARSETENSOR_H
+#define PRUNE_CONVERSION_PRUNETOSPARSETENSOR_PRUNETOSPARSETENSOR_H
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include <string>
+
+namespace mlir {
+class RewriterBase;
+namespace prune {
+
+/// How `packLayer` chooses storage and layout.
+struct PackOptions {
+  std::string kernel = "auto"; ///< auto, sparse or dense
+  int64_t panel = 32;          ///< tokens of a panel: lanes times vectors of the register tile
+  int64_t chunk = 192;         ///< columns whose activations stay in the first-level cache
+  int64_t denseRows = 6;       ///< rows of a dense register tile
+  int64_t minLanes = 8;        ///< layers with fewer tokens or pixels are declined
+  /// Densities above which the dense kernel is faster.
+  double unstructuredBreakEven = 0.65;
+  double blockBreakEven = 0.9;
+};
+
+/// Replaces a contraction with a constant weight by `prune.linear` on packed storage. Failure without a diagnostic means
+/// that the op does not have the form; a remark says why.
+LogicalResult packLayer(RewriterBase &rewriter, linalg::ContractOp op, const PackOptions &options);
+
+} // namespace prune
+} // namespace mlir
+
+#endif // PRUNE_CONVERSION_PRUNETOSPARSETENSOR_PRUNETOSPARSETENSOR_H

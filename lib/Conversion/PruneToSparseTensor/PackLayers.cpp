@@ -1,0 +1,294 @@
+//===- PackLayers.cpp - prune-pack: constant weights into storage order ---------===//
+//
+// Decides the storage of each constant weight of a `linalg.contract`, packs it at compile time into constants held together
+// by `sparse_tensor.assemble`, and replaces the contraction by `prune.linear` on activations with contiguous lanes.
+//
+//===----------------------------------------------------------------------===//
+
+#include "prune/Conversion/PruneToSparseTensor/PruneToSparseTensor.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SparseTensor/IR/SparseTensor.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/IR/PatternMatch.h"
+#include "mlir/IR/Remarks.h"
+#include "prune/Conversion/Passes.h"
+#include "prune/Conversion/PruneToSparseTensor/Packing.h"
+#include "prune/Dialect/Prune/IR/MaskConstant.h"
+
+namespace mlir::prune {
+#define GEN_PASS_DEF_PRUNEPACK
+#include "prune/Conversion/Passes.h.inc"
+} // namespace mlir::prune
+
+using namespace mlir;
+using namespace mlir::prune;
+
+namespace {
+
+/// A contraction with a constant weight, and how its activations lie.
+struct LayerMatch {
+  Value activations;
+  Value weight;  ///< the constant or the prune.apply on it
+  ApplyOp apply; ///< null when the weight is not masked
+  /// Position of k in the activations and of n in the result.
+  int64_t columnDim = 0;
+  /// The activations are [.., m, k] and must become [.., k, m]; otherwise their lanes follow k already.
+  bool lanesBeforeColumns = false;
+  int64_t numLanes = 0;
+};
+
+} // namespace
+
+static bool isZeroFill(Value value) {
+  auto fill = value.getDefiningOp<linalg::FillOp>();
+  return fill && matchPattern(fill.getInputs().front(), m_AnyZeroFloat());
+}
+
+/// Matches x(.., m, k) w(n, k) -> y(.., m, n) and x(b, k, ..) w(n, k) -> y(b, n, ..), both dims in one order.
+static FailureOr<LayerMatch> matchLayer(linalg::ContractOp op, function_ref<void(const Twine &)> decline) {
+  LayerMatch match;
+  match.activations = op.getDpsInputOperand(0)->get();
+  match.weight = op.getDpsInputOperand(1)->get();
+  match.apply = match.weight.getDefiningOp<ApplyOp>();
+  if (!getConstantAttr(match.apply ? match.apply.getWeight() : match.weight))
+    return failure(); // a product of activations
+  auto type = cast<RankedTensorType>(match.activations.getType());
+  if (!type.getElementType().isF32())
+    return decline("element type is not f32"), failure();
+  if (!type.hasStaticShape())
+    return decline("dynamic shape"), failure();
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  AffineMap x = maps[0], w = maps[1], y = maps[2];
+  if (w.getNumResults() != 2 || x.getNumResults() != y.getNumResults())
+    return decline("weight is not a matrix"), failure();
+  AffineExpr n = w.getResult(0), k = w.getResult(1);
+  std::optional<unsigned> columnDim = x.getResultPosition(k), rowDim = y.getResultPosition(n);
+  if (!columnDim || !rowDim || x.getResultPosition(n) || y.getResultPosition(k) || *columnDim != *rowDim)
+    return decline("row and column dimension are not at one position"), failure();
+  for (unsigned dim = 0; dim < x.getNumResults(); ++dim)
+    if (dim != *columnDim && x.getResult(dim) != y.getResult(dim))
+      return decline("activations and result have their other dimensions in different orders"), failure();
+  if (!isZeroFill(op.getDpsInitOperand(0)->get()))
+    return decline("the destination is not filled with zero"), failure();
+  match.columnDim = *columnDim;
+  match.lanesBeforeColumns = *columnDim + 1 == x.getNumResults();
+  if (match.lanesBeforeColumns && x.getNumResults() < 2)
+    return decline("a vector, not a matrix, of activations"), failure();
+  match.numLanes = 1;
+  if (match.lanesBeforeColumns)
+    match.numLanes = type.getDimSize(*columnDim - 1);
+  else
+    for (int64_t size : type.getShape().drop_front(*columnDim + 1))
+      match.numLanes *= size;
+  return match;
+}
+
+template <typename T>
+static Value makeConstant(ImplicitLocOpBuilder &b, ArrayRef<T> data, ArrayRef<int64_t> shape, Type element,
+                          const Twine &name) {
+  ArrayRef<char> bytes(reinterpret_cast<const char *>(data.data()), data.size() * sizeof(T));
+  auto type = RankedTensorType::get(shape, element);
+  TypedAttr attr = data.size() > kMaxInlineElements
+                       ? cast<TypedAttr>(makeResourceAttr(type, bytes, name.str()))
+                       : cast<TypedAttr>(DenseElementsAttr::getFromRawBuffer(type, bytes));
+  return arith::ConstantOp::create(b, attr);
+}
+
+/// The storage operands of `prune.linear`, as constants.
+static SmallVector<Value> makeStorage(ImplicitLocOpBuilder &b, const PackedWeight &packed, StringRef name) {
+  MLIRContext *context = b.getContext();
+  Type f32 = b.getF32Type();
+  int64_t chunks = packed.getNumChunks(), rows = packed.getNumStorageRows();
+  if (packed.format == StorageFormat::Dense)
+    return {makeConstant<float>(b, packed.values, {rows, packed.numColumns, packed.rows}, f32, name + ".values")};
+
+  using namespace sparse_tensor;
+  int64_t numEntries = packed.coordinates.size();
+  Value positions = makeConstant<int32_t>(b, packed.positions, static_cast<int64_t>(packed.positions.size()),
+                                          b.getI32Type(), name + ".positions");
+  Value coordinates =
+      makeConstant<uint16_t>(b, packed.coordinates, numEntries, b.getI16Type(), name + ".coordinates");
+  Value values = makeConstant<float>(b, packed.values, static_cast<int64_t>(packed.values.size()), f32, name + ".values");
+  bool isBlocked = packed.format == StorageFormat::BlockRows;
+  // Shared columns come first and padding repeats a column: coordinates are neither sorted nor unique.
+  auto compressed = isBlocked ? *buildLevelType(LevelFormat::Compressed, /*ordered=*/true, /*unique=*/true)
+                              : *buildLevelType(LevelFormat::Compressed, /*ordered=*/false, /*unique=*/false);
+  LevelType dense = *buildLevelType(LevelFormat::Dense, /*ordered=*/true, /*unique=*/true);
+  SmallVector<LevelType> levels{dense, dense, compressed};
+  SmallVector<int64_t> shape{chunks, rows, packed.chunk};
+  if (isBlocked) {
+    levels.push_back(dense);
+    shape.push_back(packed.rows);
+  }
+  AffineMap identity = AffineMap::getMultiDimIdentityMap(levels.size(), context);
+  auto encoding = SparseTensorEncodingAttr::get(context, levels, identity, identity, /*posWidth=*/32, /*crdWidth=*/16);
+  Value assembled = AssembleOp::create(b, RankedTensorType::get(shape, f32, encoding),
+                                       ValueRange{positions, coordinates}, values);
+  Value rowOrder = makeConstant<int32_t>(b, packed.rowOrder, {chunks, rows}, b.getI32Type(), name + ".rows");
+  if (isBlocked)
+    return {assembled, rowOrder};
+  return {assembled, rowOrder,
+          makeConstant<uint16_t>(b, packed.sharedCounts, {chunks, rows / 2}, b.getI16Type(), name + ".shared")};
+}
+
+/// The storage for a masked weight, or dense where sparse code would not be faster.
+static PackedWeight choosePacking(const MaskedMatrix &matrix, ApplyOp apply, const PackOptions &options,
+                                  std::string &reason) {
+  int64_t size = matrix.numRows * matrix.numColumns;
+  int64_t kept = matrix.mask.empty() ? size : llvm::count_if(matrix.mask, [](uint8_t bit) { return bit != 0; });
+  double density = size ? static_cast<double>(kept) / size : 1.0;
+  auto dense = [&] { return packDense(matrix, std::min<int64_t>(options.denseRows, matrix.numRows)); };
+  if (!apply)
+    return dense();
+  if (options.kernel == "dense") {
+    reason = "dense because kernel=dense was asked for";
+    return dense();
+  }
+  auto block = dyn_cast<BlockAttr>(apply.getPattern());
+  bool isBlocked = block && block.getRows() > 1 && matrix.numRows % block.getRows() == 0 && block.getRows() <= 8;
+  // Share of the multiply-add peak that each kernel reaches, against dense: docs/Benchmarks.md.
+  double breakEven = isBlocked ? options.blockBreakEven : options.unstructuredBreakEven;
+  if (density > breakEven) {
+    reason = llvm::formatv("dense because density {0:f2} is above break-even {1:f2}", density, breakEven).str();
+    return dense();
+  }
+  return isBlocked ? packBlockRows(matrix, block.getRows(), std::min(options.chunk, matrix.numColumns))
+                   : packChunkedCSR(matrix, std::min(options.chunk, matrix.numColumns));
+}
+
+static Value transposeLastTwo(ImplicitLocOpBuilder &b, Value value) {
+  auto type = cast<RankedTensorType>(value.getType());
+  SmallVector<int64_t> order = llvm::to_vector(llvm::seq<int64_t>(0, type.getRank()));
+  std::swap(order[order.size() - 1], order[order.size() - 2]);
+  SmallVector<int64_t> shape = applyPermutation(type.getShape(), order);
+  Value empty = tensor::EmptyOp::create(b, shape, type.getElementType());
+  return linalg::TransposeOp::create(b, value, empty, order)->getResult(0);
+}
+
+LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::ContractOp op, const PackOptions &options) {
+  auto declined = [&](const Twine &why) {
+    remark::missed(op.getLoc(), remark::RemarkOpts::name("Pack").category("prune-pack")) << why.str();
+  };
+  FailureOr<LayerMatch> match = matchLayer(op, declined);
+  if (failed(match))
+    return failure();
+  if (match->numLanes < options.minLanes) {
+    declined(llvm::formatv("{0} tokens or pixels, fewer than the {1} that fill vector lanes", match->numLanes,
+                           options.minLanes)
+                 .str());
+    return failure();
+  }
+  auto emitError = [&] { return op.emitOpError(); };
+  Value constant = match->apply ? match->apply.getWeight() : match->weight;
+  FailureOr<WeightData> weight = WeightData::read(getConstantAttr(constant), emitError);
+  if (failed(weight))
+    return failure();
+  auto weightType = cast<RankedTensorType>(match->weight.getType());
+  MaskedMatrix matrix{weight->values(), {}, weightType.getDimSize(0), weightType.getDimSize(1)};
+  std::optional<MaskData> mask;
+  if (match->apply) {
+    Attribute maskAttr = getConstantAttr(match->apply.getMask());
+    if (!maskAttr)
+      return op.emitOpError() << "expected a constant mask, run prune-evaluate-masks first";
+    FailureOr<MaskData> read = MaskData::read(maskAttr, emitError);
+    if (failed(read))
+      return failure();
+    mask.emplace(std::move(*read));
+    matrix.mask = mask->bytes();
+  }
+  if (matrix.numRows > std::numeric_limits<int32_t>::max() || options.chunk > 65536)
+    return op.emitOpError() << "expected at most 65536 columns in a chunk, got " << options.chunk;
+
+  auto resource = dyn_cast<DenseResourceElementsAttr>(getConstantAttr(constant));
+  std::string name = resource ? resource.getRawHandle().getKey().str() : "weight";
+  std::string reason;
+  PackedWeight packed = choosePacking(matrix, match->apply, options, reason);
+  if (!reason.empty())
+    remark::missed(op.getLoc(), remark::RemarkOpts::name("Pack").category("prune-pack")) << name << ": " << reason;
+
+  rewriter.setInsertionPoint(op);
+  ImplicitLocOpBuilder b(op.getLoc(), rewriter);
+  // Lanes innermost, and in panels of one register tile where they divide.
+  Value x = match->activations;
+  auto resultType = cast<RankedTensorType>(op->getResult(0).getType());
+  bool isPaneled = match->lanesBeforeColumns && match->numLanes > options.panel && match->numLanes % options.panel == 0;
+  auto getPanelGroups = [&](int64_t rank) {
+    SmallVector<ReassociationIndices> groups;
+    for (int64_t dim = 0; dim < rank; ++dim) {
+      if (dim < rank - 2)
+        groups.push_back({dim});
+      else if (dim == rank - 2)
+        groups.push_back({dim, dim + 1});
+      else
+        groups.push_back({dim + 1});
+    }
+    return groups;
+  };
+  if (isPaneled) {
+    auto type = cast<RankedTensorType>(x.getType());
+    SmallVector<int64_t> shape(type.getShape());
+    shape[shape.size() - 2] = options.panel;
+    shape.insert(shape.end() - 2, match->numLanes / options.panel);
+    x = tensor::ExpandShapeOp::create(b, RankedTensorType::get(shape, type.getElementType()), x,
+                                      getPanelGroups(type.getRank()));
+  }
+  if (match->lanesBeforeColumns)
+    x = transposeLastTwo(b, x);
+  auto type = cast<RankedTensorType>(x.getType());
+  int64_t laneDims = match->lanesBeforeColumns ? 1 : type.getRank() - 1 - match->columnDim;
+  SmallVector<int64_t> shape(type.getShape());
+  shape[type.getRank() - 1 - laneDims] = matrix.numRows;
+  Value init = tensor::EmptyOp::create(b, shape, type.getElementType());
+  SmallVector<Value> storage = makeStorage(b, packed, name);
+  auto linear =
+      LinearOp::create(b, storage, x, init, packed.format, packed.rows, std::min(packed.chunk, options.chunk), laneDims);
+  Value y = linear.getResult(0);
+  if (match->lanesBeforeColumns)
+    y = transposeLastTwo(b, y);
+  if (isPaneled)
+    y = tensor::CollapseShapeOp::create(b, resultType, y, getPanelGroups(resultType.getRank()));
+  rewriter.replaceOp(op, y);
+  return success();
+}
+
+namespace {
+struct PrunePack : prune::impl::PrunePackBase<PrunePack> {
+  using Base::Base;
+
+  void runOnOperation() override {
+    if (kernel != "auto" && kernel != "dense" && kernel != "sparse") {
+      getOperation()->emitError() << "prune-pack: expected kernel auto, sparse or dense, got '" << kernel << "'";
+      return signalPassFailure();
+    }
+    PackOptions options;
+    options.kernel = kernel;
+    options.panel = panel;
+    options.chunk = chunk;
+    options.denseRows = denseRows;
+    options.minLanes = minLanes;
+    if (kernel == "sparse")
+      options.unstructuredBreakEven = options.blockBreakEven = 1.0;
+    SmallVector<linalg::ContractOp> contractions;
+    getOperation()->walk([&](linalg::ContractOp op) { contractions.push_back(op); });
+    IRRewriter rewriter(&getContext());
+    for (linalg::ContractOp op : contractions) {
+      bool hadError = false;
+      ScopedDiagnosticHandler handler(&getContext(), [&](Diagnostic &diagnostic) {
+        hadError |= diagnostic.getSeverity() == DiagnosticSeverity::Error;
+        return failure(); // let it through
+      });
+      if (succeeded(packLayer(rewriter, op, options)))
+        ++numPacked;
+      else
+        ++numDeclined;
+      if (hadError)
+        return signalPassFailure();
+    }
+  }
+};
+} // namespace
