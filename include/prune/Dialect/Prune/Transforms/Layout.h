@@ -2,9 +2,17 @@
 #ifndef PRUNE_DIALECT_PRUNE_TRANSFORMS_LAYOUT_H
 #define PRUNE_DIALECT_PRUNE_TRANSFORMS_LAYOUT_H
 
+#include "mlir/IR/Builders.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
 
 namespace mlir::prune {
+
+/// `value` with `shape`, by tensor.collapse_shape and tensor.expand_shape. The two shapes without their unit dimensions must
+/// be equal or a merge or split of one another.
+Value reshapeTensor(OpBuilder &b, Value value, ArrayRef<int64_t> shape);
+
+/// Moves elementwise consumers of packed layers (bias, activation, residual) into their epilogues. Returns how many.
+int64_t fuseEpilogues(Operation *root);
 
 /// Counts of what `propagateLayouts` did, for statistics.
 struct LayoutStatistics {

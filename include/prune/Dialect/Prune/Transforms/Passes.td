@@ -130,7 +130,7 @@ def PruneIdentify : Pass<"prune-identify", "::mlir::ModuleOp"> {
 // Layout
 //===----------------------------------------------------------------------===//
 
-def PrunePropagateLayouts : InterfacePass<"prune-propagate-layouts", "::mlir::FunctionOpInterface"> {
+def PrunePropagateLayouts : Pass<"prune-propagate-layouts"> {
   let summary = "Compute on operands as they lie in memory instead of transposing them";
   let description = [{
     Pushes transposes and reshapes through `linalg` ops. Each tensor is seen as a view of a base tensor; transposes,
@@ -154,4 +154,16 @@ def PrunePropagateLayouts : InterfacePass<"prune-propagate-layouts", "::mlir::Fu
     Statistic<"numMaterialized", "num-materialized", "Copies into another layout that remain">];
   let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::tensor::TensorDialect"];
+}
+
+def PruneFuseEpilogues : Pass<"prune-fuse-epilogues"> {
+  let summary = "Move bias, activation and residual into packed layers";
+  let description = [{
+    A `linalg.generic` that computes one elementwise result from a `prune.linear` used only there moves into the layer's
+    epilogue, where it runs on the accumulators. Other operands must be indexed by the row alone (a bias) or like the
+    layer's result (a residual). Left alone: bodies with `linalg.index`, with ops that are not elementwise, or with
+    values from outside other than constants.
+  }];
+  let statistics = [Statistic<"numFused", "num-fused", "Ops moved into epilogues">];
+  let dependentDialects = ["::mlir::tensor::TensorDialect"];
 }

@@ -11,6 +11,7 @@
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "mlir/Dialect/Utils/ReshapeOpsUtils.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/PatternMatch.h"
@@ -55,6 +56,12 @@ struct LoopPart {
   int64_t stride;
 };
 
+/// A base that is the reshape of another: `groups` lists its dimensions for each one of the parent.
+struct Split {
+  Value parent;
+  SmallVector<SmallVector<int64_t>> groups;
+};
+
 class LayoutPropagation {
 public:
   LayoutPropagation(FunctionOpInterface function, LayoutStatistics &statistics)
@@ -65,8 +72,10 @@ private:
   View getView(Value value);
   bool hasView(Value value) { return views.contains(value); }
   Value materialize(Value value);
-  Value reshape(Value value, ArrayRef<int64_t> shape);
+  Value reshape(Value value, ArrayRef<int64_t> shape) { return reshapeTensor(b, value, shape); }
   Value transposeToOrder(const View &view);
+
+  void preferCopy(Value base, Value copy, ArrayRef<int64_t> order);
 
   void visitTranspose(linalg::TransposeOp op);
   void visitCollapse(tensor::CollapseShapeOp op);
@@ -78,7 +87,8 @@ private:
   LayoutStatistics &statistics;
   OpBuilder b;
   DenseMap<Value, View> views;
-  DenseMap<Value, Value> materialized;
+  DenseMap<Value, Value> materialized; ///< row-major twin of a value that has a view
+  DenseMap<Value, Split> splits;
 };
 
 } // namespace
@@ -96,32 +106,6 @@ View LayoutPropagation::getView(Value value) {
   for (int64_t dim = 0; dim < cast<RankedTensorType>(value.getType()).getRank(); ++dim)
     view.dims.push_back({dim});
   return view;
-}
-
-Value LayoutPropagation::reshape(Value value, ArrayRef<int64_t> shape) {
-  auto type = cast<RankedTensorType>(value.getType());
-  auto target = RankedTensorType::get(shape, type.getElementType());
-  if (type == target)
-    return value;
-  // Through the shape without unit dimensions: both steps always have a reassociation.
-  SmallVector<int64_t> squeezed, wanted;
-  llvm::copy_if(type.getShape(), std::back_inserter(squeezed), [](int64_t size) { return size != 1; });
-  llvm::copy_if(shape, std::back_inserter(wanted), [](int64_t size) { return size != 1; });
-  auto step = [&](ArrayRef<int64_t> next) {
-    auto from = cast<RankedTensorType>(value.getType());
-    auto to = RankedTensorType::get(next, type.getElementType());
-    if (from == to)
-      return;
-    bool collapses = to.getRank() < from.getRank();
-    auto groups = getReassociationIndicesForReshape(from, to);
-    assert(groups && "reshape between shapes that differ by merged and unit dimensions");
-    value = collapses ? tensor::CollapseShapeOp::create(b, value.getLoc(), to, value, *groups).getResult()
-                      : tensor::ExpandShapeOp::create(b, value.getLoc(), to, value, *groups).getResult();
-  };
-  step(squeezed);
-  step(wanted);
-  step(shape);
-  return value;
 }
 
 /// A copy of the base whose dimensions are in the order of the lists.
@@ -142,7 +126,9 @@ Value LayoutPropagation::transposeToOrder(const View &view) {
   Location loc = view.base.getLoc();
   Value empty = tensor::EmptyOp::create(b, loc, shape, getElementTypeOrSelf(view.base.getType()));
   ++statistics.numMaterialized;
-  return linalg::TransposeOp::create(b, loc, view.base, empty, order)->getResult(0);
+  Value copy = linalg::TransposeOp::create(b, loc, view.base, empty, order)->getResult(0);
+  preferCopy(view.base, copy, order);
+  return copy;
 }
 
 Value LayoutPropagation::materialize(Value value) {
@@ -151,7 +137,7 @@ Value LayoutPropagation::materialize(Value value) {
     return value;
   if (Value known = materialized.lookup(value))
     return known;
-  const View &view = it->second;
+  View view = it->second;
   Value ordered = view.isInOrder() ? view.base : transposeToOrder(view);
   Value result = reshape(ordered, cast<RankedTensorType>(value.getType()).getShape());
   materialized[value] = result;
@@ -159,21 +145,35 @@ Value LayoutPropagation::materialize(Value value) {
 }
 
 void LayoutPropagation::visitTranspose(linalg::TransposeOp op) {
-  Value input = op.getInput(), result = op->getResult(0);
-  if (hasView(input)) {
-    View view = getView(input);
-    View permuted{view.base, {}};
-    for (int64_t dim : op.getPermutation())
-      permuted.dims.push_back(view.dims[dim]);
-    views[result] = permuted;
-    return;
+  View view = getView(op.getInput());
+  View permuted{view.base, {}};
+  for (int64_t dim : op.getPermutation())
+    permuted.dims.push_back(view.dims[dim]);
+  views[op->getResult(0)] = permuted;
+}
+
+/// After a copy both orders of the same data are at hand: uses of the original by linalg ops prefer the copy.
+void LayoutPropagation::preferCopy(Value base, Value copy, ArrayRef<int64_t> order) {
+  View view{copy, {}};
+  for (int64_t position : invertPermutationVector(order))
+    view.dims.push_back({position});
+  while (true) {
+    if (!views.contains(base)) {
+      views[base] = view;
+      materialized[base] = base;
+    }
+    auto it = splits.find(base);
+    if (it == splits.end())
+      return;
+    View parentView{copy, {}};
+    for (const auto &group : it->second.groups) {
+      parentView.dims.emplace_back();
+      for (int64_t dim : group)
+        llvm::append_range(parentView.dims.back(), view.dims[dim]);
+    }
+    base = it->second.parent;
+    view = std::move(parentView);
   }
-  // The copy stays; from here on both orders of the same data are at hand, and uses prefer the new one.
-  View inverse{result, SmallVector<SmallVector<int64_t>>(op.getPermutation().size())};
-  for (auto [position, dim] : llvm::enumerate(op.getPermutation()))
-    inverse.dims[dim] = {static_cast<int64_t>(position)};
-  views[input] = inverse;
-  materialized[input] = input;
 }
 
 void LayoutPropagation::visitCollapse(tensor::CollapseShapeOp op) {
@@ -238,6 +238,14 @@ bool LayoutPropagation::visitExpand(tensor::ExpandShapeOp op) {
       llvm::append_range(shape, parts[dim]);
   }
   View expanded{reshape(view.base, shape), {}};
+  if (expanded.base != view.base) {
+    Split split{view.base, {}};
+    for (size_t dim = 0; dim < firstPart.size(); ++dim) {
+      int64_t end = dim + 1 < firstPart.size() ? firstPart[dim + 1] : static_cast<int64_t>(shape.size());
+      split.groups.push_back(llvm::to_vector(llvm::seq<int64_t>(firstPart[dim], end)));
+    }
+    splits[expanded.base] = std::move(split);
+  }
   for (const auto &list : newDims) {
     expanded.dims.emplace_back();
     for (auto [baseDim, part] : list)
@@ -283,7 +291,7 @@ bool LayoutPropagation::visitLinalg(linalg::LinalgOp op) {
     if (!type)
       continue;
     largest = std::max(largest, type.getNumElements());
-    if (hasView(input->get()) && type.getNumElements() > referenceSize) {
+    if (hasView(input->get()) && type.getNumElements() > referenceSize && !getView(input->get()).isInOrder()) {
       reference = input;
       referenceSize = type.getNumElements();
     }
@@ -486,12 +494,12 @@ void LayoutPropagation::run() {
           continue;
         }
       } else if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
-        if (hasView(collapse.getSrc())) {
+        if (isStaticTensor(collapse.getSrcType())) {
           visitCollapse(collapse);
           continue;
         }
       } else if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op)) {
-        if (hasView(expand.getSrc()) && visitExpand(expand))
+        if (isStaticTensor(expand.getSrcType()) && visitExpand(expand))
           continue;
       } else if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op)) {
         if (visitLinalg(linalgOp))
@@ -522,8 +530,11 @@ struct PrunePropagateLayouts : prune::impl::PrunePropagateLayoutsBase<PrunePropa
 
   void runOnOperation() override {
     LayoutStatistics statistics;
-    if (failed(propagateLayouts(getOperation(), statistics)))
-      return signalPassFailure();
+    SmallVector<FunctionOpInterface> functions;
+    getOperation()->walk([&](FunctionOpInterface function) { functions.push_back(function); });
+    for (FunctionOpInterface function : functions)
+      if (failed(propagateLayouts(function, statistics)))
+        return signalPassFailure();
     numRewritten += statistics.numRewritten;
     numMaterialized += statistics.numMaterialized;
   }
