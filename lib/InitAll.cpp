@@ -3,11 +3,15 @@
 #include "prune/InitAll.h"
 #include "prune/Conversion/LowerToLLVM/LowerToLLVM.h"
 #include "prune/Conversion/Passes.h"
+#include "prune/Dialect/Prune/IR/BufferizableOpInterfaceImpl.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
 #include "prune/Pipelines/Pipelines.h"
 
-void mlir::prune::registerAllDialects(DialectRegistry &registry) { registry.insert<PruneDialect>(); }
+void mlir::prune::registerAllDialects(DialectRegistry &registry) {
+  registry.insert<PruneDialect>();
+  registerBufferizableOpInterfaceExternalModels(registry);
+}
 
 void mlir::prune::registerAllPasses() {
   registerPrunePasses();

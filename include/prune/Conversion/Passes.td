@@ -131,6 +131,9 @@ def PruneFinalizeEntry : Pass<"prune-finalize-entry", "::mlir::ModuleOp"> {
     ```
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::prune::PruneDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // Packing
 //===----------------------------------------------------------------------===//
 
@@ -160,4 +163,13 @@ def PrunePack : Pass<"prune-pack"> {
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::sparse_tensor::SparseTensorDialect", "::mlir::tensor::TensorDialect",
                            "::mlir::prune::PruneDialect"];
+}
+
+def PruneExpandStorage : Pass<"prune-expand-storage"> {
+  let summary = "Give packed layers the arrays of their sparse storage";
+  let description = [{
+    Replaces a sparse tensor among the storage operands of `prune.linear` by the positions, coordinates and values it was
+    assembled from, so that nothing but dense arrays is left to bufferize. Refuses sparse tensors that are not the result
+    of `sparse_tensor.assemble`.
+  }];
 }

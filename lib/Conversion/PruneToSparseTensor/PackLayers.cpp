@@ -21,6 +21,7 @@
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
 
 namespace mlir::prune {
+#define GEN_PASS_DEF_PRUNEEXPANDSTORAGE
 #define GEN_PASS_DEF_PRUNEPACK
 #include "prune/Conversion/Passes.h.inc"
 } // namespace mlir::prune
@@ -289,6 +290,38 @@ struct PrunePack : prune::impl::PrunePackBase<PrunePack> {
       if (hadError)
         return signalPassFailure();
     }
+  }
+};
+
+struct PruneExpandStorage : prune::impl::PruneExpandStorageBase<PruneExpandStorage> {
+  using Base::Base;
+
+  void runOnOperation() override {
+    SetVector<Operation *> taken;
+    WalkResult walk = getOperation()->walk([&](LinearOp op) {
+      SmallVector<Value> storage;
+      for (Value operand : op.getStorage()) {
+        if (!sparse_tensor::getSparseTensorEncoding(operand.getType())) {
+          storage.push_back(operand);
+          continue;
+        }
+        auto assembled = operand.getDefiningOp<sparse_tensor::AssembleOp>();
+        if (!assembled) {
+          op.emitOpError() << "expected sparse storage made by sparse_tensor.assemble";
+          return WalkResult::interrupt();
+        }
+        llvm::append_range(storage, assembled.getLevels());
+        storage.push_back(assembled.getValues());
+        taken.insert(assembled);
+      }
+      op.getStorageMutable().assign(storage);
+      return WalkResult::advance();
+    });
+    if (walk.wasInterrupted())
+      return signalPassFailure();
+    for (Operation *assembled : taken)
+      if (assembled->use_empty())
+        assembled->erase();
   }
 };
 } // namespace

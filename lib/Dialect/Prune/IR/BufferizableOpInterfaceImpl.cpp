@@ -1,0 +1,53 @@
+//===- BufferizableOpInterfaceImpl.cpp - Packed layers on memrefs ----------------===//
+
+#include "prune/Dialect/Prune/IR/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
+#include "mlir/Dialect/Bufferization/IR/DstBufferizableOpInterfaceImpl.h"
+#include "prune/Dialect/Prune/IR/Prune.h"
+
+using namespace mlir;
+using namespace mlir::bufferization;
+using namespace mlir::prune;
+
+namespace {
+
+struct LinearOpInterface : DstBufferizableOpInterfaceExternalModel<LinearOpInterface, LinearOp> {
+  bool bufferizesToMemoryRead(Operation *op, OpOperand &operand, const AnalysisState &state) const {
+    return &operand != &cast<LinearOp>(op).getInitMutable();
+  }
+
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &options,
+                          BufferizationState &state) const {
+    auto linear = cast<LinearOp>(op);
+    rewriter.setInsertionPoint(op);
+    auto buffer = [&](Value value) { return getBuffer(rewriter, value, options, state); };
+    SmallVector<Value> storage;
+    for (Value operand : linear.getStorage()) {
+      FailureOr<Value> memref = buffer(operand);
+      if (failed(memref))
+        return failure();
+      storage.push_back(*memref);
+    }
+    FailureOr<Value> input = buffer(linear.getInput()), init = buffer(linear.getInit());
+    if (failed(input) || failed(init))
+      return failure();
+    SmallVector<Value> extras;
+    for (Value extra : linear.getExtras()) {
+      FailureOr<Value> memref = buffer(extra);
+      if (failed(memref))
+        return failure();
+      extras.push_back(*memref);
+    }
+    auto bufferized = LinearOp::create(rewriter, op->getLoc(), TypeRange(), storage, *input, extras, *init,
+                                       linear.getFormat(), linear.getRows(), linear.getChunk(), linear.getLaneDims());
+    rewriter.inlineRegionBefore(linear.getEpilogue(), bufferized.getEpilogue(), bufferized.getEpilogue().end());
+    replaceOpWithBufferizedValues(rewriter, op, *init);
+    return success();
+  }
+};
+
+} // namespace
+
+void mlir::prune::registerBufferizableOpInterfaceExternalModels(DialectRegistry &registry) {
+  registry.addExtension(+[](MLIRContext *context, PruneDialect *) { LinearOp::attachInterface<LinearOpInterface>(*context); });
+}
