@@ -7,6 +7,7 @@
 #include "prune/Dialect/Prune/IR/Prune.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
 #include "prune/Pipelines/Pipelines.h"
+#include "prune/Pipelines/CPU.h"
 
 void mlir::prune::registerAllDialects(DialectRegistry &registry) {
   registry.insert<PruneDialect>();
@@ -18,4 +19,5 @@ void mlir::prune::registerAllPasses() {
   registerPruneConversionPasses();
   registerConversionPipelines();
   registerPipelines();
+  registerCPUPipeline();
 }

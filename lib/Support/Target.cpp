@@ -112,3 +112,19 @@ llvm::Expected<std::unique_ptr<llvm::TargetMachine>> mlir::prune::createTargetMa
     return llvm::createStringError("no code generator for cpu '" + target.cpu + "'");
   return machine;
 }
+
+llvm::Expected<VectorUnits> mlir::prune::describeVectorUnits(const CPUTarget &target) {
+  auto created = createSubtarget(target);
+  if (!created)
+    return created.takeError();
+  const llvm::MCSubtargetInfo &subtarget = **created;
+  VectorUnits units;
+  units.hasFMA = subtarget.checkFeatures("+fma");
+  if (subtarget.checkFeatures("+avx512f") && subtarget.checkFeatures("+avx512vl")) {
+    units.bits = 512;
+    units.registers = 32;
+  } else if (subtarget.checkFeatures("+avx")) {
+    units.bits = 256;
+  }
+  return units;
+}

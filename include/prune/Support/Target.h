@@ -34,6 +34,14 @@ llvm::Expected<std::vector<std::string>> findMissingFeatures(const CPUTarget &ta
 /// A target machine for `target` on this machine's triple: position independent, at the highest optimisation level.
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const CPUTarget &target);
 
+/// What code generation needs to know of a target's vectors.
+struct VectorUnits {
+  int64_t bits = 128;    ///< width of a register
+  int64_t registers = 16;
+  bool hasFMA = false;   ///< fused multiply-add
+};
+llvm::Expected<VectorUnits> describeVectorUnits(const CPUTarget &target);
+
 } // namespace mlir::prune
 
 #endif // PRUNE_SUPPORT_TARGET_H

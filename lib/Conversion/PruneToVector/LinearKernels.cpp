@@ -190,9 +190,18 @@ void LinearEmitter::emitLaneTile(Value batchIndex, Value laneIndex, int64_t tile
   // for all rows, so that it lies in the first-level cache without conflicts.
   bool inPlace = numLanes == vectors * options.lanes;
   Value scratch;
-  if (!inPlace)
-    scratch = memref::AllocaOp::create(
-        b, MemRefType::get({chunk, vectors * options.lanes}, vectorType.getElementType()), b.getI64IntegerAttr(64));
+  if (!inPlace) {
+    auto type = MemRefType::get({chunk, vectors * options.lanes}, vectorType.getElementType());
+    IntegerAttr alignment = b.getI64IntegerAttr(64);
+    if (options.parallel) {
+      // Each thread needs its own.
+      scratch = memref::AllocaOp::create(b, type, alignment);
+    } else {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPoint(op);
+      scratch = memref::AllocOp::create(b, type, alignment);
+    }
+  }
   auto emitOneChunk = [&](Value chunkIndex) {
     Value firstColumn = mul(chunkIndex, chunk);
     activationsBase.clear();

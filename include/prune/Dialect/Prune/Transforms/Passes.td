@@ -167,3 +167,13 @@ def PruneFuseEpilogues : Pass<"prune-fuse-epilogues"> {
   let statistics = [Statistic<"numFused", "num-fused", "Ops moved into epilogues">];
   let dependentDialects = ["::mlir::tensor::TensorDialect"];
 }
+
+def PruneFuseElementwise : Pass<"prune-fuse-elementwise"> {
+  let summary = "Fuse elementwise linalg ops where nothing is computed twice";
+  let description = [{
+    Upstream's elementwise fusion under a rule: a producer moves into its consumer only if it has no other use and the
+    consumer reads each of its elements once. A producer that is broadcast by its consumer (the reciprocal of a softmax's
+    sum, say) stays, and so does one that feeds a contraction. Broadcasts and copies of one operand move in any case.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect"];
+}

@@ -1,0 +1,38 @@
+//===- CPU.h - From a pruned model to code for a processor ----------*- C++ -*-===//
+#ifndef PRUNE_PIPELINES_CPU_H
+#define PRUNE_PIPELINES_CPU_H
+
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassOptions.h"
+
+namespace mlir::prune {
+
+/// Options of the pipeline `prune-to-cpu`.
+struct CPUPipelineOptions : PassPipelineOptions<CPUPipelineOptions> {
+  PassOptions::Option<int64_t> threads{*this, "threads", llvm::cl::desc("Threads that one call may use"),
+                                       llvm::cl::init(1)};
+  PassOptions::Option<std::string> cpu{
+      *this, "cpu", llvm::cl::desc("Processor to compile for, as LLVM names it; 'host' is this machine's"),
+      llvm::cl::init("host")};
+  PassOptions::Option<std::string> features{
+      *this, "features", llvm::cl::desc("Instruction sets to add or take away, such as '+avx2,-avx512f'"),
+      llvm::cl::init("")};
+  PassOptions::Option<std::string> kernel{
+      *this, "kernel",
+      llvm::cl::desc("Code of masked layers: auto (sparse where it pays), sparse, sparsifier (upstream's), dense"),
+      llvm::cl::init("auto")};
+  PassOptions::Option<int64_t> chunk{
+      *this, "chunk", llvm::cl::desc("Columns whose activations stay in the first-level cache"), llvm::cl::init(192)};
+  PassOptions::Option<std::string> entry{*this, "entry", llvm::cl::desc("Function that the model is called by"),
+                                         llvm::cl::init("main")};
+};
+
+/// Adds the passes that take a model on tensors, pruned or not, to the LLVM dialect with its entry and weights.
+void buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &options);
+
+/// Registers `prune-to-cpu`.
+void registerCPUPipeline();
+
+} // namespace mlir::prune
+
+#endif // PRUNE_PIPELINES_CPU_H

@@ -1,0 +1,103 @@
+//===- CPU.cpp - prune-to-cpu: from a pruned model to code for a processor ----------===//
+
+#include "prune/Pipelines/CPU.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+#include "prune/Conversion/LowerToLLVM/LowerToLLVM.h"
+#include "prune/Conversion/Passes.h"
+#include "prune/Dialect/Prune/Transforms/Passes.h"
+#include "prune/Support/Target.h"
+
+using namespace mlir;
+using namespace mlir::prune;
+
+/// The vectors of the target; of the plainest one if its name is wrong, which prune-capture-entry then reports.
+static VectorUnits getVectorUnits(const CPUPipelineOptions &options) {
+  auto target = resolveTarget(options.cpu, options.features);
+  if (!target) {
+    llvm::consumeError(target.takeError());
+    return {};
+  }
+  auto units = describeVectorUnits(*target);
+  if (!units) {
+    llvm::consumeError(units.takeError());
+    return {};
+  }
+  return *units;
+}
+
+static void addCleanup(OpPassManager &pm) {
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
+
+void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &options) {
+  VectorUnits units = getVectorUnits(options);
+  int64_t lanes = units.bits / 32, vectors = 4;
+
+  PruneCaptureEntryOptions capture;
+  capture.function = options.entry;
+  capture.cpu = options.cpu;
+  capture.features = options.features;
+  capture.threads = options.threads;
+  pm.addPass(createPruneCaptureEntry(capture));
+
+  // Tensors: storage, then one layout for the whole graph, then fusion along it.
+  PrunePackOptions pack;
+  pack.kernel = options.kernel;
+  pack.panel = lanes * vectors;
+  pack.chunk = options.chunk;
+  pm.addPass(createPrunePack(pack));
+  pm.addPass(createPrunePropagateLayouts());
+  addCleanup(pm);
+  pm.addPass(createPruneFuseElementwise());
+  addCleanup(pm);
+  pm.addPass(createPruneFuseEpilogues());
+  addCleanup(pm);
+  pm.addPass(createPruneExpandStorage());
+  pm.addPass(createConvertTensorToLinalgPass()); // tensor.pad
+
+  // Buffers.
+  bufferization::OneShotBufferizePassOptions bufferize;
+  bufferize.bufferizeFunctionBoundaries = true;
+  bufferize.functionBoundaryTypeConversion = bufferization::LayoutMapOption::IdentityLayoutMap;
+  pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
+  bufferization::BufferResultsToOutParamsPassOptions outParams;
+  outParams.hoistStaticAllocs = true;
+  outParams.modifyPublicFunctions = true;
+  pm.addPass(bufferization::createBufferResultsToOutParamsPass(outParams));
+  addCleanup(pm);
+  pm.addPass(createPruneConstantsToBlob());
+
+  // Loops.
+  ConvertPruneToVectorOptions linear;
+  linear.lanes = lanes;
+  linear.vectors = vectors;
+  linear.registers = units.registers;
+  linear.parallel = options.threads > 1;
+  pm.addPass(createConvertPruneToVector(linear));
+  ConvertLinalgToVectorLoopsOptions loops;
+  loops.vectorBits = units.bits;
+  loops.fuseMultiplyAdd = units.hasFMA;
+  loops.threads = options.threads;
+  pm.addPass(createConvertLinalgToVectorLoops(loops));
+  addCleanup(pm);
+  pm.addPass(createLoopInvariantCodeMotionPass());
+  pm.addPass(createPrunePlanMemory());
+  pm.addPass(createPruneFinalizeEntry());
+
+  LowerToLLVMOptions lower;
+  lower.threads = options.threads;
+  lower.fuseMultiplyAdd = units.hasFMA;
+  buildLowerToLLVMPipeline(pm, lower);
+}
+
+void mlir::prune::registerCPUPipeline() {
+  PassPipelineRegistration<CPUPipelineOptions>(
+      "prune-to-cpu", "Compile a model on tensors, pruned or not, for a processor", buildCPUPipeline);
+}
