@@ -73,7 +73,9 @@ private:
   SmallVector<Value> loadActivations(Value column);
   SmallVector<Value> loadCoordinates(Value position);
   SmallVector<Value> loadValues(Value position, int64_t count);
-  Value broadcast(Value scalar) { return vector::BroadcastOp::create(b, vectorType, scalar); }
+  Value broadcast(Value scalar) {
+    return vector::BroadcastOp::create(b, VectorType::get(options.lanes, scalar.getType()), scalar);
+  }
 
   // Destination rows, with the mask of the last vector where the lanes are ragged.
   Value loadLanes(Value memref, SmallVector<Value> indices, int64_t vector);
@@ -387,6 +389,11 @@ Value LinearEmitter::emitEpilogue(Value sum, Value row, int64_t vector) {
     else
       mapping.map(argument, loadLanes(extra, {batch, row, add(lane, vector * options.lanes)}, vector));
   }
+  // Constants may have been hoisted out of the region.
+  auto lookup = [&](Value value) {
+    Value mapped = mapping.lookupOrNull(value);
+    return mapped ? mapped : broadcast(value);
+  };
   for (Operation &scalar : body.without_terminator()) {
     SmallVector<Type> types;
     for (Type type : scalar.getResultTypes())
@@ -398,13 +405,13 @@ Value LinearEmitter::emitEpilogue(Value sum, Value row, int64_t vector) {
     }
     SmallVector<Value> operands;
     for (Value operand : scalar.getOperands())
-      operands.push_back(mapping.lookup(operand));
+      operands.push_back(lookup(operand));
     OperationState state(b.getLoc(), scalar.getName().getStringRef(), operands, types, scalar.getAttrs());
     state.propertiesAttr = scalar.getPropertiesAsAttribute();
     Operation *vectorized = b.create(state);
     mapping.map(scalar.getResults(), vectorized->getResults());
   }
-  return mapping.lookup(cast<YieldOp>(body.getTerminator()).getValues().front());
+  return lookup(cast<YieldOp>(body.getTerminator()).getValues().front());
 }
 
 Tile LinearEmitter::loop(Tile tile, Value begin, Value end, int64_t step, function_ref<Tile(Tile, Value)> body) {
