@@ -31,6 +31,8 @@
 // RUN: %{fails}
 // REDEFINE: %{recipe} = empty.yaml
 // RUN: %{fails}
+// REDEFINE: %{recipe} = documents.yaml
+// RUN: %{fails}
 // REDEFINE: %{recipe} = list.yaml
 // RUN: %{fails}
 // RUN: not prune-opt %t/model.mlir --prune-create-masks="recipe=%t/missing.yaml" 2>&1 | FileCheck %s --check-prefix=MISSING
@@ -143,3 +145,9 @@ layers: [
 //--- list.yaml
 - match: ffn
 # CHECK: list.yaml:1: expected the recipe as a mapping of keys to values
+
+//--- documents.yaml
+sparsity: 0.5
+---
+sparsity: 0.7
+# CHECK: documents.yaml:3: expected one document, got a second

@@ -229,6 +229,8 @@ FailureOr<Recipe> RecipeReader::read() {
     return fail(nullptr, "recipe is empty");
   if (failed(visitMapping(root, "the recipe", visit)))
     return failure();
+  if (++document != stream.end())
+    return fail(document->getRoot(), "expected one document, got a second");
   return recipe;
 }
 
