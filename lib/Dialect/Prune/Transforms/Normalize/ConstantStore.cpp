@@ -148,7 +148,7 @@ ElementsAttr ConstantStore::move(ElementsAttr source, const Move &move) {
   if (result)
     return result;
   int64_t elementBytes = getElementBytes(move.type.getElementType());
-  AsmResourceBlob blob = HeapAsmResourceBlob::allocate(count * elementBytes, 64);
+  AsmResourceBlob blob = HeapAsmResourceBlob::allocate(count * elementBytes, 16);
   const char *from = bytes->data.data() + move.offset * elementBytes;
   char *to = blob.getMutableData().data();
   auto copy = [&](auto element) {

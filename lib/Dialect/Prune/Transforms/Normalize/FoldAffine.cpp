@@ -319,7 +319,7 @@ struct FoldBatchNorm : OpRewritePattern<linalg::GenericOp> {
         return rewriter.notifyMatchFailure(op, "scale or shift is not finite");
 
     int64_t rows = type.getDimSize(0), columns = type.getNumElements() / rows;
-    AsmResourceBlob blob = HeapAsmResourceBlob::allocate(bytes->data.size(), 64);
+    AsmResourceBlob blob = HeapAsmResourceBlob::allocate(bytes->data.size(), 16);
     auto from = reinterpret_cast<const float *>(bytes->data.data());
     auto to = reinterpret_cast<float *>(blob.getMutableData().data());
     for (int64_t row = 0; row < rows; ++row)

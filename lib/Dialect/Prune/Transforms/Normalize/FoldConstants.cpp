@@ -170,7 +170,7 @@ struct FoldConcat : OpRewritePattern<tensor::ConcatOp> {
         return failure();
       parts.push_back({*bytes, getBytes(from) / outer});
     }
-    AsmResourceBlob blob = HeapAsmResourceBlob::allocate(getBytes(type), 64);
+    AsmResourceBlob blob = HeapAsmResourceBlob::allocate(getBytes(type), 16);
     char *to = blob.getMutableData().data();
     for (int64_t row = 0; row < outer; ++row)
       for (const auto &[bytes, size] : parts) {
@@ -235,7 +235,7 @@ struct FoldArithmetic : OpInterfaceRewritePattern<linalg::LinalgOp> {
       ElementsAttr origin;
       if (arith::ConstantOp constant = getConstant(place))
         origin = cast<ElementsAttr>(constant.getValue());
-      auto blob = HeapAsmResourceBlob::allocateAndCopyWithAlign(bytes, 64);
+      auto blob = HeapAsmResourceBlob::allocateAndCopyWithAlign(bytes, 16);
       result = state.store.create(type, std::move(blob), usesTable ? origin : ElementsAttr());
     }
     Operation *old = op;
