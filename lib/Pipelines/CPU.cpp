@@ -52,7 +52,9 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   pack.kernel = options.kernel;
   pack.panel = lanes * vectors;
   pack.chunk = options.chunk;
+  pm.addPass(createPruneVerifyMasks());
   pm.addPass(createPrunePack(pack));
+  pm.addPass(createPruneFoldMasks()); // layers that were declined
   pm.addPass(createPrunePropagateLayouts());
   addCleanup(pm);
   pm.addPass(createPruneFuseElementwise());

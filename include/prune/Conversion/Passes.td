@@ -169,7 +169,8 @@ def PruneExpandStorage : Pass<"prune-expand-storage"> {
   let summary = "Give packed layers the arrays of their sparse storage";
   let description = [{
     Replaces a sparse tensor among the storage operands of `prune.linear` by the positions, coordinates and values it was
-    assembled from, so that nothing but dense arrays is left to bufferize. Refuses sparse tensors that are not the result
-    of `sparse_tensor.assemble`.
+    assembled from, so that nothing but dense arrays is left to bufferize. Masks are storage from here on: every
+    `prune.record` goes, so run `prune-verify-masks` before. Refuses sparse tensors that are not the result of
+    `sparse_tensor.assemble`.
   }];
 }

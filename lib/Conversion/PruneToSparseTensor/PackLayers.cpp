@@ -322,6 +322,10 @@ struct PruneExpandStorage : prune::impl::PruneExpandStorageBase<PruneExpandStora
     for (Operation *assembled : taken)
       if (assembled->use_empty())
         assembled->erase();
+    SmallVector<RecordOp> records;
+    getOperation()->walk([&](RecordOp record) { records.push_back(record); });
+    for (RecordOp record : records)
+      record.erase();
   }
 };
 } // namespace
