@@ -40,6 +40,7 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   VectorUnits units = getVectorUnits(options);
   int64_t lanes = units.bits / 32, vectors = 4;
 
+  pm.addPass(createPruneNormalize());
   PruneCaptureEntryOptions capture;
   capture.function = options.entry;
   capture.cpu = options.cpu;

@@ -1,13 +1,12 @@
 //===- LinearKernels.cpp - Loops of packed layers ------------------------------===//
 //
 // For each tile of lanes, chunk of columns and group of rows: the accumulators of the group stay in registers while its
-// entries stream past, one load of the activations feeding every row of the group. The load ports are the scarce resource
-// of the unstructured kernel, so four coordinates come in one 64-bit load and four values in one 128-bit load; an empty
-// inline assembly keeps LLVM from splitting them again.
+// entries stream past, one load of the activations feeding every row of the group. The load ports are the scarce
+// resource of the unstructured kernel, so four coordinates come in one 64-bit load and four values in one 128-bit load;
+// an empty inline assembly keeps LLVM from splitting them again.
 //
 //===----------------------------------------------------------------------===//
 
-#include "prune/Conversion/PruneToVector/PruneToVector.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -15,6 +14,7 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/PatternMatch.h"
+#include "prune/Conversion/PruneToVector/PruneToVector.h"
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -53,8 +53,8 @@ private:
   Value guard(Value value) {
     bool isVector = isa<VectorType>(value.getType());
     return LLVM::InlineAsmOp::create(b, value.getType(), value, "", isVector ? "=v,0" : "=r,0",
-                                     /*has_side_effects=*/false, /*is_align_stack=*/false,
-                                     LLVM::TailCallKind::None, LLVM::AsmDialectAttr(), ArrayAttr())
+                                     /*has_side_effects=*/false, /*is_align_stack=*/false, LLVM::TailCallKind::None,
+                                     LLVM::AsmDialectAttr(), ArrayAttr())
         .getResult(0);
   }
   Value collapse(Value memref);
@@ -88,12 +88,14 @@ private:
 
   int64_t numLanes = 0, numColumns = 0, numRows = 0, numChunks = 0, chunk = 0;
   VectorType vectorType;
-  Value input, output;          // [batch, column or row, lane]
-  SmallVector<Value> extras;    // [row] or [batch, row, lane]
+  Value input, output;       // [batch, column or row, lane]
+  SmallVector<Value> extras; // [row] or [batch, row, lane]
+  MemRefType scratchType;    ///< a chunk of activations, for tiles that are not whole rows of lanes
+  Value sharedScratch;
   // State of the tile being emitted.
   int64_t vectors = 0;
   Value batch, lane, tailMask;
-  Value activations;            // memref that the inner loops read
+  Value activations;                  // memref that the inner loops read
   SmallVector<Value> activationsBase; // leading indices of it
   Value activationsRow;
 };
@@ -154,6 +156,11 @@ LogicalResult LinearEmitter::run() {
   int64_t tileLanes = options.lanes * options.vectors;
   int64_t fullTiles = numLanes / tileLanes, rest = numLanes % tileLanes;
   int64_t batches = cast<MemRefType>(output.getType()).getDimSize(0);
+  scratchType = MemRefType::get(
+      {chunk, std::min(options.vectors, (numLanes + options.lanes - 1) / options.lanes) * options.lanes},
+      vectorType.getElementType());
+  if (numLanes != tileLanes && !options.parallel)
+    sharedScratch = memref::AllocOp::create(b, scratchType, b.getI64IntegerAttr(64));
   auto emitTiles = [&](int64_t tiles, function_ref<void(Value, Value)> body) {
     SmallVector<Value> lower{index(0), index(0)}, upper{index(batches), index(tiles)}, step{index(1), index(1)};
     if (options.parallel && batches * tiles > 1) {
@@ -171,7 +178,8 @@ LogicalResult LinearEmitter::run() {
     });
   };
   if (fullTiles)
-    emitTiles(fullTiles, [&](Value batch, Value tile) { emitLaneTile(batch, mul(tile, tileLanes), options.vectors, 0); });
+    emitTiles(fullTiles,
+              [&](Value batch, Value tile) { emitLaneTile(batch, mul(tile, tileLanes), options.vectors, 0); });
   if (rest)
     emitTiles(1, [&](Value batch, Value) {
       emitLaneTile(batch, index(fullTiles * tileLanes), (rest + options.lanes - 1) / options.lanes,
@@ -186,24 +194,14 @@ void LinearEmitter::emitLaneTile(Value batchIndex, Value laneIndex, int64_t tile
   vectors = tileVectors;
   tailMask = Value();
   if (tailLanes)
-    tailMask = vector::CreateMaskOp::create(b, VectorType::get(options.lanes, b.getI1Type()),
-                                            ValueRange{index(tailLanes)});
-  // A tile that is the whole row of lanes is read in place: a chunk of it is contiguous. Otherwise the chunk is copied, once
-  // for all rows, so that it lies in the first-level cache without conflicts.
+    tailMask =
+        vector::CreateMaskOp::create(b, VectorType::get(options.lanes, b.getI1Type()), ValueRange{index(tailLanes)});
+  // A tile that is the whole row of lanes is read in place: a chunk of it is contiguous. Otherwise the chunk is copied,
+  // once for all rows, so that it lies in the first-level cache without conflicts.
   bool inPlace = numLanes == vectors * options.lanes;
-  Value scratch;
-  if (!inPlace) {
-    auto type = MemRefType::get({chunk, vectors * options.lanes}, vectorType.getElementType());
-    IntegerAttr alignment = b.getI64IntegerAttr(64);
-    if (options.parallel) {
-      // Each thread needs its own.
-      scratch = memref::AllocaOp::create(b, type, alignment);
-    } else {
-      OpBuilder::InsertionGuard guard(b);
-      b.setInsertionPoint(op);
-      scratch = memref::AllocOp::create(b, type, alignment);
-    }
-  }
+  Value scratch = sharedScratch;
+  if (!inPlace && options.parallel) // each thread needs its own
+    scratch = memref::AllocaOp::create(b, scratchType, b.getI64IntegerAttr(64));
   auto emitOneChunk = [&](Value chunkIndex) {
     Value firstColumn = mul(chunkIndex, chunk);
     activationsBase.clear();
@@ -213,7 +211,8 @@ void LinearEmitter::emitLaneTile(Value batchIndex, Value laneIndex, int64_t tile
       activationsRow = firstColumn;
     } else {
       Value left = arith::SubIOp::create(b, index(numColumns), firstColumn);
-      Value columns = numColumns % chunk == 0 ? index(chunk) : arith::MinUIOp::create(b, left, index(chunk)).getResult();
+      Value columns =
+          numColumns % chunk == 0 ? index(chunk) : arith::MinUIOp::create(b, left, index(chunk)).getResult();
       activationsRow = index(0);
       activations = scratch;
       auto copy = scf::ForOp::create(b, index(0), columns, index(1));
@@ -267,8 +266,7 @@ void LinearEmitter::emitRowGroups(Value chunkIndex) {
       SmallVector<Value> groupRows;
       for (int64_t r = 0; r < activeRows; ++r)
         groupRows.push_back(add(first, r));
-      emitGroup(groupRows, chunkIndex,
-                [&](Tile tile) { return accumulateDense(std::move(tile), group, chunkIndex); });
+      emitGroup(groupRows, chunkIndex, [&](Tile tile) { return accumulateDense(std::move(tile), group, chunkIndex); });
     };
     if (numRows / rows)
       overGroups(numRows / rows, [&](Value group) { emitDenseGroup(group, rows); });
@@ -302,8 +300,7 @@ void LinearEmitter::emitRowGroups(Value chunkIndex) {
       SmallVector<Value> groupRows;
       for (int64_t r = 0; r < rows; ++r)
         groupRows.push_back(add(first, r));
-      emitGroup(groupRows, chunkIndex,
-                [&](Tile tile) { return accumulateBlock(std::move(tile), begin, end); });
+      emitGroup(groupRows, chunkIndex, [&](Tile tile) { return accumulateBlock(std::move(tile), begin, end); });
     });
     return;
   }
@@ -311,8 +308,7 @@ void LinearEmitter::emitRowGroups(Value chunkIndex) {
 }
 
 /// Starts the accumulators of a group of rows, runs `accumulate`, ends with the epilogue in the last chunk, and stores.
-void LinearEmitter::emitGroup(ArrayRef<Value> rows, Value chunkIndex,
-                              function_ref<Tile(Tile)> accumulate) {
+void LinearEmitter::emitGroup(ArrayRef<Value> rows, Value chunkIndex, function_ref<Tile(Tile)> accumulate) {
   SmallVector<Type> types(rows.size() * vectors, vectorType);
   auto flatten = [](const Tile &tile) {
     SmallVector<Value> flat;
@@ -326,9 +322,7 @@ void LinearEmitter::emitGroup(ArrayRef<Value> rows, Value chunkIndex,
       tile[i / vectors].push_back(value);
     return tile;
   };
-  auto position = [&](Value row, int64_t v) {
-    return SmallVector<Value>{batch, row, add(lane, v * options.lanes)};
-  };
+  auto position = [&](Value row, int64_t v) { return SmallVector<Value>{batch, row, add(lane, v * options.lanes)}; };
   auto zeros = [&]() {
     Value zero = arith::ConstantOp::create(b, b.getZeroAttr(vectorType));
     return SmallVector<Value>(types.size(), zero);
@@ -519,7 +513,8 @@ Tile LinearEmitter::accumulatePair(Tile tile, Value begin, Value second, Value e
     Value positions[] = {add(begin, entry), add(second, entry)};
     for (int64_t r = 0; r < 2; ++r) {
       Value value = memref::LoadOp::create(b, op.getStorage()[2], positions[r]);
-      multiplyAdd(b, b.getLoc(), tile[r], broadcast(value), loadActivations(loadIndex(op.getStorage()[1], positions[r])));
+      multiplyAdd(b, b.getLoc(), tile[r], broadcast(value),
+                  loadActivations(loadIndex(op.getStorage()[1], positions[r])));
     }
     return tile;
   });
@@ -558,8 +553,8 @@ Tile LinearEmitter::accumulateDense(Tile tile, Value group, Value chunkIndex) {
   auto multiply = [&](Tile &tile, Value column) {
     SmallVector<Value> activations = loadActivations(column);
     for (auto [r, row] : llvm::enumerate(tile)) {
-      Value value = memref::LoadOp::create(b, op.getStorage()[0],
-                                           ValueRange{group, add(firstColumn, column), index(r)});
+      Value value =
+          memref::LoadOp::create(b, op.getStorage()[0], ValueRange{group, add(firstColumn, column), index(r)});
       multiplyAdd(b, b.getLoc(), row, broadcast(value), activations);
     }
   };
