@@ -81,4 +81,39 @@ def PruneApproximateMath : Pass<"prune-approximate-math"> {
   let dependentDialects = ["arith::ArithDialect", "math::MathDialect", "vector::VectorDialect"];
 }
 
+def PruneHoistStackBuffers : Pass<"prune-hoist-stack-buffers"> {
+  let summary = "Move stack buffers of fixed size out of loops and scopes";
+  let description = [{
+    Every `memref.alloca` without run-time sizes moves to the start of its function, or of the `omp.parallel` around it (one
+    buffer for each thread). A `memref.alloca_scope` that holds no buffer any more is replaced by its contents. Buffers of
+    run-time size and their scopes are left alone.
+  }];
+  let statistics = [Statistic<"numHoisted", "num-hoisted", "Stack buffers moved">];
+  let dependentDialects = ["memref::MemRefDialect"];
+}
+
+def PruneOutlineKernels : Pass<"prune-outline-kernels", "ModuleOp"> {
+  let summary = "Make functions of kernels, one for all equal ones";
+  let description = [{
+    Each operation on buffers in destination style (`linalg` operations, kernels of packed layers) becomes a call of a
+    private function that is not inlined. Kernels with the same operation, attributes, types and region share a function,
+    so that the equal layers of a network are compiled once. Constants that a region uses move into the function, other
+    values become arguments; a strided buffer is passed with a run-time offset, so that its place does not tell kernels
+    apart. Left alone: operations on tensors and with results.
+
+    ```mlir
+    linalg.exp ins(%a : memref<8xf32>) outs(%b : memref<8xf32>)
+    linalg.exp ins(%b : memref<8xf32>) outs(%c : memref<8xf32>)
+    // becomes
+    call @kernel_linalg_exp(%a, %b) : (memref<8xf32>, memref<8xf32>) -> ()
+    call @kernel_linalg_exp(%b, %c) : (memref<8xf32>, memref<8xf32>) -> ()
+    ```
+  }];
+  let statistics = [
+    Statistic<"numKernels", "num-kernels", "Functions created">,
+    Statistic<"numCalls", "num-calls", "Operations turned into calls">,
+  ];
+  let dependentDialects = ["func::FuncDialect", "memref::MemRefDialect"];
+}
+
 #endif // PRUNE_CONVERSION_CODEGENPASSES

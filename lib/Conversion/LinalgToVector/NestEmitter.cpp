@@ -145,7 +145,7 @@ void NestEmitter::emitLoops(unsigned level) {
     schedule.horizontal ? emitHorizontalTile() : emitTile();
     return;
   }
-  if (order[level] == schedule.vector && schedule.reductions.empty()) {
+  if (order[level] == schedule.vector && level + 1 == order.size() && schedule.reductions.empty()) {
     DenseMap<Value, Value> saved = hoisted;
     hoistInvariants();
     emitDim(order[level], [&] { emitLoops(level + 1); });

@@ -30,9 +30,9 @@ void prune::buildLowerToLLVMPipeline(OpPassManager &pm, const LowerToLLVMOptions
     ConvertSCFToOpenMPPassOptions openMP;
     openMP.numThreads = options.threads;
     pm.addPass(createConvertSCFToOpenMPPass(openMP));
-    // Without it the conversion fails: memref.alloca_scope would hold several blocks.
-    pm.addPass(createCanonicalizerPass());
   }
+  // The scopes that threads leave behind may not hold branches.
+  pm.addPass(createPruneHoistStackBuffers());
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createConvertMathToFuncs());
   pm.addPass(createConvertMathToLLVMPass());

@@ -1,0 +1,124 @@
+//===- OutlineKernels.cpp - prune-outline-kernels -------------------------------===//
+//
+// Equal kernels of a network compile once: each becomes a call, and calls of equal functions share one. Two kernels are
+// equal if their functions print the same text, which holds types, attributes, constants and region.
+//
+//===----------------------------------------------------------------------===//
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/IR/PatternMatch.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
+#include "mlir/Transforms/RegionUtils.h"
+#include "prune/Conversion/Passes.h"
+#include "llvm/ADT/StringMap.h"
+
+namespace mlir::prune {
+#define GEN_PASS_DEF_PRUNEOUTLINEKERNELS
+#include "prune/Conversion/Passes.h.inc"
+} // namespace mlir::prune
+
+using namespace mlir;
+using namespace mlir::prune;
+
+namespace {
+/// The type under which a kernel takes a buffer: views at different places of one buffer are the same to it.
+Type argumentType(Type type) {
+  auto memref = dyn_cast<MemRefType>(type);
+  if (!memref || memref.getLayout().isIdentity())
+    return type;
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  if (failed(memref.getStridesAndOffset(strides, offset)))
+    return type;
+  return MemRefType::get(memref.getShape(), memref.getElementType(),
+                         StridedLayoutAttr::get(type.getContext(), ShapedType::kDynamic, strides),
+                         memref.getMemorySpace());
+}
+
+bool isKernel(Operation *op) {
+  auto destination = dyn_cast<DestinationStyleOpInterface>(op);
+  return destination && destination.hasPureBufferSemantics() && op->getNumResults() == 0 &&
+         !op->getParentOfType<linalg::LinalgOp>();
+}
+
+std::string kernelName(Operation *op) {
+  std::string name = op->getName().getStringRef().str();
+  std::replace(name.begin(), name.end(), '.', '_');
+  return "kernel_" + name;
+}
+
+/// A private function that holds a copy of `op`; its arguments stand for `operands`.
+func::FuncOp makeFunction(Operation *op, ArrayRef<Value> operands, ArrayRef<Value> constants) {
+  OpBuilder b(op->getContext());
+  SmallVector<Type> types;
+  for (Value operand : operands)
+    types.push_back(argumentType(operand.getType()));
+  Location loc = UnknownLoc::get(op->getContext());
+  auto function = func::FuncOp::create(b, loc, "kernel", b.getFunctionType(types, {}));
+  function.setPrivate();
+  // One call may be all there is, but the caller would grow beyond what register allocation likes.
+  function->setAttr("passthrough", b.getStrArrayAttr({"noinline"}));
+  Block *entry = function.addEntryBlock();
+  b.setInsertionPointToStart(entry);
+  IRMapping mapping;
+  for (Value constant : constants)
+    mapping.map(constant, b.clone(*constant.getDefiningOp())->getResult(0));
+  for (auto [operand, argument] : llvm::zip(operands, entry->getArguments()))
+    mapping.map(operand, argument);
+  Operation *clone = b.clone(*op, mapping);
+  clone->walk([&](Operation *inner) { inner->setLoc(loc); });
+  for (Value constant : constants)
+    mapping.lookup(constant).getDefiningOp()->setLoc(loc);
+  func::ReturnOp::create(b, loc);
+  return function;
+}
+
+struct PruneOutlineKernels : mlir::prune::impl::PruneOutlineKernelsBase<PruneOutlineKernels> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    SymbolTable symbols(module);
+    SmallVector<Operation *> kernels;
+    module.walk([&](func::FuncOp function) {
+      function.walk([&](Operation *op) {
+        if (isKernel(op))
+          kernels.push_back(op);
+      });
+    });
+    llvm::StringMap<func::FuncOp> functions;
+    for (Operation *op : kernels) {
+      SetVector<Value> used;
+      used.insert(op->operand_begin(), op->operand_end());
+      getUsedValuesDefinedAbove(op->getRegions(), used);
+      SmallVector<Value> operands, constants;
+      for (Value value : used) {
+        bool isConstant = value.getDefiningOp() && value.getDefiningOp()->hasTrait<OpTrait::ConstantLike>();
+        (isConstant ? constants : operands).push_back(value);
+      }
+      func::FuncOp function = makeFunction(op, operands, constants);
+      std::string text;
+      llvm::raw_string_ostream stream(text);
+      function.print(stream, OpPrintingFlags().printGenericOpForm());
+      auto [known, isNew] = functions.try_emplace(stream.str(), function);
+      if (isNew) {
+        function.setName(kernelName(op));
+        symbols.insert(function);
+        ++numKernels;
+      } else {
+        function.erase();
+      }
+      OpBuilder b(op);
+      SmallVector<Value> arguments;
+      for (auto [operand, type] : llvm::zip(operands, known->second.getArgumentTypes()))
+        arguments.push_back(operand.getType() == type
+                                ? operand
+                                : memref::CastOp::create(b, op->getLoc(), type, operand).getResult());
+      func::CallOp::create(b, op->getLoc(), known->second, arguments);
+      op->erase();
+      ++numCalls;
+    }
+  }
+};
+} // namespace
