@@ -7,6 +7,7 @@
 #include "prune/Support/Constants.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -29,7 +30,9 @@ struct WeightUse {
 
 class LayerFinder {
 public:
-  explicit LayerFinder(SmallVectorImpl<PrunableLayer> &layers) : layers(layers) {}
+  LayerFinder(ModuleOp module, SmallVectorImpl<PrunableLayer> &layers) : layers(layers) {
+    module.walk([&](arith::ConstantOp constant) { takenNames.insert(getConstantName(constant)); });
+  }
   void visit(Operation *op);
 
 private:
@@ -38,10 +41,13 @@ private:
   bool visitGather(linalg::LinalgOp op);
   void visitVectors(linalg::LinalgOp op);
   void add(Operation *op, OpOperand *weight, StringRef kind, int64_t flops, const Twine &reason);
+  std::string makeName(Operation *op, StringRef kind);
 
   SmallVectorImpl<PrunableLayer> &layers;
   /// Next index of `<function>.<kind>_`.
   llvm::StringMap<unsigned> nextIndex;
+  /// Names that constants carry themselves.
+  llvm::StringSet<> takenNames;
   /// Names given to constants that carry none.
   llvm::DenseMap<Operation *, std::string> givenNames;
 };
@@ -78,12 +84,6 @@ int64_t countFlops(linalg::LinalgOp op) {
   return points;
 }
 
-std::string getDefaultName(Operation *op, StringRef kind, llvm::StringMap<unsigned> &nextIndex) {
-  auto function = op->getParentOfType<FunctionOpInterface>();
-  std::string stem = ((function ? function.getName() : StringRef("module")) + "." + kind).str();
-  return stem + "_" + std::to_string(nextIndex[stem]++);
-}
-
 /// The dimensions of the loops along an operand; empty unless its map is a projected permutation.
 SmallVector<unsigned> getLoops(AffineMap map) {
   SmallVector<unsigned> loops;
@@ -93,6 +93,17 @@ SmallVector<unsigned> getLoops(AffineMap map) {
   return loops;
 }
 } // namespace
+
+/// `<function>.<kind>_<index>`, unlike any name in the module.
+std::string LayerFinder::makeName(Operation *op, StringRef kind) {
+  auto function = op->getParentOfType<FunctionOpInterface>();
+  std::string stem = ((function ? function.getName() : StringRef("module")) + "." + kind).str();
+  std::string name;
+  do
+    name = stem + "_" + std::to_string(nextIndex[stem]++);
+  while (takenNames.contains(name));
+  return name;
+}
 
 void LayerFinder::add(Operation *op, OpOperand *weight, StringRef kind, int64_t flops, const Twine &reason) {
   PrunableLayer layer;
@@ -112,13 +123,13 @@ void LayerFinder::add(Operation *op, OpOperand *weight, StringRef kind, int64_t 
     if (layer.name.empty()) {
       std::string &given = givenNames[constant];
       if (given.empty())
-        given = getDefaultName(op, kind, nextIndex);
+        given = makeName(op, kind);
       layer.name = given;
     }
   } else {
     layer.name = getLocationName(op->getLoc()).str();
     if (layer.name.empty())
-      layer.name = getDefaultName(op, kind, nextIndex);
+      layer.name = makeName(op, kind);
   }
   layers.push_back(std::move(layer));
 }
@@ -264,7 +275,7 @@ void LayerFinder::visit(Operation *op) {
 
 SmallVector<PrunableLayer> prune::findPrunableLayers(ModuleOp module) {
   SmallVector<PrunableLayer> layers;
-  LayerFinder finder(layers);
+  LayerFinder finder(module, layers);
   module.walk<WalkOrder::PreOrder>([&](Operation *op) { finder.visit(op); });
   return layers;
 }

@@ -65,7 +65,8 @@ StringRef prune::getLocationName(Location loc) {
 
 StringRef prune::getConstantName(arith::ConstantOp constant) {
   if (auto resource = dyn_cast<DenseResourceElementsAttr>(constant.getValue()))
-    return resource.getRawHandle().getKey();
+    if (StringRef key = resource.getRawHandle().getKey(); !key.starts_with(kUnnamedResource))
+      return key;
   return getLocationName(constant.getLoc());
 }
 

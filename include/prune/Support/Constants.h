@@ -28,6 +28,9 @@ arith::ConstantOp getConstant(Value value);
 /// `value` without the masks on it: looks through `prune.apply`.
 Value lookThroughMask(Value value);
 
+/// Key of resources without a name of their own yet (and with a number behind, when there are several).
+inline constexpr llvm::StringLiteral kUnnamedResource = "prune.unnamed";
+
 /// The name a constant carries itself: the key of its resource, else the name in its location. Empty when neither.
 StringRef getConstantName(arith::ConstantOp constant);
 

@@ -8,8 +8,6 @@
 using namespace mlir;
 using namespace mlir::prune;
 
-static constexpr llvm::StringLiteral kTemporaryKey = "prune.unnamed";
-
 SmallVector<int64_t> prune::getRowMajorStrides(ArrayRef<int64_t> shape) {
   SmallVector<int64_t> strides(shape.size(), 1);
   for (int64_t dim = static_cast<int64_t>(shape.size()) - 2; dim >= 0; --dim)
@@ -29,7 +27,7 @@ ConstantStore::Origin ConstantStore::getOrigin(ElementsAttr attr) const {
 
 DenseResourceElementsAttr ConstantStore::insert(RankedTensorType type, AsmResourceBlob &&bytes, Origin origin) {
   auto &manager = DenseResourceElementsHandle::getManagerInterface(context);
-  DenseResourceElementsHandle handle = manager.insert(kTemporaryKey, std::move(bytes));
+  DenseResourceElementsHandle handle = manager.insert(kUnnamedResource, std::move(bytes));
   origins[handle.getKey()] = std::move(origin);
   return DenseResourceElementsAttr::get(type, handle);
 }

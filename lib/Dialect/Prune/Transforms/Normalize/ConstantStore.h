@@ -28,6 +28,10 @@ struct Move {
 /// Row-major strides of `shape`.
 SmallVector<int64_t> getRowMajorStrides(ArrayRef<int64_t> shape);
 
+/// A parameter name from the scope of a node: `/encoder/layer.0/query/MatMul` -> `encoder.layer.0.query.weight`.
+/// PyTorch repeats the path inside a list of modules: `/layer1/layer1.0/conv1/Conv` -> `layer1.0.conv1.weight`.
+std::string nameFromScope(StringRef scope, StringRef kind);
+
 class ConstantStore {
 public:
   ConstantStore(MLIRContext *context, int64_t inlineLimit) : context(context), inlineLimit(inlineLimit) {}

@@ -335,7 +335,15 @@ struct FoldBatchNorm : OpRewritePattern<linalg::GenericOp> {
       rewriter.replaceOp(op, product->getResult(0));
     } else {
       auto shiftType = RankedTensorType::get({rows}, type.getElementType());
-      Value vector = createConstantLike(rewriter, source, DenseElementsAttr::get(shiftType, ArrayRef<float>(shift)));
+      auto shiftBytes = ArrayRef(reinterpret_cast<const char *>(shift.data()), shift.size() * sizeof(float));
+      AsmResourceBlob shiftBlob = HeapAsmResourceBlob::allocateAndCopyWithAlign(shiftBytes, 64);
+      Value vector = createConstantLike(rewriter, source, state.store.create(shiftType, std::move(shiftBlob), {}));
+      // Not the weight's name: that of the op which shifts, if it has one.
+      StringRef scope = getLocationName(op.getLoc());
+      Location loc = rewriter.getUnknownLoc();
+      if (!scope.empty())
+        loc = NameLoc::get(rewriter.getStringAttr(nameFromScope(scope, "bias")));
+      vector.getDefiningOp()->setLoc(loc);
       Value sum =
           addVector(rewriter, op.getLoc(), product->getResult(0), vector, producer->channelDim, op.getDpsInits()[0]);
       rewriter.replaceOp(op, sum);

@@ -14,7 +14,7 @@ using namespace mlir::prune;
 
 /// A parameter name from the scope of a node: `/encoder/layer.0/query/MatMul` -> `encoder.layer.0.query.weight`.
 /// PyTorch repeats the path inside a list of modules: `/layer1/layer1.0/conv1/Conv` -> `layer1.0.conv1.weight`.
-static std::string nameFromScope(StringRef scope, StringRef kind) {
+std::string prune::nameFromScope(StringRef scope, StringRef kind) {
   StringRef suffix = kind == "bias" ? ".bias" : kind == "table" || kind == "constant" ? ".constant" : ".weight";
   if (!scope.consume_front("/"))
     return (scope + suffix).str();
@@ -73,7 +73,9 @@ int64_t ConstantStore::nameWeights(ModuleOp module) {
       continue;
     std::string &name = names[constant];
     DenseResourceElementsAttr attr = getResource(constant);
-    name = attr ? getOrigin(attr).name : getConstantName(constant).str();
+    name = attr ? getOrigin(attr).name : std::string();
+    if (name.empty())
+      name = getConstantName(constant).str();
     if (!name.empty())
       continue;
     StringRef scope = getLocationName(layer.op->getLoc());

@@ -31,6 +31,27 @@ struct UnuseDeadResult : OpRewritePattern<linalg::GenericOp> {
   NormalizeState &state;
 };
 
+/// An elementwise generic that names a tensor as its start value without reading it (imported batch norms name their
+/// input) starts from tensor.empty: the tensor has one use less.
+struct StartFromEmpty : OpRewritePattern<linalg::GenericOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(linalg::GenericOp op, PatternRewriter &rewriter) const override {
+    if (!op.hasPureTensorSemantics() || op.getNumReductionLoops() != 0)
+      return failure();
+    for (OpOperand &init : op.getDpsInitsMutable()) {
+      auto type = dyn_cast<RankedTensorType>(init.get().getType());
+      if (!type || !type.hasStaticShape() || type.getEncoding() || op.payloadUsesValueFromOperand(&init) ||
+          init.get().getDefiningOp<tensor::EmptyOp>())
+        continue;
+      rewriter.setInsertionPoint(op);
+      Value empty = tensor::EmptyOp::create(rewriter, op.getLoc(), type.getShape(), type.getElementType());
+      rewriter.modifyOpInPlace(op, [&] { init.set(empty); });
+      return success();
+    }
+    return failure();
+  }
+};
+
 /// A constant whose elements are all equal, read elementwise: a scalar in the body.
 struct InlineScalar : OpRewritePattern<linalg::GenericOp> {
   using OpRewritePattern::OpRewritePattern;
@@ -146,6 +167,6 @@ struct ReadThroughView : OpRewritePattern<linalg::GenericOp> {
 void prune::populateSimplifyPatterns(RewritePatternSet &patterns, NormalizeState &state) {
   MLIRContext *context = patterns.getContext();
   patterns.add<UnuseDeadResult>(context, state);
-  patterns.add<InlineScalar, ReadThroughView>(context);
+  patterns.add<InlineScalar, ReadThroughView, StartFromEmpty>(context);
   linalg::populateEraseUnusedOperandsAndResultsPatterns(patterns);
 }
