@@ -132,7 +132,10 @@ static void prepare(llvm::Module &module, const EntryDescription &entry, const C
     if (function.getName() != entry.function)
       function.setLinkage(llvm::GlobalValue::InternalLinkage);
   }
-  module.getFunction(entry.function)->setName(options.symbol);
+  llvm::Function *function = module.getFunction(entry.function);
+  function->setName(options.symbol);
+  if (options.hidden)
+    function->setVisibility(llvm::GlobalValue::HiddenVisibility);
 }
 
 static void optimize(llvm::Module &module, const CodeGenOptions &options, llvm::TargetMachine &machine) {

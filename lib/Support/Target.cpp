@@ -82,21 +82,28 @@ llvm::Expected<CPUTarget> mlir::prune::resolveTarget(StringRef cpu, StringRef fe
   return target;
 }
 
-llvm::Expected<std::vector<std::string>> mlir::prune::findMissingFeatures(const CPUTarget &target) {
+llvm::Expected<std::vector<std::string>> mlir::prune::getInstructionSets(const CPUTarget &target) {
   if (llvm::Error error = checkNames(target))
     return error;
   auto wanted = createSubtarget(target);
   if (!wanted)
     return wanted.takeError();
-  std::vector<std::string> missing;
+  std::vector<std::string> names;
+  // Names absent from the host's list are tuning advice, not instruction sets.
   llvm::StringMap<bool> host = llvm::sys::getHostCPUFeatures();
-  for (const llvm::SubtargetFeatureKV &kv : (*wanted)->getAllProcessorFeatures()) {
-    // Names absent from the host's list are tuning advice, not instruction sets.
-    auto it = host.find(kv.Key);
-    if (it != host.end() && !it->second && (*wanted)->checkFeatures((llvm::Twine("+") + kv.Key).str()))
-      missing.push_back(kv.Key);
-  }
-  return missing;
+  for (const llvm::SubtargetFeatureKV &kv : (*wanted)->getAllProcessorFeatures())
+    if (host.contains(kv.Key) && (*wanted)->checkFeatures((llvm::Twine("+") + kv.Key).str()))
+      names.push_back(kv.Key);
+  return names;
+}
+
+llvm::Expected<std::vector<std::string>> mlir::prune::findMissingFeatures(const CPUTarget &target) {
+  auto names = getInstructionSets(target);
+  if (!names)
+    return names.takeError();
+  llvm::StringMap<bool> host = llvm::sys::getHostCPUFeatures();
+  llvm::erase_if(*names, [&](const std::string &name) { return host.lookup(name); });
+  return names;
 }
 
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>> mlir::prune::createTargetMachine(const CPUTarget &target) {

@@ -8,10 +8,9 @@
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/InitAllPasses.h"
-#include "mlir/Pass/PassManager.h"
-#include "mlir/Pass/PassRegistry.h"
 #include "prune/ExecutionEngine/Benchmark.h"
 #include "prune/ExecutionEngine/CompiledModule.h"
+#include "prune/ExecutionEngine/LowerModule.h"
 #include "prune/InitAll.h"
 #include "prune/Support/Compare.h"
 #include "prune/Support/InputFile.h"
@@ -108,33 +107,14 @@ private:
 };
 } // namespace
 
-/// Lowers `module` by the pipeline prune-to-cpu, if this build has it.
+/// Lowers `module` by the pipeline prune-to-cpu.
 static llvm::Error lower(ModuleOp module, const Options &options) {
   mlir::registerAllPasses();
   prune::registerAllPasses();
-  std::string advice = "run prune-opt " + options.modulePath + " --prune-to-cpu -o OUT first";
-  const PassPipelineInfo *pipeline = PassPipelineInfo::lookup("prune-to-cpu");
-  if (!pipeline)
-    return createStringError("'" + options.modulePath + "' is not lowered: " + advice);
   llvm::errs() << "prune-run: note: '" << options.modulePath << "' is not lowered; lowering it by prune-to-cpu ("
                << "prune-opt " << options.modulePath << " --prune-to-cpu -o OUT saves that)\n";
-  std::string message;
-  ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &diag) {
-    if (message.empty() && diag.getSeverity() == DiagnosticSeverity::Error) {
-      llvm::raw_string_ostream os(message);
-      os << diag.getLocation() << ": " << diag;
-    }
-    return success();
-  });
-  PassManager passes(module.getContext());
-  std::string pipelineOptions = options.threads > 1 ? "threads=" + llvm::utostr(options.threads) : "";
-  if (failed(pipeline->addToPipeline(passes, pipelineOptions,
-                                     [&](const Twine &text) {
-                                       message = text.str();
-                                       return failure();
-                                     })) ||
-      failed(passes.run(module)))
-    return createStringError("cannot lower '" + options.modulePath + "': " + message);
+  if (llvm::Error error = lowerModule(module, options.threads > 1 ? "threads=" + llvm::utostr(options.threads) : ""))
+    return createStringError("cannot lower '" + options.modulePath + "': " + llvm::toString(std::move(error)));
   return llvm::Error::success();
 }
 

@@ -42,6 +42,8 @@ struct CodeGenOptions {
   bool vectorize = true;
   /// Symbol of the generated function.
   std::string symbol = "prune_entry";
+  /// Hide the symbol from users of a shared library.
+  bool hidden = false;
 };
 
 /// Seconds spent, by phase.

@@ -31,6 +31,9 @@ llvm::Expected<CPUTarget> resolveTarget(llvm::StringRef cpu, llvm::StringRef fea
 /// Instruction sets that code for `target` may use and this machine lacks, by name and sorted; empty if it may run here.
 llvm::Expected<std::vector<std::string>> findMissingFeatures(const CPUTarget &target);
 
+/// Instruction sets that code for `target` may use, by LLVM's names and sorted.
+llvm::Expected<std::vector<std::string>> getInstructionSets(const CPUTarget &target);
+
 /// A target machine for `target` on this machine's triple: position independent, at the highest optimisation level.
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const CPUTarget &target);
 
