@@ -209,6 +209,12 @@ Value PackedContraction::view(const NestOperand *operand, Value flat, ArrayRef<i
     if (start[d] && stride(operand, d) != 0)
       offset = addIndex(b, offset, mulIndex(b, start[d], stride(operand, d)));
   offset = addIndex(b, offset, operand->base);
+  // A cast replaces the offset of its source: keep what the flat view starts at.
+  auto [flatStrides, flatOffset] = cast<MemRefType>(flat.getType()).getStridesAndOffset();
+  if (ShapedType::isDynamic(flatOffset))
+    offset = arith::AddIOp::create(b, offset, memref::ExtractStridedMetadataOp::create(b, flat).getOffset());
+  else
+    offset = addIndex(b, offset, flatOffset);
   SmallVector<OpFoldResult> sizeValues, strideValues;
   for (int64_t value : sizes)
     sizeValues.push_back(b.getIndexAttr(value));
