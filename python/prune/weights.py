@@ -20,6 +20,7 @@ _TYPES = {"f16": np.float16, "f32": np.float32, "f64": np.float64, "i1": np.bool
           "i32": np.int32, "i64": np.int64}
 _KEY = rb'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[A-Za-z_][\w$.]*))'
 _USE = re.compile(rb"dense_resource<" + _KEY + rb"> : tensor<(?P<shape>(?:\d+x)*)(?P<type>[a-z]+\d+)>")
+_RECORD = re.compile(rb'prune\.record "(?P<weight>[^"]*)"[^\n]* stored "(?P<stored>[^"]*)"')
 _ENTRY = re.compile(rb"^\s*" + _KEY + rb': "0x(?P<hex>[0-9A-Fa-f]*)"', re.MULTILINE)
 
 
@@ -47,15 +48,27 @@ def read_resources(text: bytes) -> dict[str, np.ndarray]:
     return result
 
 
+def read_records(text: bytes) -> dict[str, str]:
+    """Which resource holds a masked weight: name of the weight -> key, from the `prune.record` ops of a module."""
+    return {r["weight"].decode(): r["stored"].decode() for r in _RECORD.finditer(text)}
+
+
 def masked_weights(module: Path, timeout: float = 600.0) -> dict[str, np.ndarray]:
-    """All large constants of a module (after `prune-opt --prune`), with the masks applied."""
+    """The pruned weights of a module (after `prune-opt --prune`), with the masks applied, by name."""
     with tempfile.TemporaryDirectory(prefix="prune-weights-") as scratch:
         folded = Path(scratch) / "folded.mlir"
         finished = toolchain.run([toolchain.find_tool("prune-opt"), module, "--prune-fold-masks", "-o", folded], timeout,
                                  str(module))
         if finished.status != 0:
             raise PruneError(str(module), "prune-fold-masks", toolchain.describe_failure(finished))
-        return read_resources(folded.read_bytes())
+        text = folded.read_bytes()
+    resources = read_resources(text)
+    result = {}
+    for name, key in read_records(text).items():
+        if key not in resources:
+            raise PruneError(str(module), "masked weight", f"no constant '{key}'", f"the one recorded for '{name}'")
+        result[name] = resources[key]
+    return result
 
 
 def put_into_onnx(model, weights: Mapping[str, np.ndarray]) -> int:

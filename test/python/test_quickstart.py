@@ -38,6 +38,33 @@ def test_resources_are_read_from_text():
         weights.read_resources(MODULE.replace(b"803F0000000000000040", b"803F"))
 
 
+def test_a_pruned_module_gives_its_weights_back(tools, tmp_path):
+    """Through prune and prune-fold-masks: the two largest of four stay, under the weight's own name."""
+    import subprocess
+    data = np.arange(1, 2049, dtype=np.float32).reshape(32, 64)
+    source, pruned = tmp_path / "m.mlir", tmp_path / "p.mlirbc"
+    source.write_text(f"""
+#x = affine_map<(m, n, k) -> (m, k)>
+#w = affine_map<(m, n, k) -> (n, k)>
+#y = affine_map<(m, n, k) -> (m, n)>
+func.func @main(%x: tensor<4x64xf32>) -> tensor<4x32xf32> {{
+  %w = arith.constant dense_resource<fc.weight> : tensor<32x64xf32>
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<4x32xf32>
+  %fill = linalg.fill ins(%zero : f32) outs(%empty : tensor<4x32xf32>) -> tensor<4x32xf32>
+  %y = linalg.contract indexing_maps = [#x, #w, #y] ins(%x, %w : tensor<4x64xf32>, tensor<32x64xf32>)
+         outs(%fill : tensor<4x32xf32>) -> tensor<4x32xf32>
+  return %y : tensor<4x32xf32>
+}}
+{{-# dialect_resources: {{ builtin: {{ fc.weight: "0x10000000{data.tobytes().hex()}" }} }} #-}}
+""")
+    subprocess.run([tools / "prune-opt", source, "--prune=pattern=2:4", "--emit-bytecode", "-o", pruned], check=True)
+    found = weights.masked_weights(pruned)
+    assert list(found) == ["fc.weight"]
+    kept = np.where(np.arange(64) % 4 >= 2, data, 0)
+    assert np.array_equal(found["fc.weight"], kept)
+
+
 def test_weights_find_their_initializer_and_orientation():
     kept = np.array([[1, 0], [2, 3]], np.float32)
     original = np.array([[1, 9], [2, 3]], np.float32)

@@ -93,10 +93,11 @@ def quickstart(options: QuickstartOptions, steps: Steps) -> list[Row]:
                 prune_opt(imported, pruned, f"--prune=criterion=magnitude pattern={pattern} "
                           f"sparsity={options.sparsity} scope=layer include={INCLUDE}", options)
             with steps.step(f"write the same weights as ONNX ({name})"):
-                replaced = put_into_onnx(model, {k: v for k, v in masked_weights(pruned, options.timeout).items()
-                                                 if k.startswith("encoder.")})
-                if replaced == 0:
-                    raise PruneError(str(pruned), "weights", "none that the ONNX model names", "the encoder's")
+                masked = masked_weights(pruned, options.timeout)
+                replaced = put_into_onnx(model, masked)
+                if replaced == 0 or replaced != len(masked):
+                    raise PruneError(str(pruned), "pruned weights", f"{len(masked)}, {replaced} of them in the ONNX model",
+                                     "every one in both")
                 onnx_files[name] = options.folder / f"minilm-{name}.onnx"
                 onnx.save(model, onnx_files[name])
         counts[name] = count(model, options.tokens)
@@ -124,7 +125,7 @@ def quickstart(options: QuickstartOptions, steps: Steps) -> list[Row]:
         with steps.step("start the programs to be timed"):
             for program in programs:
                 stack.callback(program.stop)
-                program.start({n: v[None] for n, v in one_case.items()}, Path(scratch))
+                program.start(one_case, Path(scratch))
             peer.block(one_case, 1)
         with steps.step(f"time {blocks} alternating blocks of {runs} runs"):
             times, peer_times = interleave(programs, peer, one_case, blocks, runs)
