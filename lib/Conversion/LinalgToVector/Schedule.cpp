@@ -177,7 +177,7 @@ struct Chooser {
 /// Rows of a tile: the largest count up to `limit` that leaves no rest, if one is not much smaller.
 int64_t chooseRows(int64_t size, int64_t limit) {
   limit = std::min(limit, size);
-  for (int64_t rows = limit; rows * 3 >= limit * 2 && rows > 0; --rows)
+  for (int64_t rows = limit; rows * 5 >= limit * 4 && rows > 0; --rows)
     if (size % rows == 0)
       return rows;
   return limit;
