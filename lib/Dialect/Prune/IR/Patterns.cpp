@@ -12,18 +12,18 @@
 using namespace mlir;
 using namespace mlir::prune;
 
-namespace {
-
 /// For value > 0; divisors near the largest integer do not overflow.
-int64_t ceilDiv(int64_t value, int64_t divisor) { return (value - 1) / divisor + 1; }
+static int64_t ceilDiv(int64_t value, int64_t divisor) { return (value - 1) / divisor + 1; }
 
 /// "tensor<6x4>" style shape for messages.
-std::string formatShape(ArrayRef<int64_t> shape) {
+static std::string formatShape(ArrayRef<int64_t> shape) {
   std::string text;
   llvm::raw_string_ostream os(text);
   llvm::interleave(shape, os, "x");
   return text;
 }
+
+namespace {
 
 /// Combines element scores into the score of a unit, one element at a time in a fixed order.
 class Reducer {
@@ -56,13 +56,6 @@ private:
   int64_t count = 0;
 };
 
-LogicalResult verifyRankAtLeastTwo(function_ref<InFlightDiagnostic()> emitError, Attribute pattern,
-                                   ArrayRef<int64_t> shape) {
-  if (shape.size() >= 2)
-    return success();
-  return emitError() << "pattern " << pattern << " needs a weight of rank 2 or more, got rank " << shape.size();
-}
-
 /// Outer, sliced and inner extent of a shape around one dimension.
 struct SliceView {
   int64_t outer = 1, dim, inner = 1;
@@ -77,6 +70,13 @@ struct SliceView {
 };
 
 } // namespace
+
+static LogicalResult verifyRankAtLeastTwo(function_ref<InFlightDiagnostic()> emitError, Attribute pattern,
+                                          ArrayRef<int64_t> shape) {
+  if (shape.size() >= 2)
+    return success();
+  return emitError() << "pattern " << pattern << " needs a weight of rank 2 or more, got rank " << shape.size();
+}
 
 //===----------------------------------------------------------------------===//
 // Unstructured

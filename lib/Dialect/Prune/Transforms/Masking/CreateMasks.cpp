@@ -82,9 +82,11 @@ FailureOr<std::unique_ptr<llvm::Regex>> MaskCreator::readRegex(StringRef option,
 LogicalResult MaskCreator::readOptions() {
   std::string error;
   MaskSettings given;
-  if (!(given.criterion = parseCriterion(options.criterion, context, error)))
+  given.criterion = parseCriterion(options.criterion, context, error);
+  if (!given.criterion)
     return fail() << error;
-  if (!(given.pattern = parsePattern(options.pattern, context, error)))
+  given.pattern = parsePattern(options.pattern, context, error);
+  if (!given.pattern)
     return fail() << error;
   // NaN says "not given", and is what the value of an option that is NaN looks like too.
   if (!std::isnan(options.sparsity)) {

@@ -39,16 +39,16 @@ private:
   llvm::StringMap<SmallVector<RecordOp>> oldRecords;
 };
 
+} // namespace
+
 /// Name of the weight under a mask, or empty.
-StringRef getWeightName(MaskOp mask) {
+static StringRef getWeightName(MaskOp mask) {
   if (mask.getName())
     return *mask.getName();
   if (arith::ConstantOp constant = prune::getConstant(mask.getWeight()))
     return getConstantName(constant);
   return {};
 }
-
-} // namespace
 
 std::string MaskEvaluator::whyUndecided(MaskOp mask) {
   if (!getConstantAttr(mask.getWeight()))

@@ -39,7 +39,9 @@ struct Chunk {
   int64_t offset;
 };
 
-SmallVector<Chunk> splitIntoChunks(ArrayRef<Item> items) {
+} // namespace
+
+static SmallVector<Chunk> splitIntoChunks(ArrayRef<Item> items) {
   SmallVector<Chunk> chunks;
   int64_t offset = 0;
   for (const Item &item : items) {
@@ -63,6 +65,8 @@ template <ScoreOrder Order, typename Body> void forEachCandidate(const Chunk &ch
     if (state[i] == Candidate)
       body(i, getScoreKey(scores[i], Order));
 }
+
+namespace {
 
 /// Where the kept end: keys above `key` live, and those equal to it up to position `last` of the concatenation.
 struct Cut {
@@ -96,10 +100,12 @@ private:
   int64_t size = 0;
 };
 
+} // namespace
+
 template <ScoreOrder Order> std::vector<int64_t> Ranking<Order>::count(unsigned shift, unsigned bits, uint64_t prefix) {
   // One table for each stretch of chunks; sums do not depend on the split.
   int64_t numTasks = std::min<int64_t>(chunks.size(), 4 * pool.getNumThreads());
-  std::vector<Histogram> tables(2 * numTasks);
+  std::vector<Histogram> tables(size_t(2) * numTasks);
   uint32_t mask = (1u << bits) - 1;
   pool.forEach(numTasks, [&](int64_t task) {
     // Two tables in turn: equal keys in a row would wait for each other's store.
@@ -206,7 +212,7 @@ template <ScoreOrder Order> void keepBest(ArrayRef<Item> items, int64_t keep, Wo
   ranking.write(keep > 0 ? ranking.findCut(keep) : Cut());
 }
 
-int64_t countState(const Item &item, uint8_t wanted, WorkerPool &pool) {
+static int64_t countState(const Item &item, uint8_t wanted, WorkerPool &pool) {
   std::atomic<int64_t> total{0};
   pool.forEachChunk(item.state.size(), kChunk, [&](int64_t begin, int64_t end) {
     total += std::count(item.state.begin() + begin, item.state.begin() + end, wanted);
@@ -238,7 +244,7 @@ template <ScoreOrder Order> void rankTogether(MutableArrayRef<Item> items, int64
       if (countState(item, 1, pool) >= least)
         continue;
       // Its best units are forced; they count against the budget.
-      std::copy(saved.begin(), saved.end(), item.state.begin());
+      llvm::copy(saved, item.state.begin());
       Item alone = item;
       alone.hasState = true;
       keepBest<Order>(ArrayRef(alone), least, pool);
@@ -251,7 +257,7 @@ template <ScoreOrder Order> void rankTogether(MutableArrayRef<Item> items, int64
     if (!raised)
       return;
     for (auto [item, saved] : llvm::zip_equal(items, before)) {
-      std::copy(saved.begin(), saved.end(), item.state.begin());
+      llvm::copy(saved, item.state.begin());
       item.hasState = true;
     }
   }
@@ -285,7 +291,7 @@ template <ScoreOrder Order> void applyThreshold(MutableArrayRef<Item> items, dou
 }
 
 template <ScoreOrder Order>
-void selectUnits(MutableArrayRef<Item> items, const SelectionOptions &options, WorkerPool &pool) {
+static void selectUnits(MutableArrayRef<Item> items, const SelectionOptions &options, WorkerPool &pool) {
   if (options.threshold)
     return applyThreshold<Order>(items, *options.threshold, pool);
   if (!options.sparsity)
@@ -300,8 +306,6 @@ void selectUnits(MutableArrayRef<Item> items, const SelectionOptions &options, W
     keep = std::max(keep, std::min(items[0].minKeep, numCandidates));
   rankTogether<Order>(items, keep, pool);
 }
-
-} // namespace
 
 int64_t mlir::prune::countUnits(PatternAttrInterface pattern, ArrayRef<int64_t> shape) {
   int64_t count = 1;

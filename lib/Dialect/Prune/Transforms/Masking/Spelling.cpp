@@ -26,8 +26,10 @@ private:
   ScopedDiagnosticHandler handler;
 };
 
+} // namespace
+
 /// Splits `text` at `separator` into numbers; false unless all parts are.
-bool splitNumbers(StringRef text, StringRef separator, SmallVectorImpl<int64_t> &numbers) {
+static bool splitNumbers(StringRef text, StringRef separator, SmallVectorImpl<int64_t> &numbers) {
   SmallVector<StringRef> parts;
   text.split(parts, separator);
   for (StringRef part : parts) {
@@ -40,7 +42,7 @@ bool splitNumbers(StringRef text, StringRef separator, SmallVectorImpl<int64_t> 
 }
 
 template <typename Interface>
-Interface parseAs(StringRef text, MLIRContext *context, StringRef kind, std::string &error) {
+static Interface parseAs(StringRef text, MLIRContext *context, StringRef kind, std::string &error) {
   Attribute attr;
   {
     Catcher catcher(context, error);
@@ -51,7 +53,6 @@ Interface parseAs(StringRef text, MLIRContext *context, StringRef kind, std::str
   error = (kind + " '" + text + "': " + (attr ? "the attribute is no " + kind : Twine(error))).str();
   return {};
 }
-} // namespace
 
 PatternAttrInterface mlir::prune::parsePattern(StringRef text, MLIRContext *context, std::string &error) {
   error.clear();
