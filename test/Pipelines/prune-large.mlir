@@ -7,10 +7,10 @@
 #w = affine_map<(m, n, k) -> (n, k)>
 #y = affine_map<(m, n, k) -> (m, n)>
 
-// CHECK: %[[MASK:.*]] = arith.constant dense_resource<prune.unnamed_1.mask> : tensor<64x32xi1>
-// CHECK: prune.apply %{{.*}}, %[[MASK]] as(#prune.unstructured) name("prune.unnamed_1") : tensor<64x32xf32>
-// CHECK: prune.record "prune.unnamed_1" as(#prune.unstructured) keeps 512 of 2048
-// CHECK: prune.unnamed_1.mask: "0x10000000{{(00)+(01)+(00)+}}"
+// CHECK: %[[MASK:.*]] = arith.constant dense_resource<[[NAME:.*]].mask> : tensor<64x32xi1>
+// CHECK: prune.apply %{{.*}}, %[[MASK]] as(#prune.unstructured) name("[[NAME]]") : tensor<64x32xf32>
+// CHECK: prune.record "[[NAME]]" as(#prune.unstructured) keeps 512 of 2048
+// CHECK: [[NAME]].mask: "0x10000000{{(00)+(01)+(00)+}}"
 func.func @main(%x: tensor<3x32xf32>, %init: tensor<3x64xf32>) -> tensor<3x64xf32> {
   // Among equals the lower indices live: the first quarter of the ones, once the halves are taken.
   %ones = arith.constant dense<1.0> : tensor<32x32xf32>
