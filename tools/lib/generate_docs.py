@@ -35,6 +35,7 @@ def generate(tool: str, include: str) -> dict[str, str]:
     return {
         "Passes.md": text,
         "Dialect.md": NOTE + "\n" + tblgen(tool, include, "gen-dialect-doc", dialect / "PruneOps.td", "-dialect=prune")
+        + "\n## Lowered models\n\n" + tblgen(tool, include, "gen-op-doc", dialect / "PruneTargetOps.td")
         + "\n" + tblgen(tool, include, "gen-attr-interface-docs", dialect / "PruneInterfaces.td"),
     }
 
