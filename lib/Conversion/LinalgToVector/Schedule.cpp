@@ -172,6 +172,22 @@ struct Chooser {
     }
     return best;
   }
+
+  /// Without such a dimension: one along which a repeated element stays the same (the filter of a depthwise convolution).
+  int chooseRowOfRepeated(int vector) const {
+    int best = -1;
+    for (int d = 0, e = nest.dims.size(); d < e; ++d) {
+      if (d == vector || nest.dims[d].reduction || !nest.dims[d].isStatic() || sizeOf(d) < 2)
+        continue;
+      bool varies = llvm::all_of(outputs, [&](NestOperand *o) { return !o->coefficients[d].isZero(); });
+      bool shares = llvm::any_of(inputs, [&](NestOperand *o) {
+        return o->coefficients[d].isZero() && o->coefficients[vector].isZero();
+      });
+      if (varies && shares && (best < 0 || sizeOf(d) > sizeOf(best)))
+        best = d;
+    }
+    return best;
+  }
 };
 
 /// Rows of a tile: the largest count up to `limit` that leaves no rest, if one is not much smaller.
@@ -218,6 +234,9 @@ Schedule prune::makeSchedule(Nest &nest, const LinalgToVectorOptions &options) {
       schedule.vectors = std::min<int64_t>({registers, budget, 4});
     } else if (reduces) {
       schedule.row = chooser.chooseRow(v);
+      bool repeated = schedule.row < 0;
+      if (repeated)
+        schedule.row = chooser.chooseRowOfRepeated(v);
       int64_t limit = std::min<int64_t>(options.vectorBits >= 512 ? 4 : 2, budget);
       if (schedule.row < 0)
         limit = std::min<int64_t>(budget, 4);
@@ -228,7 +247,8 @@ Schedule prune::makeSchedule(Nest &nest, const LinalgToVectorOptions &options) {
           break;
         }
       if (schedule.row >= 0)
-        schedule.rows = chooseRows(nest.dims[schedule.row].size, std::min<int64_t>(budget / schedule.vectors, 12));
+        schedule.rows = chooseRows(nest.dims[schedule.row].size,
+                                   std::min<int64_t>(budget / schedule.vectors, repeated ? 4 : 12));
     } else if (schedule.lanes >= 4) {
       // An input that is contiguous along another dimension is read by blocks transposed in registers.
       for (NestOperand *input : chooser.inputs) {
