@@ -63,7 +63,8 @@ Value BodyEmitter::emitGather(ImplicitLocOpBuilder &b, Operation *op, ValueRange
 /// The product of `add` if it can join the accumulation: it has no other use, the other operand is an accumulator.
 static arith::MulFOp fusableProduct(Nest &nest, Operation &op, Value &accumulator) {
   auto add = dyn_cast<arith::AddFOp>(op);
-  if (!add)
+  // Half precision has no such instruction on most targets: it would become calls.
+  if (!add || !(add.getType().isF32() || add.getType().isF64()))
     return {};
   for (auto [value, other] : {std::pair(add.getLhs(), add.getRhs()), std::pair(add.getRhs(), add.getLhs())}) {
     auto product = value.getDefiningOp<arith::MulFOp>();
