@@ -15,20 +15,20 @@ SmallVector<int64_t> prune::getRowMajorStrides(ArrayRef<int64_t> shape) {
   return strides;
 }
 
-ConstantStore::Origin ConstantStore::getOrigin(ElementsAttr attr) const {
+std::string ConstantStore::getOrigin(ElementsAttr attr) const {
   auto resource = dyn_cast_if_present<DenseResourceElementsAttr>(attr);
   if (!resource)
     return {};
   auto it = origins.find(resource.getRawHandle().getKey());
   if (it != origins.end())
     return it->second;
-  return {resource.getRawHandle().getKey().str(), resource.getRawHandle()};
+  return resource.getRawHandle().getKey().str();
 }
 
-DenseResourceElementsAttr ConstantStore::insert(RankedTensorType type, AsmResourceBlob &&bytes, Origin origin) {
+DenseResourceElementsAttr ConstantStore::insert(RankedTensorType type, AsmResourceBlob &&bytes, StringRef origin) {
   auto &manager = DenseResourceElementsHandle::getManagerInterface(context);
   DenseResourceElementsHandle handle = manager.insert(kUnnamedResource, std::move(bytes));
-  origins[handle.getKey()] = std::move(origin);
+  origins[handle.getKey()] = origin.str();
   return DenseResourceElementsAttr::get(type, handle);
 }
 
@@ -63,8 +63,8 @@ void ConstantStore::externalize(ModuleOp module) {
     if (!resource) {
       // The bytes live as long as the context, as its attributes do.
       auto keep = [](void *, size_t, size_t) {};
-      Origin origin{getLocationName(constant.getLoc()).str(), std::nullopt};
-      resource = insert(type, AsmResourceBlob(bytes->data, alignof(uint64_t), keep, /*dataIsMutable=*/false), origin);
+      resource = insert(type, AsmResourceBlob(bytes->data, alignof(uint64_t), keep, /*dataIsMutable=*/false),
+                        getLocationName(constant.getLoc()));
     }
     constant.setValueAttr(resource);
   });

@@ -56,22 +56,17 @@ public:
   int64_t nameWeights(ModuleOp module);
 
 private:
-  struct Origin {
-    /// Name of the constant that this one comes from; empty: unknown.
-    std::string name;
-    /// Its resource, whose key this one may take over when nobody uses it any more.
-    std::optional<DenseResourceElementsHandle> handle;
-  };
-  Origin getOrigin(ElementsAttr attr) const;
-  DenseResourceElementsAttr insert(RankedTensorType type, AsmResourceBlob &&bytes, Origin origin);
+  /// Name of the constant that `attr` comes from; empty: unknown.
+  std::string getOrigin(ElementsAttr attr) const;
+  DenseResourceElementsAttr insert(RankedTensorType type, AsmResourceBlob &&bytes, StringRef origin);
   void mergeEqual(ModuleOp module);
 
   using MoveKey = std::tuple<const void *, const void *, int64_t, std::vector<int64_t>>;
   MLIRContext *context;
   int64_t inlineLimit;
   std::map<MoveKey, ElementsAttr> moved;
-  /// By key of the temporary resource.
-  llvm::StringMap<Origin> origins;
+  /// Names of origins by the key of the temporary resource.
+  llvm::StringMap<std::string> origins;
 };
 
 } // namespace mlir::prune

@@ -336,7 +336,7 @@ struct FoldBatchNorm : OpRewritePattern<linalg::GenericOp> {
     } else {
       auto shiftType = RankedTensorType::get({rows}, type.getElementType());
       auto shiftBytes = ArrayRef(reinterpret_cast<const char *>(shift.data()), shift.size() * sizeof(float));
-      AsmResourceBlob shiftBlob = HeapAsmResourceBlob::allocateAndCopyWithAlign(shiftBytes, 64);
+      AsmResourceBlob shiftBlob = HeapAsmResourceBlob::allocateAndCopyWithAlign(shiftBytes, 16);
       Value vector = createConstantLike(rewriter, source, state.store.create(shiftType, std::move(shiftBlob), {}));
       // Not the weight's name: that of the op which shifts, if it has one.
       StringRef scope = getLocationName(op.getLoc());

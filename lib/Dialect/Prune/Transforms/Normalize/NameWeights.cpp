@@ -73,7 +73,7 @@ int64_t ConstantStore::nameWeights(ModuleOp module) {
       continue;
     std::string &name = names[constant];
     DenseResourceElementsAttr attr = getResource(constant);
-    name = attr ? getOrigin(attr).name : std::string();
+    name = attr ? getOrigin(attr) : std::string();
     if (name.empty())
       name = getConstantName(constant).str();
     if (!name.empty())
@@ -90,7 +90,7 @@ int64_t ConstantStore::nameWeights(ModuleOp module) {
     liveKeys.insert(attr.getRawHandle().getKey());
     if (names.count(constant))
       return;
-    std::string name = getOrigin(attr).name;
+    std::string name = getOrigin(attr);
     if (name.empty()) {
       auto function = constant->getParentOfType<FunctionOpInterface>();
       std::string stem = ((function ? function.getName() : StringRef("module")) + ".constant").str();
@@ -110,19 +110,21 @@ int64_t ConstantStore::nameWeights(ModuleOp module) {
       continue;
     }
     DenseResourceElementsHandle handle = attr.getRawHandle();
-    auto origin = origins.find(handle.getKey());
-    if (origin == origins.end())
+    if (!origins.count(handle.getKey()))
       continue;
     auto it = renamed.find(handle.getKey().str());
     if (it == renamed.end()) {
       AsmResourceBlob blob(std::move(*handle.getBlob()));
       handle.getResource()->setBlob(AsmResourceBlob());
-      std::optional<DenseResourceElementsHandle> former = origin->second.handle;
-      if (former && former->getKey() == name && liveKeys.insert(name).second) {
-        former->getResource()->setBlob(std::move(blob));
-        it = renamed.emplace(handle.getKey().str(), *former).first;
+      // The key of a resource that this module no longer uses is free.
+      auto *former = manager.getBlobManager().lookup(name);
+      if (former && liveKeys.insert(name).second) {
+        former->setBlob(std::move(blob));
+        DenseResourceElementsHandle named(former, context->getLoadedDialect<BuiltinDialect>());
+        it = renamed.emplace(handle.getKey().str(), named).first;
       } else {
         it = renamed.emplace(handle.getKey().str(), manager.insert(name, std::move(blob))).first;
+        liveKeys.insert(it->second.getKey());
       }
     }
     constant.setValueAttr(DenseResourceElementsAttr::get(cast<ShapedType>(attr.getType()), it->second));

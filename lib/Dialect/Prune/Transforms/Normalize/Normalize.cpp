@@ -79,7 +79,7 @@ LogicalResult prune::normalizeModule(ModuleOp module, const NormalizeOptions &op
     if (layer.weight && !layer.isPrunable() &&
         llvm::is_contained({"linear", "conv", "grouped-conv", "depthwise-conv"}, layer.kind))
       remark::missed(layer.op->getLoc(), remark::RemarkOpts::name("not-normal").category("prune-normalize"))
-          << remark::add("layer '%s' is not in normal form: %s", layer.name.c_str(), layer.reason.c_str());
+          << remark::add("layer '{0}' is not in normal form: {1}", layer.name, layer.reason);
   return success();
 }
 

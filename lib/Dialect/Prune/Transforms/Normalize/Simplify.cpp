@@ -95,7 +95,7 @@ std::optional<AffineMap> matchUnitReshape(Operation *op) {
         wide = dim;
       }
       if (wide < 0)
-        continue;
+        wide = group.front();
       unsigned source = isCollapse ? wide : index, target = isCollapse ? index : wide;
       exprs[source] = getAffineDimExpr(target, context);
     }
