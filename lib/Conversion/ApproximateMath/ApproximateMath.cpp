@@ -1,7 +1,7 @@
 //===- ApproximateMath.cpp - prune-approximate-math -----------------------------===//
 //
-// exp and exp2: Cody-Waite reduction to |r| <= ln2 / 2, Cephes' polynomial of degree 7, and the power of two added to the
-// exponent bits. erf: a rational function of degree 13 / 8 on [-4, 4], as in Eigen. The other functions are upstream's.
+// exp and exp2: Cody-Waite reduction to |r| <= ln2 / 2, Cephes' polynomial of degree 7, and the power of two added to
+// the exponent bits. erf: a polynomial near zero, else 1 - exp of one; 1.1 ulp. The other functions are upstream's.
 //
 //===----------------------------------------------------------------------===//
 
@@ -83,8 +83,8 @@ struct Arithmetic {
 
 /// e^r * 2^n for the reduced argument r and `shifted`, whose low bits hold n.
 Value scaledExp(Arithmetic &a, Value r, Value shifted) {
-  Value p = a.horner(r, {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f,
-                         5.0000001201e-1f});
+  Value p = a.horner(
+      r, {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f});
   Value square = a.mul(r, r);
   p = a.add(a.multiplyAdd(p, square, r), a.constant(1.0f));
   Value exponent = arith::ShLIOp::create(a.b, arith::BitcastOp::create(a.b, a.integers(), shifted), a.integer(23));
@@ -95,41 +95,54 @@ Value scaledExp(Arithmetic &a, Value r, Value shifted) {
 // 1.5 * 2^23: adding it rounds to an integer and leaves that integer in the low bits.
 constexpr float roundingShift = 12582912.0f;
 
+/// e^x without checks: for -87 < x < 88.
+Value scaledExp(Arithmetic &a, Value x) {
+  Value shift = a.constant(roundingShift);
+  Value shifted = a.multiplyAdd(x, a.constant(1.44269504088896341f), shift);
+  Value n = a.sub(shifted, shift);
+  Value r = a.multiplyAdd(n, a.constant(-0.693359375f), x);
+  r = a.multiplyAdd(n, a.constant(2.12194440e-4f), r);
+  return scaledExp(a, r, shifted);
+}
+
 Value exponential(Arithmetic &a, Value x, bool base2) {
   // Results below the least normal number are zero, those above the greatest infinite.
   float low = base2 ? -126.0f : -87.336540f, high = base2 ? 127.999992f : 88.722832f;
   Value clamped = a.atMost(a.atLeast(x, low), high);
-  Value shift = a.constant(roundingShift), shifted, r;
+  Value result;
   if (base2) {
-    shifted = a.add(clamped, shift);
-    r = a.mul(a.sub(clamped, a.sub(shifted, shift)), a.constant(0.693147180559945f));
+    Value shift = a.constant(roundingShift), shifted = a.add(clamped, shift);
+    Value r = a.mul(a.sub(clamped, a.sub(shifted, shift)), a.constant(0.693147180559945f));
+    result = scaledExp(a, r, shifted);
   } else {
-    shifted = a.multiplyAdd(clamped, a.constant(1.44269504088896341f), shift);
-    Value n = a.sub(shifted, shift);
-    r = a.multiplyAdd(n, a.constant(-0.693359375f), clamped);
-    r = a.multiplyAdd(n, a.constant(2.12194440e-4f), r);
+    result = scaledExp(a, clamped);
   }
-  Value result = scaledExp(a, r, shifted);
   result = a.select(a.compare(arith::CmpFPredicate::OLT, x, a.constant(low)), a.constant(0.0f), result);
   return a.select(a.compare(arith::CmpFPredicate::OGT, x, a.constant(high)),
                   a.constant(std::numeric_limits<float>::infinity()), result);
 }
 
+/// Below 0.921875: x + x P(x^2). Above: 1 - e^(-t Q(t)) with t = |x|, whose error is absolute and small beside 1. P and
+/// Q are minimax fits to erf(x) / x - 1 and to -ln(erfc(t)) / t on [0.921875, 4]; from 4 on erf is 1 in f32.
 Value errorFunction(Arithmetic &a, Value x) {
-  Value clamped = a.atMost(a.atLeast(x, -4.0f), 4.0f);
-  Value square = a.mul(clamped, clamped);
-  Value p = a.horner(square, {-2.72614225801306e-10f, 2.77068142495902e-08f, -2.10102402082508e-06f,
-                              -5.69250639462346e-05f, -7.34990630326855e-04f, -2.95459980854025e-03f,
-                              -1.60960333262415e-02f});
-  Value q = a.horner(square, {-1.45660718464996e-05f, -2.13374055278905e-04f, -1.68282697438203e-03f,
-                              -7.37332916720468e-03f, -1.42647390514189e-02f});
-  return arith::DivFOp::create(a.b, a.mul(clamped, p), q).getResult();
+  constexpr float split = 0.921875f;
+  Value square = a.mul(x, x);
+  Value p =
+      a.horner(square, {-0.000599098857f, 0.00499321194f, -0.0267666429f, 0.112818174f, -0.376124948f, 0.128379151f});
+  Value nearZero = a.multiplyAdd(p, x, x);
+
+  Value t = math::AbsFOp::create(a.b, x).getResult();
+  Value clamped = a.atMost(t, 4.0f);
+  Value exponent = a.mul(clamped, a.horner(clamped, {0.000213470237f, -0.00321079767f, 0.0228769314f, -0.105242021f,
+                                                     -0.635732949f, -1.12851012f}));
+  Value farther = a.sub(a.constant(1.0f), scaledExp(a, exponent));
+  farther = math::CopySignOp::create(a.b, farther, x).getResult();
+  return a.select(a.compare(arith::CmpFPredicate::OLT, t, a.constant(split)), nearZero, farther);
 }
 
 bool isF32(Type type) { return getElementTypeOrSelf(type).isF32(); }
 
-template <typename OpTy>
-struct ApproximateFunction : OpRewritePattern<OpTy> {
+template <typename OpTy> struct ApproximateFunction : OpRewritePattern<OpTy> {
   ApproximateFunction(MLIRContext *context, bool fuse) : OpRewritePattern<OpTy>(context, /*benefit=*/10), fuse(fuse) {}
 
   LogicalResult matchAndRewrite(OpTy op, PatternRewriter &rewriter) const override {
@@ -152,7 +165,8 @@ struct ApproximateFunction : OpRewritePattern<OpTy> {
 
 /// Functions whose upstream polynomial is good to a few units in the last place.
 bool usesUpstream(StringRef name) {
-  return llvm::StringSwitch<bool>(name).Cases({"math.tanh", "math.log", "math.log2", "math.log1p", "math.expm1"}, true)
+  return llvm::StringSwitch<bool>(name)
+      .Cases({"math.tanh", "math.log", "math.log2", "math.log1p", "math.expm1"}, true)
       .Default(false);
 }
 

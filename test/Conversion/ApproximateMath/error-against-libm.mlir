@@ -130,7 +130,7 @@ func.func @check_erf() {
     scf.yield %next : vector<8xf64>
   }
   %worst = vector.reduction <maximumf>, %max : vector<8xf64> into f64
-  %bound = arith.constant 4.500000e-07 : f64
+  %bound = arith.constant 1.000000e-07 : f64
   %ok = arith.cmpf ole, %worst, %bound : f64
   vector.print str "erf: "
   vector.print %ok : i1
