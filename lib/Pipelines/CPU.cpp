@@ -6,6 +6,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Dialect/SparseTensor/Transforms/Passes.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
 #include "prune/Conversion/LowerToLLVM/LowerToLLVM.h"
@@ -34,6 +35,13 @@ static VectorUnits getVectorUnits(const CPUPipelineOptions &options) {
 static void addCleanup(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+}
+
+static void addBufferization(OpPassManager &pm) {
+  bufferization::OneShotBufferizePassOptions bufferize;
+  bufferize.bufferizeFunctionBoundaries = true;
+  bufferize.functionBoundaryTypeConversion = bufferization::LayoutMapOption::IdentityLayoutMap;
+  pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
 }
 
 void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &options) {
@@ -67,14 +75,24 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   pm.addPass(createConvertTensorToLinalgPass()); // tensor.pad
 
   // Buffers.
-  bufferization::OneShotBufferizePassOptions bufferize;
-  bufferize.bufferizeFunctionBoundaries = true;
-  bufferize.functionBoundaryTypeConversion = bufferization::LayoutMapOption::IdentityLayoutMap;
-  pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
+  bool usesSparsifier = options.kernel == "sparsifier";
+  if (usesSparsifier) {
+    pm.addNestedPass<func::FuncOp>(createLinalgGeneralizeNamedOpsPass());
+    pm.addPass(createSparsificationAndBufferizationPass(
+        getBufferizationOptionsForSparsification(/*analysisOnly=*/false), SparsificationOptions(),
+        /*createSparseDeallocs=*/false, /*enableRuntimeLibrary=*/false, /*enableBufferInitialization=*/false,
+        /*vectorLength=*/0, /*enableVLAVectorization=*/false, /*enableSIMDIndex32=*/false, /*enableGPULibgen=*/false,
+        SparseEmitStrategy::kFunctional, SparseParallelizationStrategy::kNone));
+    addCleanup(pm);
+  } else {
+    addBufferization(pm);
+  }
   bufferization::BufferResultsToOutParamsPassOptions outParams;
   outParams.hoistStaticAllocs = true;
   outParams.modifyPublicFunctions = true;
   pm.addPass(bufferization::createBufferResultsToOutParamsPass(outParams));
+  if (usesSparsifier)
+    pm.addPass(createStorageSpecifierToLLVMPass());
   addCleanup(pm);
   pm.addPass(createPruneConstantsToBlob());
 

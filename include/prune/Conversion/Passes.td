@@ -148,11 +148,15 @@ def PrunePack : Pass<"prune-pack"> {
     Activations `[.., m, k]` are transposed to `[.., k, m]` in panels of `panel` tokens where that divides m, and the
     result back; `prune-propagate-layouts` removes most of these copies. Activations `[b, k, h, w]` are used as they are.
 
+    With `kernel=sparsifier` the contraction stays, and its weight becomes a sparse tensor in a format of upstream's
+    sparsifier: CSR (or CSC), BSR for r x c blocks, padded n:m for n:m masks. That is the general path, and the check of ours.
+
     Declined with a remark: other element types, dynamic shapes, fewer lanes than `min-lanes`, a destination that is not
     filled with zero. Fails on a mask that is not a constant.
   }];
   let options = [
-    Option<"kernel", "kernel", "std::string", "\"auto\"", "Storage of masked weights: auto (by density), sparse, dense">,
+    Option<"kernel", "kernel", "std::string", "\"auto\"", "Storage of masked weights: auto (by density), sparse, dense; or sparsifier: formats of upstream's sparsifier">,
+    Option<"byColumn", "by-column", "bool", "false", "With kernel=sparsifier: CSC whatever the pattern">,
     Option<"panel", "panel", "int64_t", "32", "Tokens of a panel: lanes times vectors of the register tile">,
     Option<"chunk", "chunk", "int64_t", "192", "Columns of a chunk, whose activations stay in the first-level cache">,
     Option<"denseRows", "dense-rows", "int64_t", "6", "Rows of a register tile of the dense kernel">,

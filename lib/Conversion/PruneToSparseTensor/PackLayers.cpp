@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "prune/Conversion/PruneToSparseTensor/PruneToSparseTensor.h"
+#include "ConstantStorage.h"
+#include "UpstreamStorage.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SparseTensor/IR/SparseTensor.h"
@@ -89,17 +91,6 @@ static FailureOr<LayerMatch> matchLayer(linalg::ContractOp op, function_ref<void
   return match;
 }
 
-template <typename T>
-static Value makeConstant(ImplicitLocOpBuilder &b, ArrayRef<T> data, ArrayRef<int64_t> shape, Type element,
-                          const Twine &name) {
-  ArrayRef<char> bytes(reinterpret_cast<const char *>(data.data()), data.size() * sizeof(T));
-  auto type = RankedTensorType::get(shape, element);
-  TypedAttr attr = data.size() > kMaxInlineElements
-                       ? cast<TypedAttr>(makeResourceAttr(type, bytes, name.str()))
-                       : cast<TypedAttr>(DenseElementsAttr::getFromRawBuffer(type, bytes));
-  return arith::ConstantOp::create(b, attr);
-}
-
 /// The storage operands of `prune.linear`, as constants.
 static SmallVector<Value> makeStorage(ImplicitLocOpBuilder &b, const PackedWeight &packed, StringRef name) {
   MLIRContext *context = b.getContext();
@@ -178,7 +169,7 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::ContractOp 
   FailureOr<LayerMatch> match = matchLayer(op, declined);
   if (failed(match))
     return failure();
-  if (match->numLanes < options.minLanes) {
+  if (match->numLanes < options.minLanes && options.kernel != "sparsifier") {
     declined(llvm::formatv("{0} tokens or pixels, fewer than the {1} that fill vector lanes", match->numLanes,
                            options.minLanes)
                  .str());
@@ -207,6 +198,15 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::ContractOp 
 
   auto resource = dyn_cast<DenseResourceElementsAttr>(getConstantAttr(constant));
   std::string name = resource ? resource.getRawHandle().getKey().str() : "weight";
+  if (options.kernel == "sparsifier") {
+    if (!match->apply)
+      return declined("not masked, and the sparsifier was asked for"), failure();
+    rewriter.setInsertionPoint(op);
+    ImplicitLocOpBuilder b(op.getLoc(), rewriter);
+    Value assembled = assembleForSparsifier(b, matrix, match->apply.getPattern(), options.byColumn, name);
+    rewriter.modifyOpInPlace(op, [&] { op->setOperand(1, assembled); });
+    return success();
+  }
   std::string reason;
   PackedWeight packed = choosePacking(matrix, match->apply, options, reason);
   if (!reason.empty())
@@ -262,8 +262,9 @@ struct PrunePack : prune::impl::PrunePackBase<PrunePack> {
   using Base::Base;
 
   void runOnOperation() override {
-    if (kernel != "auto" && kernel != "dense" && kernel != "sparse") {
-      getOperation()->emitError() << "prune-pack: expected kernel auto, sparse or dense, got '" << kernel << "'";
+    if (!llvm::is_contained({"auto", "dense", "sparse", "sparsifier"}, StringRef(kernel))) {
+      emitError(UnknownLoc::get(&getContext()))
+          << "prune-pack: expected kernel auto, sparse, sparsifier or dense, got '" << kernel << "'";
       return signalPassFailure();
     }
     PackOptions options;
@@ -272,6 +273,7 @@ struct PrunePack : prune::impl::PrunePackBase<PrunePack> {
     options.chunk = chunk;
     options.denseRows = denseRows;
     options.minLanes = minLanes;
+    options.byColumn = byColumn;
     if (kernel == "sparse")
       options.unstructuredBreakEven = options.blockBreakEven = 1.0;
     SmallVector<linalg::ContractOp> contractions;

@@ -11,11 +11,12 @@ namespace prune {
 
 /// How `packLayer` chooses storage and layout.
 struct PackOptions {
-  std::string kernel = "auto"; ///< auto, sparse or dense
+  std::string kernel = "auto"; ///< auto, sparse, sparsifier or dense
   int64_t panel = 32;          ///< tokens of a panel: lanes times vectors of the register tile
   int64_t chunk = 192;         ///< columns whose activations stay in the first-level cache
   int64_t denseRows = 6;       ///< rows of a dense register tile
   int64_t minLanes = 8;        ///< layers with fewer tokens or pixels are declined
+  bool byColumn = false;       ///< CSC instead of the format that suits the pattern, for the sparsifier
   /// Densities above which the dense kernel is faster.
   double unstructuredBreakEven = 0.65;
   double blockBreakEven = 0.9;
