@@ -63,7 +63,7 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   pack.chunk = options.chunk;
   pm.addPass(createPruneVerifyMasks());
   pm.addPass(createPrunePack(pack));
-  pm.addPass(createPruneFoldMasks()); // layers that were declined
+  pm.addPass(createPruneFoldMasks());                 // layers that were declined
   pm.addPass(createConvertElementwiseToLinalgPass()); // arith on tensors, as people write it by hand
   pm.addPass(createPrunePropagateLayouts());
   addCleanup(pm);

@@ -1,11 +1,11 @@
 //===- PackLayers.cpp - prune-pack: constant weights into storage order ---------===//
 //
-// Decides the storage of each constant weight of a `linalg.contract`, packs it at compile time into constants held together
-// by `sparse_tensor.assemble`, and replaces the contraction by `prune.linear` on activations with contiguous lanes.
+// Decides the storage of each constant weight of a `linalg.contract`, packs it at compile time into constants held
+// together by `sparse_tensor.assemble`, and replaces the contraction by `prune.linear` on activations with contiguous
+// lanes.
 //
 //===----------------------------------------------------------------------===//
 
-#include "prune/Conversion/PruneToSparseTensor/PruneToSparseTensor.h"
 #include "ConstantStorage.h"
 #include "UpstreamStorage.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -20,6 +20,7 @@
 #include "mlir/IR/Remarks.h"
 #include "prune/Conversion/Passes.h"
 #include "prune/Conversion/PruneToSparseTensor/Packing.h"
+#include "prune/Conversion/PruneToSparseTensor/PruneToSparseTensor.h"
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
 
 namespace mlir::prune {
@@ -103,9 +104,9 @@ static SmallVector<Value> makeStorage(ImplicitLocOpBuilder &b, const PackedWeigh
   int64_t numEntries = packed.coordinates.size();
   Value positions = makeConstant<int32_t>(b, packed.positions, static_cast<int64_t>(packed.positions.size()),
                                           b.getI32Type(), name + ".positions");
-  Value coordinates =
-      makeConstant<uint16_t>(b, packed.coordinates, numEntries, b.getI16Type(), name + ".coordinates");
-  Value values = makeConstant<float>(b, packed.values, static_cast<int64_t>(packed.values.size()), f32, name + ".values");
+  Value coordinates = makeConstant<uint16_t>(b, packed.coordinates, numEntries, b.getI16Type(), name + ".coordinates");
+  Value values =
+      makeConstant<float>(b, packed.values, static_cast<int64_t>(packed.values.size()), f32, name + ".values");
   bool isBlocked = packed.format == StorageFormat::BlockRows;
   // Shared columns come first and padding repeats a column: coordinates are neither sorted nor unique.
   auto compressed = isBlocked ? *buildLevelType(LevelFormat::Compressed, /*ordered=*/true, /*unique=*/true)
@@ -119,8 +120,8 @@ static SmallVector<Value> makeStorage(ImplicitLocOpBuilder &b, const PackedWeigh
   }
   AffineMap identity = AffineMap::getMultiDimIdentityMap(levels.size(), context);
   auto encoding = SparseTensorEncodingAttr::get(context, levels, identity, identity, /*posWidth=*/32, /*crdWidth=*/16);
-  Value assembled = AssembleOp::create(b, RankedTensorType::get(shape, f32, encoding),
-                                       ValueRange{positions, coordinates}, values);
+  Value assembled =
+      AssembleOp::create(b, RankedTensorType::get(shape, f32, encoding), ValueRange{positions, coordinates}, values);
   Value rowOrder = makeConstant<int32_t>(b, packed.rowOrder, {chunks, rows}, b.getI32Type(), name + ".rows");
   if (isBlocked)
     return {assembled, rowOrder};
@@ -246,8 +247,8 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::ContractOp 
   shape[type.getRank() - 1 - laneDims] = matrix.numRows;
   Value init = tensor::EmptyOp::create(b, shape, type.getElementType());
   SmallVector<Value> storage = makeStorage(b, packed, name);
-  auto linear =
-      LinearOp::create(b, storage, x, init, packed.format, packed.rows, std::min(packed.chunk, options.chunk), laneDims);
+  auto linear = LinearOp::create(b, storage, x, init, packed.format, packed.rows, std::min(packed.chunk, options.chunk),
+                                 laneDims);
   Value y = linear.getResult(0);
   if (match->lanesBeforeColumns)
     y = transposeLastTwo(b, y);

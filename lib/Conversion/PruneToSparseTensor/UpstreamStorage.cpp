@@ -21,8 +21,12 @@ struct LevelArrays {
 
 static LevelType level(LevelFormat format) { return *buildLevelType(format, /*ordered=*/true, /*unique=*/true); }
 
-static Value assemble(ImplicitLocOpBuilder &b, const MaskedMatrix &matrix, const LevelArrays &arrays,
+static Value assemble(ImplicitLocOpBuilder &b, const MaskedMatrix &matrix, LevelArrays arrays,
                       ArrayRef<LevelType> levels, AffineMap dimToLvl, bool hasPositions, StringRef name) {
+  if (arrays.values.empty()) { // the sparsifier takes slices of the arrays, which must not be empty
+    arrays.coordinates.push_back(0);
+    arrays.values.push_back(0.0f);
+  }
   AffineMap lvlToDim = inferLvlToDim(dimToLvl, b.getContext());
   auto encoding = SparseTensorEncodingAttr::get(b.getContext(), levels, dimToLvl, lvlToDim, /*posWidth=*/32,
                                                 /*crdWidth=*/32);
@@ -52,7 +56,8 @@ static Value assembleCompressed(ImplicitLocOpBuilder &b, const MaskedMatrix &mat
     arrays.positions.push_back(arrays.values.size());
   }
   AffineExpr d0 = b.getAffineDimExpr(0), d1 = b.getAffineDimExpr(1);
-  AffineMap map = byColumn ? AffineMap::get(2, 0, {d1, d0}, b.getContext()) : AffineMap::get(2, 0, {d0, d1}, b.getContext());
+  AffineMap map =
+      byColumn ? AffineMap::get(2, 0, {d1, d0}, b.getContext()) : AffineMap::get(2, 0, {d0, d1}, b.getContext());
   return assemble(b, matrix, arrays, {level(LevelFormat::Dense), level(LevelFormat::Compressed)}, map, true, name);
 }
 
@@ -76,7 +81,8 @@ static Value assembleBlocks(ImplicitLocOpBuilder &b, const MaskedMatrix &matrix,
     arrays.positions.push_back(arrays.coordinates.size());
   }
   AffineExpr d0 = b.getAffineDimExpr(0), d1 = b.getAffineDimExpr(1);
-  AffineMap map = AffineMap::get(2, 0, {d0.floorDiv(rows), d1.floorDiv(columns), d0 % rows, d1 % columns}, b.getContext());
+  AffineMap map =
+      AffineMap::get(2, 0, {d0.floorDiv(rows), d1.floorDiv(columns), d0 % rows, d1 % columns}, b.getContext());
   LevelType dense = level(LevelFormat::Dense);
   return assemble(b, matrix, arrays, {dense, level(LevelFormat::Compressed), dense, dense}, map, true, name);
 }
@@ -115,7 +121,8 @@ Value mlir::prune::assembleForSparsifier(ImplicitLocOpBuilder &b, const MaskedMa
       return assembleBlocks(b, matrix, rows, columns, name);
   }
   if (auto nOfM = dyn_cast_or_null<NOfMAttr>(pattern))
-    if (matrix.numColumns % nOfM.getM() == 0)
+    // A single group would be a unit dimension, which the sparsifier's maps cannot invert.
+    if (matrix.numColumns % nOfM.getM() == 0 && matrix.numColumns > nOfM.getM())
       return assembleNOfM(b, matrix, nOfM.getN(), nOfM.getM(), name);
   return assembleCompressed(b, matrix, /*byColumn=*/false, name);
 }

@@ -1,13 +1,13 @@
 //===- LinearKernelsPass.cpp - convert-prune-to-vector --------------------------===//
 
-#include "prune/Conversion/PruneToVector/PruneToVector.h"
-#include "prune/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/PatternMatch.h"
+#include "prune/Conversion/Passes.h"
+#include "prune/Conversion/PruneToVector/PruneToVector.h"
 
 namespace mlir::prune {
 #define GEN_PASS_DEF_CONVERTPRUNETOVECTOR

@@ -110,7 +110,8 @@ struct FuseIntoLayer : OpRewritePattern<linalg::GenericOp> {
     rewriter.setInsertionPoint(op);
     SmallVector<Value> newExtras(layer.getExtras());
     for (auto [operand, isPerRow] : extras)
-      newExtras.push_back(reshapeTensor(rewriter, operand->get(), isPerRow ? ArrayRef(shape[layer.getRowDim()]) : shape));
+      newExtras.push_back(
+          reshapeTensor(rewriter, operand->get(), isPerRow ? ArrayRef(shape[layer.getRowDim()]) : shape));
     auto fused = LinearOp::create(rewriter, op.getLoc(), layer->getResultTypes(), layer.getStorage(), layer.getInput(),
                                   newExtras, layer.getInit(), layer.getFormat(), layer.getRows(), layer.getChunk(),
                                   layer.getLaneDims());

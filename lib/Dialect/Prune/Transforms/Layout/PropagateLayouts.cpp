@@ -1,13 +1,13 @@
 //===- PropagateLayouts.cpp - Compute on operands as they lie in memory ---------===//
 //
-// Every tensor is seen as a view: each logical dimension is a list of dimensions of a base tensor, which is what lies in
-// memory. Transposes and reshapes only change the lists. A linalg op whose operands are such views is rewritten to
+// Every tensor is seen as a view: each logical dimension is a list of dimensions of a base tensor, which is what lies
+// in memory. Transposes and reshapes only change the lists. A linalg op whose operands are such views is rewritten to
 // loop over the base dimensions, and its result gets a base in the order of its largest operand. What needs row-major
-// data (other ops, the function's result) gets it from a reshape where the lists are in order, and from a copy elsewhere.
+// data (other ops, the function's result) gets it from a reshape where the lists are in order, and from a copy
+// elsewhere.
 //
 //===----------------------------------------------------------------------===//
 
-#include "prune/Dialect/Prune/Transforms/Layout.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -17,6 +17,7 @@
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
+#include "prune/Dialect/Prune/Transforms/Layout.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
 
 namespace mlir::prune {
@@ -424,11 +425,10 @@ bool LayoutPropagation::visitLinalg(linalg::LinalgOp op) {
     SmallVector<int64_t> position(parts.size(), -1), shape;
     SmallVector<AffineExpr> results;
     for (int64_t part : order) {
-      bool isInResult =
-          llvm::any_of(map.getResults(), [&](AffineExpr expr) {
-            auto dim = dyn_cast<AffineDimExpr>(expr);
-            return dim && dim.getPosition() == static_cast<unsigned>(parts[part].loop);
-          });
+      bool isInResult = llvm::any_of(map.getResults(), [&](AffineExpr expr) {
+        auto dim = dyn_cast<AffineDimExpr>(expr);
+        return dim && dim.getPosition() == static_cast<unsigned>(parts[part].loop);
+      });
       if (!isInResult)
         continue;
       position[part] = shape.size();
