@@ -9,9 +9,9 @@
 using namespace mlir::prune;
 
 llvm::json::Object Timing::toJSON() const {
-  return llvm::json::Object{{"median", median}, {"p10", p10},
-                            {"p90", p90},       {"min", min},
-                            {"max", max},       {"spread", getSpread()},
+  return llvm::json::Object{{"median", median},   {"p10", p10},
+                            {"p90", p90},         {"min", min},
+                            {"max", max},         {"spread", getSpread()},
                             {"warm_up", warmUps}, {"runs", llvm::json::Array(runs)}};
 }
 
@@ -51,8 +51,7 @@ Timing mlir::prune::benchmark(CompiledModule &module, llvm::ArrayRef<const void 
   return timing;
 }
 
-template <typename T>
-static void store(HostTensor &tensor, int64_t i, T value) {
+template <typename T> static void store(HostTensor &tensor, int64_t i, T value) {
   std::memcpy(tensor.data.data() + i * sizeof(T), &value, sizeof(T));
 }
 

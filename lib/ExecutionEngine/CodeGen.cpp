@@ -155,8 +155,8 @@ static void optimize(llvm::Module &module, const CodeGenOptions &options, llvm::
   static const llvm::OptimizationLevel levels[] = {llvm::OptimizationLevel::O0, llvm::OptimizationLevel::O1,
                                                    llvm::OptimizationLevel::O2, llvm::OptimizationLevel::O3};
   llvm::OptimizationLevel level = levels[std::min(options.optLevel, 3u)];
-  llvm::ModulePassManager passes = options.optLevel == 0 ? builder.buildO0DefaultPipeline(level)
-                                                         : builder.buildPerModuleDefaultPipeline(level);
+  llvm::ModulePassManager passes =
+      options.optLevel == 0 ? builder.buildO0DefaultPipeline(level) : builder.buildPerModuleDefaultPipeline(level);
   passes.run(module, modules);
 }
 

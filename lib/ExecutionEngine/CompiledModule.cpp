@@ -1,9 +1,9 @@
 //===- CompiledModule.cpp - A model as code in this process -------------------===//
 
 #include "prune/ExecutionEngine/CompiledModule.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ExecutionEngine/Orc/ExecutionUtils.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
-#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/DynamicLibrary.h"
 #include "llvm/Support/MathExtras.h"
 #include <dlfcn.h>
@@ -61,9 +61,8 @@ static llvm::Error loadOpenMP(int64_t threads) {
 }
 
 llvm::Error CompiledModule::setUpThreads(llvm::ArrayRef<std::string> undefined) {
-  bool parallel = llvm::any_of(undefined, [](llvm::StringRef name) {
-    return name.starts_with("__kmpc_") || name.starts_with("omp_");
-  });
+  bool parallel = llvm::any_of(
+      undefined, [](llvm::StringRef name) { return name.starts_with("__kmpc_") || name.starts_with("omp_"); });
   if (!parallel) {
     threads = 1;
     return llvm::Error::success();

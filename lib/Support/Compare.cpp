@@ -8,8 +8,8 @@ using namespace mlir::prune;
 
 static bool isFloat(ElementKind kind) { return kind >= ElementKind::Float16; }
 
-llvm::Expected<Difference> mlir::prune::compareTensors(const HostTensor &actual, const HostTensor &expected, double rtol,
-                                                       double atol) {
+llvm::Expected<Difference> mlir::prune::compareTensors(const HostTensor &actual, const HostTensor &expected,
+                                                       double rtol, double atol) {
   if (actual.shape != expected.shape || isFloat(actual.kind) != isFloat(expected.kind))
     return llvm::createStringError("expected " + describe(expected.kind, expected.shape) + ", got " +
                                    describe(actual.kind, actual.shape));

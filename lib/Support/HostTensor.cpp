@@ -36,8 +36,9 @@ unsigned mlir::prune::getByteWidth(ElementKind kind) {
 }
 
 llvm::StringRef mlir::prune::getName(ElementKind kind) {
-  static constexpr llvm::StringLiteral names[] = {"bool",   "int8",   "int16",   "int32",    "int64",   "uint8",  "uint16",
-                                                  "uint32", "uint64", "float16", "bfloat16", "float32", "float64"};
+  static constexpr llvm::StringLiteral names[] = {"bool",     "int8",    "int16",  "int32",  "int64",
+                                                  "uint8",    "uint16",  "uint32", "uint64", "float16",
+                                                  "bfloat16", "float32", "float64"};
   return names[static_cast<unsigned>(kind)];
 }
 
@@ -73,7 +74,8 @@ std::optional<ElementKind> mlir::prune::getElementKind(mlir::Type type) {
 static bool isInteger(ElementKind kind) { return kind >= ElementKind::Int8 && kind <= ElementKind::UInt64; }
 
 bool mlir::prune::isCompatible(ElementKind expected, ElementKind given) {
-  return expected == given || (isInteger(expected) && isInteger(given) && getByteWidth(expected) == getByteWidth(given));
+  return expected == given ||
+         (isInteger(expected) && isInteger(given) && getByteWidth(expected) == getByteWidth(given));
 }
 
 void AlignedBuffer::Free::operator()(char *p) const { std::free(p); }
@@ -111,8 +113,7 @@ std::string mlir::prune::describe(ElementKind kind, llvm::ArrayRef<int64_t> shap
 HostTensor::HostTensor(ElementKind kind, llvm::ArrayRef<int64_t> shape)
     : kind(kind), shape(shape), data(*prune::getNumElements(shape) * getByteWidth(kind)) {}
 
-template <typename T>
-static double load(const char *p) {
+template <typename T> static double load(const char *p) {
   T value;
   std::memcpy(&value, p, sizeof(T));
   return static_cast<double>(value);

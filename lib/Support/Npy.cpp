@@ -269,8 +269,8 @@ llvm::Error mlir::prune::writeFileAtomically(StringRef path,
       return fail(why);
     }
   }
-  llvm::consumeError(llvm::errorCodeToError(llvm::sys::fs::setPermissions(
-      temp->TmpName, llvm::sys::fs::perms(0666 & ~llvm::sys::fs::getUmask()))));
+  llvm::consumeError(llvm::errorCodeToError(
+      llvm::sys::fs::setPermissions(temp->TmpName, llvm::sys::fs::perms(0666 & ~llvm::sys::fs::getUmask()))));
   if (llvm::Error error = temp->keep(path))
     return createStringError("cannot write '" + path + "': " + llvm::toString(std::move(error)));
   return llvm::Error::success();

@@ -120,7 +120,8 @@ static llvm::Expected<HostTensor> readMember(StringRef bytes, const Member &memb
   // The local header has a name and extra field of its own lengths.
   uint64_t dataAt = member.headerAt + 30 + read16(bytes, member.headerAt + 26) + read16(bytes, member.headerAt + 28);
   if (dataAt > bytes.size() || member.packedSize > bytes.size() - dataAt)
-    return createStringError("expected " + llvm::Twine(member.packedSize) + " bytes of data inside the file (truncated?)");
+    return createStringError("expected " + llvm::Twine(member.packedSize) +
+                             " bytes of data inside the file (truncated?)");
   StringRef data = bytes.substr(dataAt, member.packedSize);
   std::string unpacked;
   if (member.method == 8) {

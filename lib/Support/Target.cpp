@@ -33,7 +33,8 @@ static llvm::Expected<std::unique_ptr<llvm::MCSubtargetInfo>> createSubtarget(co
   auto native = lookupTarget();
   if (!native)
     return native.takeError();
-  std::unique_ptr<llvm::MCSubtargetInfo> info((*native)->createMCSubtargetInfo(getTriple(), target.cpu, target.features));
+  std::unique_ptr<llvm::MCSubtargetInfo> info(
+      (*native)->createMCSubtargetInfo(getTriple(), target.cpu, target.features));
   if (!info)
     return llvm::createStringError("no code generator for cpu '" + target.cpu + "'");
   return info;
@@ -112,9 +113,9 @@ llvm::Expected<std::unique_ptr<llvm::TargetMachine>> mlir::prune::createTargetMa
   auto native = lookupTarget();
   if (!native)
     return native.takeError();
-  std::unique_ptr<llvm::TargetMachine> machine((*native)->createTargetMachine(
-      getTriple(), target.cpu, target.features, llvm::TargetOptions(), llvm::Reloc::PIC_, std::nullopt,
-      llvm::CodeGenOptLevel::Aggressive));
+  std::unique_ptr<llvm::TargetMachine> machine(
+      (*native)->createTargetMachine(getTriple(), target.cpu, target.features, llvm::TargetOptions(), llvm::Reloc::PIC_,
+                                     std::nullopt, llvm::CodeGenOptLevel::Aggressive));
   if (!machine)
     return llvm::createStringError("no code generator for cpu '" + target.cpu + "'");
   return machine;

@@ -11,10 +11,11 @@ using llvm::StringRef;
 
 std::string mlir::prune::makeIdentifier(StringRef text) {
   static const llvm::StringSet<> keywords{
-      "auto",   "bool",  "break",  "case",  "catch",  "char",   "class",  "const",    "continue", "default",  "delete", "do",
-      "double", "else",  "enum",   "extern", "false", "float",  "for",    "goto",     "handle",   "if",       "inline", "int",
-      "long",   "new",   "private", "public", "register", "return", "short", "signed", "sizeof",  "static",   "struct", "switch",
-      "this",   "true",  "typedef", "union", "unsigned", "using", "virtual", "void",  "volatile", "while",    "restrict"};
+      "auto",     "bool",   "break",   "case",   "catch",    "char",   "class",   "const",  "continue", "default",
+      "delete",   "do",     "double",  "else",   "enum",     "extern", "false",   "float",  "for",      "goto",
+      "handle",   "if",     "inline",  "int",    "long",     "new",    "private", "public", "register", "return",
+      "short",    "signed", "sizeof",  "static", "struct",   "switch", "this",    "true",   "typedef",  "union",
+      "unsigned", "using",  "virtual", "void",   "volatile", "while",  "restrict"};
   std::string result;
   for (char c : text)
     result += llvm::isAlnum(c) ? c : '_';
@@ -27,8 +28,9 @@ std::string mlir::prune::makeIdentifier(StringRef text) {
 
 static StringRef getCType(ElementKind kind) {
   // Half precision has no portable type in C: its bits.
-  static constexpr llvm::StringLiteral types[] = {"uint8_t",  "int8_t",   "int16_t",  "int32_t",  "int64_t", "uint8_t", "uint16_t",
-                                                  "uint32_t", "uint64_t", "uint16_t", "uint16_t", "float",   "double"};
+  static constexpr llvm::StringLiteral types[] = {"uint8_t",  "int8_t",   "int16_t",  "int32_t",  "int64_t",
+                                                  "uint8_t",  "uint16_t", "uint32_t", "uint64_t", "uint16_t",
+                                                  "uint16_t", "float",    "double"};
   return types[static_cast<unsigned>(kind)];
 }
 
@@ -49,7 +51,8 @@ static std::string escape(StringRef text) {
   for (unsigned char c : text) {
     if (c == '"' || c == '\\')
       result += '\\';
-    if (llvm::isPrint(c))
+    // '@' marks what substitute() fills in.
+    if (llvm::isPrint(c) && c != '@')
       result += c;
     else
       result += "\\" + llvm::utostr(c / 64) + llvm::utostr(c / 8 % 8) + llvm::utostr(c % 8);
@@ -72,7 +75,9 @@ static std::string listTensors(llvm::ArrayRef<TensorSpec> specs) {
 
 std::string mlir::prune::emitCHeader(const EntryDescription &entry, StringRef name) {
   std::string parameters, ins, outs;
-  llvm::StringSet<> taken;
+  // What the function itself uses, and its types.
+  llvm::StringSet<> taken{"model",   "inputs_", "outputs_", "uint8_t",  "int8_t",  "int16_t",
+                          "int32_t", "int64_t", "uint16_t", "uint32_t", "uint64_t"};
   auto add = [&](const TensorSpec &spec, bool input) {
     std::string id = makeIdentifier(spec.name);
     while (!taken.insert(id).second)
@@ -84,7 +89,8 @@ std::string mlir::prune::emitCHeader(const EntryDescription &entry, StringRef na
     add(spec, true);
   for (const TensorSpec &spec : entry.outputs)
     add(spec, false);
-  static constexpr StringRef text = R"(/* Written by prune-compile. Link with @name@.so or @name@.o; the weights are in @name@.weights.
+  static constexpr StringRef text =
+      R"(/* Written by prune-compile. Link with @name@.so or @name@.o; the weights are in @name@.weights.
  *
  * Inputs:
 @inputs@ * Outputs:
@@ -170,8 +176,8 @@ static std::string emitTable(llvm::ArrayRef<TensorSpec> specs, StringRef table, 
 std::string mlir::prune::emitCSource(const EntryDescription &entry, StringRef name, uint64_t weightBytes,
                                      uint64_t digest, bool parallel, llvm::ArrayRef<std::string> instructionSets) {
   // What both GCC 8 and Clang can ask the processor for; the rest comes with these in practice.
-  static const llvm::StringSet<> askable{"sse3",     "ssse3",    "sse4.1",   "sse4.2",   "popcnt",     "avx",
-                                         "avx2",     "fma",      "bmi",      "bmi2",     "avx512f",    "avx512bw",
+  static const llvm::StringSet<> askable{"sse3",     "ssse3",    "sse4.1",   "sse4.2",     "popcnt",     "avx",
+                                         "avx2",     "fma",      "bmi",      "bmi2",       "avx512f",    "avx512bw",
                                          "avx512cd", "avx512dq", "avx512vl", "avx512ifma", "avx512vbmi", "avx512vnni"};
   std::string checks;
   for (const std::string &set : instructionSets)
@@ -285,17 +291,17 @@ API void @name@_run(@name@_model *model, const void *const *inputs, void *const 
 @ompCall@  @name@_entry(inputs, outputs, model->file ? model->file + HEADER_BYTES : 0, model->workspace);
 }
 )";
-  return substitute(
-      text, {{"tables", emitTable(entry.inputs, "inputs", name) + emitTable(entry.outputs, "outputs", name)},
-             {"checks", checks},
-             {"cpu", escape(entry.target.cpu)},
-             {"weightBytes", llvm::utostr(weightBytes)},
-             {"headerBytes", llvm::utostr(kWeightsHeaderBytes)},
-             {"workspaceBytes", llvm::itostr(entry.workspaceBytes)},
-             {"magic", "0x" + llvm::utohexstr(kWeightsMagic)},
-             {"digest", "0x" + llvm::utohexstr(digest)},
-             {"ompDeclaration", parallel ? "void omp_set_num_threads(int);\n" : ""},
-             {"ompCall", parallel ? "  omp_set_num_threads(model->threads);\n" : ""},
-             {"NAME", name.upper()},
-             {"name", name.str()}});
+  return substitute(text,
+                    {{"tables", emitTable(entry.inputs, "inputs", name) + emitTable(entry.outputs, "outputs", name)},
+                     {"checks", checks},
+                     {"cpu", escape(entry.target.cpu)},
+                     {"weightBytes", llvm::utostr(weightBytes)},
+                     {"headerBytes", llvm::utostr(kWeightsHeaderBytes)},
+                     {"workspaceBytes", llvm::itostr(entry.workspaceBytes)},
+                     {"magic", "0x" + llvm::utohexstr(kWeightsMagic)},
+                     {"digest", "0x" + llvm::utohexstr(digest)},
+                     {"ompDeclaration", parallel ? "void omp_set_num_threads(int);\n" : ""},
+                     {"ompCall", parallel ? "  omp_set_num_threads(model->threads);\n" : ""},
+                     {"NAME", name.upper()},
+                     {"name", name.str()}});
 }

@@ -37,7 +37,8 @@ static llvm::Error runCompiler(StringRef compiler, llvm::ArrayRef<std::string> a
         message = line.str();
         break;
       }
-  return createStringError("'" + compiler + "' failed: " + (message.empty() ? "status " + llvm::itostr(status) : message));
+  return createStringError("'" + compiler +
+                           "' failed: " + (message.empty() ? "status " + llvm::itostr(status) : message));
 }
 
 static llvm::Error writeText(StringRef path, StringRef text) {
@@ -118,12 +119,13 @@ llvm::Expected<CLibrary> mlir::prune::writeCLibrary(ModuleOp module, const CLibr
   std::string header = emitCHeader(*entry, result.name);
   if (llvm::Error error = writeText(in(result.name + ".h"), header))
     return error;
-  if (llvm::Error error = writeText(in("interface.c"), emitCSource(*entry, result.name, weights->size(), digest,
-                                                                   parallel, *instructionSets)))
+  if (llvm::Error error = writeText(
+          in("interface.c"), emitCSource(*entry, result.name, weights->size(), digest, parallel, *instructionSets)))
     return error;
   if (llvm::Error error = writeText(in("code.o"), code->object->getBuffer()))
     return error;
-  std::vector<std::string> args{"-O2", "-fPIC", "-fvisibility=hidden", "-c", in("interface.c"), "-o", in("interface.o")};
+  std::vector<std::string> args{"-O2", "-fPIC",          "-fvisibility=hidden", "-c", in("interface.c"),
+                                "-o",  in("interface.o")};
   if (llvm::Error error = runCompiler(options.compiler, args, temp))
     return error;
   std::string linked = in("linked");

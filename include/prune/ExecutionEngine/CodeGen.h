@@ -69,7 +69,8 @@ llvm::Expected<EntryDescription> describeEntry(ModuleOp module);
 llvm::Expected<llvm::ArrayRef<char>> getWeightBytes(ModuleOp module);
 
 /// Translates, optimises and compiles a lowered module for the target of its entry. Leaves `module` as it is.
-llvm::Expected<ObjectCode> generateObject(ModuleOp module, const EntryDescription &entry, const CodeGenOptions &options);
+llvm::Expected<ObjectCode> generateObject(ModuleOp module, const EntryDescription &entry,
+                                          const CodeGenOptions &options);
 
 } // namespace mlir::prune
 

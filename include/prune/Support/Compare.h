@@ -17,7 +17,8 @@ struct Difference {
 };
 
 /// Refuses different shapes, and integers against floating point.
-llvm::Expected<Difference> compareTensors(const HostTensor &actual, const HostTensor &expected, double rtol, double atol);
+llvm::Expected<Difference> compareTensors(const HostTensor &actual, const HostTensor &expected, double rtol,
+                                          double atol);
 
 } // namespace mlir::prune
 

@@ -13,7 +13,21 @@
 namespace mlir::prune {
 
 /// Element types that cross the boundary of compiled code, as NumPy knows them. `BFloat16` is a two-byte void there.
-enum class ElementKind { Bool, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64, Float16, BFloat16, Float32, Float64 };
+enum class ElementKind {
+  Bool,
+  Int8,
+  Int16,
+  Int32,
+  Int64,
+  UInt8,
+  UInt16,
+  UInt32,
+  UInt64,
+  Float16,
+  BFloat16,
+  Float32,
+  Float64
+};
 
 /// Bytes of one element.
 unsigned getByteWidth(ElementKind kind);
@@ -21,8 +35,8 @@ unsigned getByteWidth(ElementKind kind);
 llvm::StringRef getName(ElementKind kind);
 /// The kind that holds values of an MLIR element type, signless integers as signed; none for other types.
 std::optional<ElementKind> getElementKind(mlir::Type type);
-/// True if data of kind `given` may be passed where `expected` is wanted: the same, or integers that differ in sign only
-/// (signless integers of MLIR do not say).
+/// True if data of kind `given` may be passed where `expected` is wanted: the same, or integers that differ in sign
+/// only (signless integers of MLIR do not say).
 bool isCompatible(ElementKind expected, ElementKind given);
 
 /// Bytes aligned to 64, zero at first.

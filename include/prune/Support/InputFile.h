@@ -2,8 +2,8 @@
 #ifndef PRUNE_SUPPORT_INPUTFILE_H
 #define PRUNE_SUPPORT_INPUTFILE_H
 
-#include "mlir/IR/OwningOpRef.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
 #include "llvm/Support/Error.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include <memory>
@@ -25,8 +25,8 @@ llvm::Error checkModuleBytes(llvm::StringRef bytes);
 /// of a mapped file are not copied: they live as long as `context`.
 llvm::Expected<OwningOpRef<ModuleOp>> parseModuleFile(llvm::StringRef path, MLIRContext &context);
 
-/// Makes what LLVM calls a fatal error (a count of 2^60 in damaged bytecode, memory exhausted) one line of `tool`'s, with
-/// exit status 1 instead of an abort.
+/// Makes what LLVM calls a fatal error (a count of 2^60 in damaged bytecode, memory exhausted) one line of `tool`'s,
+/// with exit status 1 instead of an abort.
 void exitOnFatalErrors(const char *tool);
 
 } // namespace mlir::prune

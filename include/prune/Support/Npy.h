@@ -26,7 +26,8 @@ struct NamedTensor {
 /// big-endian data, structures, objects, and a length other than the header's.
 llvm::Expected<HostTensor> parseNpy(llvm::StringRef bytes);
 
-/// The tensors in the bytes of a .npz file, in its order, without ".npy" at the end of their names. Checks the CRC of each.
+/// The tensors in the bytes of a .npz file, in its order, without ".npy" at the end of their names. Checks the CRC of
+/// each.
 llvm::Expected<std::vector<NamedTensor>> parseNpz(llvm::StringRef bytes);
 
 /// Reads `path`: all tensors of a .npz, or the one of a .npy under an empty name. Decides by content.

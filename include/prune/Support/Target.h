@@ -28,7 +28,8 @@ struct CPUTarget {
 /// differs from that name (virtual machines mask some). Other names are checked. `features` is appended.
 llvm::Expected<CPUTarget> resolveTarget(llvm::StringRef cpu, llvm::StringRef features);
 
-/// Instruction sets that code for `target` may use and this machine lacks, by name and sorted; empty if it may run here.
+/// Instruction sets that code for `target` may use and this machine lacks, by name and sorted; empty if it may run
+/// here.
 llvm::Expected<std::vector<std::string>> findMissingFeatures(const CPUTarget &target);
 
 /// Instruction sets that code for `target` may use, by LLVM's names and sorted.
@@ -39,9 +40,9 @@ llvm::Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const C
 
 /// What code generation needs to know of a target's vectors.
 struct VectorUnits {
-  int64_t bits = 128;    ///< width of a register
+  int64_t bits = 128; ///< width of a register
   int64_t registers = 16;
-  bool hasFMA = false;   ///< fused multiply-add
+  bool hasFMA = false; ///< fused multiply-add
 };
 llvm::Expected<VectorUnits> describeVectorUnits(const CPUTarget &target);
 

@@ -1,9 +1,9 @@
 //===- CaptureEntry.cpp - Write down the signature of a model -----------------===//
 
-#include "prune/Conversion/CPUEntry.h"
-#include "prune/Support/Target.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/IR/Verifier.h"
+#include "prune/Conversion/CPUEntry.h"
+#include "prune/Support/Target.h"
 #include "llvm/ADT/StringSet.h"
 
 namespace mlir::prune {
@@ -29,7 +29,8 @@ FailureOr<EntryOp> mlir::prune::getEntry(ModuleOp module) {
 }
 
 /// Names of one side: those given, and `prefix` with the index where there is none or it is taken.
-static ArrayAttr collectNames(Builder &builder, StringRef prefix, unsigned count, function_ref<StringAttr(unsigned)> given) {
+static ArrayAttr collectNames(Builder &builder, StringRef prefix, unsigned count,
+                              function_ref<StringAttr(unsigned)> given) {
   llvm::StringSet<> taken;
   for (unsigned i = 0; i < count; ++i)
     if (StringAttr name = given(i))
@@ -58,13 +59,14 @@ FailureOr<EntryOp> mlir::prune::captureEntry(ModuleOp module, const PruneCapture
   auto function = module.lookupSymbol<func::FuncOp>(options.function);
   if (!function || function.isExternal())
     return module.emitError() << "expected a function named '" << options.function << "' with a body, got none";
-  for (auto [side, types] : {std::pair("argument", function.getArgumentTypes()),
-                             std::pair("result", function.getResultTypes())})
+  for (auto [side, types] :
+       {std::pair("argument", function.getArgumentTypes()), std::pair("result", function.getResultTypes())})
     for (auto [i, type] : llvm::enumerate(types)) {
       auto tensor = dyn_cast<RankedTensorType>(type);
       if (!tensor || !tensor.hasStaticShape())
-        return function.emitError() << side << " " << i << " of the entry function: expected a tensor of static shape, got "
-                                    << type << (tensor ? " (fix the dynamic sizes when importing)" : "");
+        return function.emitError() << side << " " << i
+                                    << " of the entry function: expected a tensor of static shape, got " << type
+                                    << (tensor ? " (fix the dynamic sizes when importing)" : "");
     }
   if (options.threads < 1)
     return module.emitError() << "expected at least 1 thread, got " << options.threads;
@@ -73,19 +75,17 @@ FailureOr<EntryOp> mlir::prune::captureEntry(ModuleOp module, const PruneCapture
     return module.emitError() << llvm::toString(target.takeError());
 
   OpBuilder builder = OpBuilder::atBlockBegin(module.getBody());
-  ArrayAttr inputs = collectNames(builder, "in", function.getNumArguments(), [&](unsigned i) {
-    return function.getArgAttrOfType<StringAttr>(i, kNameAttr);
-  });
-  ArrayAttr outputs = collectNames(builder, "out", function.getNumResults(), [&](unsigned i) {
-    return function.getResultAttrOfType<StringAttr>(i, kNameAttr);
-  });
-  auto entry = EntryOp::create(
-      builder, function.getLoc(), FlatSymbolRefAttr::get(function.getSymNameAttr()), inputs,
-      getTypes(builder, function.getArgumentTypes()), outputs, getTypes(builder, function.getResultTypes()),
-      /*weights=*/nullptr, /*workspace_size=*/nullptr,
-      target->cpu.empty() ? StringAttr() : builder.getStringAttr(target->cpu),
-      target->features.empty() ? StringAttr() : builder.getStringAttr(target->features),
-      builder.getI64IntegerAttr(options.threads));
+  ArrayAttr inputs = collectNames(builder, "in", function.getNumArguments(),
+                                  [&](unsigned i) { return function.getArgAttrOfType<StringAttr>(i, kNameAttr); });
+  ArrayAttr outputs = collectNames(builder, "out", function.getNumResults(),
+                                   [&](unsigned i) { return function.getResultAttrOfType<StringAttr>(i, kNameAttr); });
+  auto entry = EntryOp::create(builder, function.getLoc(), FlatSymbolRefAttr::get(function.getSymNameAttr()), inputs,
+                               getTypes(builder, function.getArgumentTypes()), outputs,
+                               getTypes(builder, function.getResultTypes()),
+                               /*weights=*/nullptr, /*workspace_size=*/nullptr,
+                               target->cpu.empty() ? StringAttr() : builder.getStringAttr(target->cpu),
+                               target->features.empty() ? StringAttr() : builder.getStringAttr(target->features),
+                               builder.getI64IntegerAttr(options.threads));
   // Checked here, so that names that clash are reported at the function and not by the verifier of the pass manager.
   if (failed(mlir::verify(entry)))
     return failure();

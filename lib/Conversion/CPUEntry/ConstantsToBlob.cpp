@@ -39,7 +39,8 @@ static int64_t getElementBytes(Type type) {
     return 1;
   if (type.isIndex())
     return 8;
-  if (!type.isIntOrFloat() || type.getIntOrFloatBitWidth() % 8 != 0 || !llvm::isPowerOf2_32(type.getIntOrFloatBitWidth()))
+  if (!type.isIntOrFloat() || type.getIntOrFloatBitWidth() % 8 != 0 ||
+      !llvm::isPowerOf2_32(type.getIntOrFloatBitWidth()))
     return 0;
   return type.getIntOrFloatBitWidth() / 8;
 }
@@ -94,8 +95,8 @@ static FailureOr<ConstantBytes> getBytes(memref::GlobalOp global) {
 }
 
 /// Functions in which one of `globals` is used, and all that call them.
-static FailureOr<llvm::SetVector<func::FuncOp>>
-findUsers(ModuleOp module, func::FuncOp entry, const llvm::DenseMap<StringAttr, size_t> &globals) {
+static FailureOr<llvm::SetVector<func::FuncOp>> findUsers(ModuleOp module, func::FuncOp entry,
+                                                          const llvm::DenseMap<StringAttr, size_t> &globals) {
   llvm::SetVector<func::FuncOp> users;
   module.walk([&](memref::GetGlobalOp op) {
     if (globals.contains(op.getNameAttr().getAttr()))

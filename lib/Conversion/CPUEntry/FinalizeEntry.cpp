@@ -78,7 +78,8 @@ LogicalResult mlir::prune::finalizeEntry(ModuleOp module) {
   OpBuilder builder = OpBuilder::atBlockBegin(&body);
   // Caller's pointers: fixed during a call, so that loads of them may move.
   auto loadPointer = [&](Value array, unsigned index) -> Value {
-    Value slot = LLVM::GEPOp::create(builder, loc, pointerType, pointerType, array, ArrayRef<LLVM::GEPArg>{int32_t(index)});
+    Value slot =
+        LLVM::GEPOp::create(builder, loc, pointerType, pointerType, array, ArrayRef<LLVM::GEPArg>{int32_t(index)});
     return LLVM::LoadOp::create(builder, loc, pointerType, slot, /*alignment=*/8, /*isVolatile=*/false,
                                 /*isNonTemporal=*/false, /*isInvariant=*/true);
   };

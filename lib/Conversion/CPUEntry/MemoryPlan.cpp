@@ -45,7 +45,8 @@ static bool isBuffer(Value value) { return isa<BaseMemRefType>(value.getType());
 
 /// All users of the memory of `alloc`. Errs on the side of too many: what an op does with a buffer it is given, its
 /// buffer results and the buffer arguments of its blocks may be that buffer. `escapes`: its address becomes a number.
-LogicalResult LifetimeAnalysis::collectUsers(memref::AllocOp alloc, llvm::SetVector<Operation *> &users, bool &escapes) {
+LogicalResult LifetimeAnalysis::collectUsers(memref::AllocOp alloc, llvm::SetVector<Operation *> &users,
+                                             bool &escapes) {
   llvm::SetVector<Value> aliases;
   aliases.insert(alloc.getResult());
   auto addAll = [&](ValueRange values) {

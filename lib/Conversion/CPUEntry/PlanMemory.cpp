@@ -1,9 +1,9 @@
 //===- PlanMemory.cpp - Temporaries in one workspace --------------------------===//
 
-#include "prune/Conversion/MemoryPlan.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Remarks.h"
 #include "prune/Conversion/CPUEntry.h"
+#include "prune/Conversion/MemoryPlan.h"
 
 namespace mlir::prune {
 #define GEN_PASS_DEF_PRUNEPLANMEMORY

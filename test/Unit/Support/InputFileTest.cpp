@@ -48,7 +48,11 @@ TEST(InputFileTest, CountsNoBracketsInStringsCommentsAndArrows) {
 
 TEST(InputFileTest, RefusesWhatIsNoModule) {
   EXPECT_NE(check("").find("empty"), std::string::npos);
-  EXPECT_NE(check(std::string("\x7f" "ELF\0\0", 6)).find("other data"), std::string::npos);
+  EXPECT_NE(check(std::string("\x7f"
+                              "ELF\0\0",
+                              6))
+                .find("other data"),
+            std::string::npos);
 }
 
 TEST(InputFileTest, ChecksTheSectionsOfBytecode) {
@@ -57,7 +61,8 @@ TEST(InputFileTest, ChecksTheSectionsOfBytecode) {
   OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(R"mlir(
     "test.op"() {a = dense_resource<r> : tensor<4xi8>} : () -> ()
     {-# dialect_resources: { builtin: { r: "0x4000000001020304" } } #-}
-  )mlir", &context);
+  )mlir",
+                                                             &context);
   ASSERT_TRUE(module);
   std::string bytes;
   llvm::raw_string_ostream os(bytes);

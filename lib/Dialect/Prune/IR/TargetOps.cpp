@@ -37,8 +37,7 @@ static LogicalResult verifySide(EntryOp op, StringRef what, ArrayAttr names, Arr
     if (name.getValue().empty())
       return op.emitOpError() << what << " " << i << ": expected a name, got an empty one";
     if (!seen.insert(name.getValue()).second)
-      return op.emitOpError() << what << " " << i << ": expected a name of its own, got " << name
-                              << ", which is taken";
+      return op.emitOpError() << what << " " << i << ": expected a name of its own, got " << name << ", which is taken";
     auto tensor = dyn_cast<RankedTensorType>(type.getValue());
     if (!tensor || !tensor.hasStaticShape() || tensor.getEncoding() || !isBoundaryElementType(tensor.getElementType()))
       return op.emitOpError() << what << " " << name
@@ -60,9 +59,9 @@ LogicalResult EntryOp::verify() {
 }
 
 static bool matchesTypes(TypeRange actual, ArrayAttr expected) {
-  return actual.size() == expected.size() && llvm::all_of(llvm::zip(actual, expected.getAsRange<TypeAttr>()), [](auto p) {
-           return std::get<0>(p) == std::get<1>(p).getValue();
-         });
+  return actual.size() == expected.size() &&
+         llvm::all_of(llvm::zip(actual, expected.getAsRange<TypeAttr>()),
+                      [](auto p) { return std::get<0>(p) == std::get<1>(p).getValue(); });
 }
 
 LogicalResult EntryOp::verifySymbolUses(SymbolTableCollection &symbols) {
