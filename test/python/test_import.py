@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import numpy as np
 import onnx
 import pytest
@@ -265,3 +267,41 @@ def test_real_models_keep_readable_names(run_cli, tmp_path, name):
     assert b"onnx::" not in data and b"prune.name" in data
     if name == "minilm":
         assert b"m.encoder.layer.0.attention.self.query.weight" in data
+
+
+def test_normalized_bytecode_keeps_names(graph, run_cli, tools, tmp_path):
+    g = graph(x=[4, 64])
+    y = g.add("Gemm", "x", g.weight("fc.weight", 48, 64), g.weight("fc.bias", 48), transB=1)
+    result = run_cli("import", g.save(tmp_path / "m.onnx", y), "-o", tmp_path / "m.mlirbc")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert (tmp_path / "m.mlirbc").read_bytes().startswith(b"ML\xefR")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.mlirbc", "m.onnx"]
+    text = subprocess.run([tools / "prune-opt", tmp_path / "m.mlirbc"], capture_output=True, text=True, check=True).stdout
+    assert "linalg.contract" in text and "dense_resource<fc.weight> : tensor<48x64xf32>" in text
+
+
+TOSA = """func.func @main(%x: tensor<1x4x8xf32>) -> tensor<1x4x8xf32> {
+  %w = "tosa.const"() {values = dense<0.5> : tensor<1x8x8xf32>} : () -> tensor<1x8x8xf32>
+  %zp = "tosa.const"() {values = dense<0.0> : tensor<1xf32>} : () -> tensor<1xf32>
+  %0 = tosa.matmul %x, %w, %zp, %zp : (tensor<1x4x8xf32>, tensor<1x8x8xf32>, tensor<1xf32>, tensor<1xf32>) -> tensor<1x4x8xf32>
+  %1 = tosa.tanh %0 : (tensor<1x4x8xf32>) -> tensor<1x4x8xf32>
+  return %1 : tensor<1x4x8xf32>
+}
+"""
+
+
+def test_mlir_is_taken_as_it_is(run_cli, tools, tmp_path):
+    """TOSA as text, linalg as text and as bytecode."""
+    (tmp_path / "tosa.mlir").write_text(TOSA)
+    assert run_cli("import", tmp_path / "tosa.mlir", "-o", tmp_path / "a.mlir").returncode == 0
+    text = (tmp_path / "a.mlir").read_text()
+    assert "linalg.contract" in text and "math.tanh" in text and "tosa." not in text
+    for source, target in (("a.mlir", "b.mlirbc"), ("b.mlirbc", "c.mlir")):
+        result = run_cli("import", tmp_path / source, "-o", tmp_path / target)
+        assert result.returncode == 0, result.stderr
+    assert "linalg.contract" in (tmp_path / "c.mlir").read_text()
+    (tmp_path / "cut.mlirbc").write_bytes((tmp_path / "b.mlirbc").read_bytes()[:200])
+    (tmp_path / "bad.mlir").write_text("module { func.func @f( }")
+    for bad in ("cut.mlirbc", "bad.mlir"):
+        one_error_line(run_cli("import", tmp_path / bad, "-o", tmp_path / "o.mlirbc"), bad, "prune-opt: got")
+    one_error_line(run_cli("import", tmp_path / "a.mlir", "-o", tmp_path / "o.mlir", "--dim", "n=1"), "an MLIR file")

@@ -80,8 +80,6 @@ def run(job: dict, report: Report) -> None:
             module = lower.lower(model)
         except lower.Failure as failure:
             explain(failure, model, place, complaint)
-    if complaint:
-        report.send(warning=f"onnx.checker: {complaint}")
     with report.step("write"):
         operation = module.operation
         if job["text"]:
