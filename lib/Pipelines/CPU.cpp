@@ -103,6 +103,8 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   linear.registers = units.registers;
   linear.parallel = options.threads > 1;
   pm.addPass(createConvertPruneToVector(linear));
+  // Equal kernels compile once, and no function grows beyond what LLVM compiles in time.
+  pm.addPass(createPruneOutlineKernels());
   ConvertLinalgToVectorLoopsOptions loops;
   loops.vectorBits = units.bits;
   loops.fuseMultiplyAdd = units.hasFMA;
