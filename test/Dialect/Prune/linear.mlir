@@ -1,0 +1,33 @@
+// A packed layer prints and parses back, on tensors and on memrefs, with and without an epilogue of its own.
+// RUN: prune-opt %s | prune-opt | FileCheck %s
+// RUN: prune-opt %s --mlir-print-op-generic | prune-opt | FileCheck %s
+// RUN: prune-opt %s --emit-bytecode | prune-opt | FileCheck %s
+
+// CHECK-LABEL: @tensors
+// CHECK: prune.linear dense rows 4 chunk 8 storage(%{{.*}} : tensor<8x8x4xf32>) ins(%{{.*}} : tensor<4x8x32xf32>)
+// CHECK-SAME: extras(%{{.*}} : tensor<32xf32>) outs(%{{.*}} : tensor<4x32x32xf32>) {
+// CHECK: prune.yield %{{.*}} : f32
+// CHECK: } -> tensor<4x32x32xf32>
+func.func @tensors(%v: tensor<8x8x4xf32>, %x: tensor<4x8x32xf32>, %b: tensor<32xf32>, %i: tensor<4x32x32xf32>) -> tensor<4x32x32xf32> {
+  %y = prune.linear dense rows 4 chunk 8 storage(%v : tensor<8x8x4xf32>) ins(%x : tensor<4x8x32xf32>)
+      extras(%b : tensor<32xf32>) outs(%i : tensor<4x32x32xf32>) {
+  ^bb0(%s: f32, %e: f32):
+    %0 = arith.addf %s, %e : f32
+    prune.yield %0 : f32
+  } -> tensor<4x32x32xf32>
+  return %y : tensor<4x32x32xf32>
+}
+
+// Pixels are two dimensions of lanes.
+// CHECK-LABEL: @pixels
+// CHECK: prune.linear block_rows rows 2 chunk 4 lanes 2 storage
+func.func @pixels(%pos: memref<3xi32>, %crd: memref<2xi16>, %val: memref<4xf32>, %rows: memref<1x2xi32>,
+                  %x: memref<1x4x6x6xf32>, %y: memref<1x4x6x6xf32>) {
+  prune.linear block_rows rows 2 chunk 4 lanes 2
+      storage(%pos, %crd, %val, %rows : memref<3xi32>, memref<2xi16>, memref<4xf32>, memref<1x2xi32>)
+      ins(%x : memref<1x4x6x6xf32>) outs(%y : memref<1x4x6x6xf32>) {
+  ^bb0(%s: f32):
+    prune.yield %s : f32
+  }
+  return
+}
