@@ -7,7 +7,6 @@
 #include "prune/Dialect/Prune/IR/Prune.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
 #include "prune/Pipelines/Pipelines.h"
-#include "prune/Pipelines/CPU.h"
 
 void mlir::prune::registerAllDialects(DialectRegistry &registry) {
   registry.insert<PruneDialect>();
@@ -19,5 +18,4 @@ void mlir::prune::registerAllPasses() {
   registerPruneConversionPasses();
   registerConversionPipelines();
   registerPipelines();
-  registerCPUPipeline();
 }

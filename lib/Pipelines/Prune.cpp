@@ -1,6 +1,7 @@
 //===- Prune.cpp - The pipeline that decides masks ----------------------------===//
 
 #include "prune/Dialect/Prune/Transforms/Passes.h"
+#include "prune/Pipelines/CPU.h"
 #include "prune/Pipelines/Pipelines.h"
 
 using namespace mlir;
@@ -33,4 +34,5 @@ void mlir::prune::buildPrunePipeline(OpPassManager &manager, const PruneOptions 
 void mlir::prune::registerPipelines() {
   PassPipelineRegistration<PruneOptions>(
       "prune", "Mask the weights of prunable layers: normalize, create masks, evaluate, verify", buildPrunePipeline);
+  registerCPUPipeline();
 }

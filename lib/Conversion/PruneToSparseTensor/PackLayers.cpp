@@ -211,7 +211,7 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::ContractOp 
   std::string reason;
   PackedWeight packed = choosePacking(matrix, match->apply, options, reason);
   if (!reason.empty())
-    remark::missed(op.getLoc(), remark::RemarkOpts::name("Pack").category("prune-pack")) << name << ": " << reason;
+    declined(name + ": " + reason);
 
   rewriter.setInsertionPoint(op);
   ImplicitLocOpBuilder b(op.getLoc(), rewriter);

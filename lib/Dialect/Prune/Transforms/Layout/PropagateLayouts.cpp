@@ -195,7 +195,6 @@ bool LayoutPropagation::visitExpand(tensor::ExpandShapeOp op) {
   // parts[base dim]: sizes it is split into. newDims: (base dim, part) of each logical dimension.
   SmallVector<SmallVector<int64_t>> parts(view.getShape().size());
   SmallVector<SmallVector<std::pair<int64_t, int64_t>>> newDims(target.size());
-  SmallVector<bool> touched(view.getShape().size(), false);
   for (auto [source, group] : llvm::enumerate(op.getReassociationIndices())) {
     size_t position = 0;
     int64_t available = 0; // what is left of the base dimension at `position`
@@ -207,7 +206,6 @@ bool LayoutPropagation::visitExpand(tensor::ExpandShapeOp op) {
           if (position == list.size())
             return false;
           int64_t baseDim = list[position++];
-          touched[baseDim] = true;
           available = view.getShape()[baseDim];
           if (available == 1) {
             parts[baseDim].push_back(1);
@@ -265,7 +263,6 @@ Value LayoutPropagation::buildInit(OpOperand &init, bool isRead, RankedTensorTyp
   if (auto fill = init.get().getDefiningOp<linalg::FillOp>())
     return linalg::FillOp::create(b, loc, fill.getInputs(), ValueRange{empty}).getResult(0);
   // Bring the logical value into the order of the base: split its dimensions, then transpose.
-  View split{Value(), {}};
   SmallVector<int64_t> shape, order(type.getRank());
   for (const auto &list : layout.dims)
     for (int64_t dim : list) {
