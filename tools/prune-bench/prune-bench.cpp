@@ -1,7 +1,8 @@
-//===- prune-bench.cpp - Times parts of the compiler itself -------------------===//
+//===- prune-bench.cpp - Times the compiler and what it makes -----------------===//
 //
-// How fast masks are selected, and how much memory that takes. Prints one line for each pattern; docs/Benchmarks.md
-// holds measured figures. (Generated code is timed by prune-run --benchmark.)
+// `masks`: how fast masks are selected, and how much memory that takes. The other commands compare compiled models with
+// other programs, which are Python packages: they are in python/prune/bench and this program hands over to them.
+// docs/Benchmarks.md holds measured figures.
 //
 //===----------------------------------------------------------------------===//
 
@@ -9,12 +10,15 @@
 #include "prune/Dialect/Prune/Transforms/Masking/Selection.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
 #include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/Path.h"
 #include <chrono>
 #include <random>
 #include <sys/resource.h>
+#include <unistd.h>
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -38,11 +42,33 @@ static int64_t getPeakMemory() {
   return int64_t(usage.ru_maxrss) * 1024;
 }
 
+/// Becomes the Python program that knows `argv[1]`; returns only if that fails.
+static int handOver(int argc, char **argv) {
+  llvm::SmallString<256> build(
+      llvm::sys::fs::getMainExecutable(argv[0], reinterpret_cast<void *>(reinterpret_cast<intptr_t>(&handOver))));
+  llvm::sys::path::remove_filename(build);
+  llvm::sys::path::remove_filename(build);
+  std::string script = PRUNE_SOURCE_DIR "/tools/lib/bench.sh";
+  build.push_back('\0');
+  std::vector<char *> arguments{script.data(), build.data()};
+  arguments.insert(arguments.end(), argv + 1, argv + argc);
+  arguments.push_back(nullptr);
+  execv(script.c_str(), arguments.data());
+  llvm::errs() << "prune-bench: cannot run '" << script << "': " << strerror(errno)
+               << " (this command needs the source tree)\n";
+  return 1;
+}
+
 int main(int argc, char **argv) {
+  if (argc > 1 && llvm::is_contained({"minilm", "kernels", "nets"}, llvm::StringRef(argv[1])))
+    return handOver(argc, argv);
   llvm::InitLLVM init(argc, argv);
-  cl::ParseCommandLineOptions(argc, argv, "prune-bench: times parts of the compiler\n");
+  cl::ParseCommandLineOptions(argc, argv,
+                              "prune-bench: times compiled models against other programs (minilm, kernels, nets: "
+                              "prune-bench minilm --help) and parts of the compiler (masks)\n");
   if (!masks) {
-    llvm::errs() << "prune-bench: expected what to time: masks (see prune-bench masks --help)\n";
+    llvm::errs() << "prune-bench: expected what to time: minilm, kernels, nets or masks"
+                 << (argc > 1 ? llvm::Twine(", got '") + argv[1] + "'" : llvm::Twine()) << "\n";
     return 1;
   }
   MLIRContext context;

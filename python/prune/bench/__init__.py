@@ -1,0 +1,1 @@
+"""Benchmarks against other programs: `build/bin/prune-bench minilm | kernels | nets`."""

@@ -1,0 +1,135 @@
+"""Command line of the benchmarks: `prune-bench minilm | kernels | nets`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Callable, Sequence
+
+from prune.bench import report
+from prune.bench.programs import PEERS
+from prune.bench.timing import Quiet
+from prune.console import Steps
+from prune.errors import PruneError, one_line
+
+KINDS = ("unstructured", "4x1", "2:4", "dense")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one benchmark; user errors become one line on stderr and status 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        for name in ("json", "html"):
+            report.check_target(getattr(options, name), f"--{name}")
+        return options.run(options, Steps("prune-bench"))
+    except PruneError as error:
+        print(f"prune-bench: {error}", file=sys.stderr)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"prune-bench: {place}{one_line(error.strerror or str(error))}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("prune-bench: interrupted", file=sys.stderr)
+        return 130
+    return 1
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        self.exit(1, f"prune-bench: {message} (see {self.prog} --help)\n")
+
+
+def _list(convert: Callable, check: Callable, expected: str) -> Callable:
+    """Parser of a comma-separated list."""
+    def parse(text: str) -> list:
+        result = []
+        for item in text.split(","):
+            try:
+                value = convert(item.strip())
+            except ValueError:
+                value = None
+            if value is None or not check(value):
+                raise argparse.ArgumentTypeError(f"expected {expected}, got '{item.strip()}'")
+            if value not in result:
+                result.append(value)
+        return result
+    return parse
+
+
+def _number(low: int, high: int = 1 << 20) -> Callable:
+    def parse(text: str) -> int:
+        if not text.isdigit() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"expected a number from {low} to {high}, got '{text}'")
+        return int(text)
+    return parse
+
+
+def _share(text: str) -> float:
+    """90, 90% and 0.9 alike."""
+    value = float(text.removesuffix("%"))
+    return value if value < 1 and not text.endswith("%") else value / 100
+
+
+_SPARSITY = _list(_share, lambda v: 0 < v < 1, "percentages between 0 and 100")
+_COUNTS = _list(int, lambda v: v >= 1, "numbers of at least 1")
+_THREADS = _list(int, lambda v: 1 <= v <= len(os.sched_getaffinity(0)),
+                 f"numbers of threads from 1 to this machine's {len(os.sched_getaffinity(0))} cores")
+
+
+def _peers(text: str) -> list[str]:
+    if text == "none":
+        return []
+    return _list(str, lambda v: v in PEERS, f"none or names out of {', '.join(PEERS)}")(text)
+
+
+def _add_common(parser: argparse.ArgumentParser, runs: int = 30) -> None:
+    parser.add_argument("--runs", type=_number(1), default=runs, help=f"timed runs of each program, at least ({runs})")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with bars")
+    parser.add_argument("--folder", type=Path, help="for peers' environments and scratch files (build/bench)")
+    parser.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="limit for each step (900)")
+    parser.add_argument("--lock", type=Path, metavar="FILE", help="hold a lock on this file while timing, so that "
+                        "measurements on one machine take turns")
+    parser.add_argument("--priority", type=_number(0, 50), default=0, metavar="N",
+                        help="real-time priority of the timed programs (0: none)")
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    build = Path(os.environ["PRUNE_BIN"]).parent if os.environ.get("PRUNE_BIN") else \
+        Path(__file__).resolve().parents[3] / "build"
+    return (options.folder or build / "bench").absolute()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="prune-bench", description="Times compiled models against other programs.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    encoder = commands.add_parser(
+        "minilm", help="MiniLM-L6 with real weights, pruned, against ONNX Runtime, OpenVINO and DeepSparse",
+        description="Prunes all-MiniLM-L6-v2, writes the same masked weights as ONNX for the peers, compares outputs, "
+                    "and times all programs in turn with the same inputs and cores.")
+    encoder.add_argument("--weights", type=_list(str, lambda v: v in KINDS, f"names out of {', '.join(KINDS)}"),
+                         default=list(KINDS), help=f"kinds of weights ({','.join(KINDS)})")
+    encoder.add_argument("--sparsity", type=_SPARSITY, default=[0.5, 0.8, 0.9, 0.95], metavar="PERCENT",
+                         help="zeros in pruned matrices (50,80,90,95)")
+    encoder.add_argument("--batch", type=_COUNTS, default=[1, 16], help="sentences at once (1,16)")
+    encoder.add_argument("--tokens", type=_number(1, 512), default=128, help="tokens of a sentence (128)")
+    encoder.add_argument("--threads", type=_THREADS, help="threads of every program (1,2)")
+    encoder.add_argument("--peers", type=_peers,
+                         help="what to compare with (onnxruntime,openvino,deepsparse), or none; installed on demand; a "
+                         "peer that fails is left out unless it is named here")
+    _add_common(encoder)
+    encoder.set_defaults(run=_minilm)
+    return parser
+
+
+def _minilm(options: argparse.Namespace, steps: Steps) -> int:
+    from prune.bench import minilm
+    from prune.quickstart.report import machine
+    threads = options.threads or [t for t in (1, 2) if t <= len(os.sched_getaffinity(0))]
+    settings = minilm.Settings(
+        _folder(options), options.weights, options.sparsity, options.batch, options.tokens, threads,
+        list(PEERS) if options.peers is None else options.peers, options.runs, options.timeout,
+        Quiet(options.lock, options.priority), optional=options.peers is None)
+    return minilm.report(settings, steps, machine(), options.json, options.html)

@@ -1,0 +1,63 @@
+"""Our side: a module pruned by the compiler's passes and compiled to a C library, with what that cost."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from prune import toolchain
+from prune.errors import PruneError
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A library that prune-compile wrote, with the seconds and the peak memory of doing so."""
+
+    library: Path
+    seconds: float
+    peak_bytes: int
+    library_bytes: int
+    weight_bytes: int
+
+
+def prune_opt(source: Path, target: Path, flags: list[str], timeout: float) -> None:
+    """One step of the compiler, bytecode to bytecode."""
+    finished = toolchain.run([toolchain.find_tool("prune-opt"), source, *flags, "--emit-bytecode", "-o", target],
+                             timeout, str(source))
+    if finished.status != 0:
+        raise PruneError(str(source), f"prune-opt {flags[0].split('=')[0]}", toolchain.describe_failure(finished))
+
+
+def compile_library(source: Path, target: Path, threads: int, timeout: float, options: str = "") -> Compiled:
+    """prune-compile, measured."""
+    command = [toolchain.find_tool("prune-compile"), source, "-o", target, f"--threads={threads}"]
+    if options:
+        command.append(f"--pipeline-options={options}")
+    begin = time.monotonic()
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        child = toolchain.start(command, stdout=log, stderr=log)
+        try:
+            # wait4, for the memory that this child alone took.
+            while True:
+                pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+                if pid:
+                    break
+                if time.monotonic() - begin > timeout:
+                    raise PruneError(str(source), "time limit", f"no end of prune-compile within {timeout:g} s",
+                                     "a larger --timeout")
+                time.sleep(0.01)
+        except BaseException:
+            toolchain.stop(child)
+            raise
+        child.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.monotonic() - begin
+        if child.returncode != 0:
+            log.seek(0)
+            raise PruneError(str(source), "prune-compile", toolchain.describe_failure(
+                toolchain.Finished(child.returncode, "", log.read())))
+    weights = target.with_suffix(".weights")
+    return Compiled(target, seconds, usage.ru_maxrss * 1024, target.stat().st_size,
+                    weights.stat().st_size if weights.exists() else 0)
