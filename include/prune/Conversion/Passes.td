@@ -160,7 +160,7 @@ def PrunePack : Pass<"prune-pack"> {
     Option<"panel", "panel", "int64_t", "32", "Tokens of a panel: lanes times vectors of the register tile">,
     Option<"chunk", "chunk", "int64_t", "192", "Columns of a chunk, whose activations stay in the first-level cache">,
     Option<"denseRows", "dense-rows", "int64_t", "6", "Rows of a register tile of the dense kernel">,
-    Option<"minLanes", "min-lanes", "int64_t", "8", "Least number of tokens or pixels">];
+    Option<"minLanes", "min-lanes", "int64_t", "1", "Least number of tokens or pixels">];
   let statistics = [
     Statistic<"numPacked", "num-packed", "Layers packed">,
     Statistic<"numDeclined", "num-declined", "Contractions left as they are">];

@@ -130,8 +130,8 @@ static SmallVector<Value> makeStorage(ImplicitLocOpBuilder &b, const PackedWeigh
 }
 
 /// The storage for a masked weight, or dense where sparse code would not be faster.
-static PackedWeight choosePacking(const MaskedMatrix &matrix, ApplyOp apply, const PackOptions &options,
-                                  std::string &reason) {
+static PackedWeight choosePacking(const MaskedMatrix &matrix, ApplyOp apply, int64_t numLanes,
+                                  const PackOptions &options, std::string &reason) {
   int64_t size = matrix.numRows * matrix.numColumns;
   int64_t kept = matrix.mask.empty() ? size : llvm::count_if(matrix.mask, [](uint8_t bit) { return bit != 0; });
   double density = size ? static_cast<double>(kept) / size : 1.0;
@@ -146,6 +146,8 @@ static PackedWeight choosePacking(const MaskedMatrix &matrix, ApplyOp apply, con
   bool isBlocked = block && block.getRows() > 1 && matrix.numRows % block.getRows() == 0 && block.getRows() <= 8;
   // Share of the multiply-add peak that each kernel reaches, against dense: docs/Benchmarks.md.
   double breakEven = isBlocked ? options.blockBreakEven : options.unstructuredBreakEven;
+  if (numLanes < options.denseLanes) // there the weights stream at the speed of the last-level cache
+    breakEven = std::min(breakEven, options.fewLanesBreakEven);
   if (density > breakEven) {
     reason = llvm::formatv("dense because density {0:f2} is above break-even {1:f2}", density, breakEven).str();
     return dense();
@@ -209,16 +211,27 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::ContractOp 
     return success();
   }
   std::string reason;
-  PackedWeight packed = choosePacking(matrix, match->apply, options, reason);
+  PackedWeight packed = choosePacking(matrix, match->apply, match->numLanes, options, reason);
   if (!reason.empty())
     declined(name + ": " + reason);
+  if (packed.format == StorageFormat::Dense && match->numLanes < options.denseLanes)
+    return failure(); // linalg.contract runs with the columns in the lanes
 
   rewriter.setInsertionPoint(op);
   ImplicitLocOpBuilder b(op.getLoc(), rewriter);
   // Lanes innermost, and in panels of one register tile where they divide.
   Value x = match->activations;
-  auto resultType = cast<RankedTensorType>(op->getResult(0).getType());
-  bool isPaneled = match->lanesBeforeColumns && match->numLanes > options.panel && match->numLanes % options.panel == 0;
+  auto resultType = cast<RankedTensorType>(op->getResult(0).getType()), flatType = resultType;
+  // Sequences too short for a panel lie side by side in it.
+  SmallVector<ReassociationIndices> flatGroups;
+  int64_t numLanes = match->numLanes, rank = resultType.getRank();
+  if (match->lanesBeforeColumns && rank > 2 && numLanes < options.panel) {
+    flatGroups = {llvm::to_vector(llvm::seq<int64_t>(0, rank - 1)), {rank - 1}};
+    numLanes = resultType.getNumElements() / matrix.numRows;
+    x = tensor::CollapseShapeOp::create(b, x, flatGroups);
+    flatType = RankedTensorType::get({numLanes, matrix.numRows}, resultType.getElementType());
+  }
+  bool isPaneled = match->lanesBeforeColumns && numLanes > options.panel && numLanes % options.panel == 0;
   auto getPanelGroups = [&](int64_t rank) {
     SmallVector<ReassociationIndices> groups;
     for (int64_t dim = 0; dim < rank; ++dim) {
@@ -235,7 +248,7 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::ContractOp 
     auto type = cast<RankedTensorType>(x.getType());
     SmallVector<int64_t> shape(type.getShape());
     shape[shape.size() - 2] = options.panel;
-    shape.insert(shape.end() - 2, match->numLanes / options.panel);
+    shape.insert(shape.end() - 2, numLanes / options.panel);
     x = tensor::ExpandShapeOp::create(b, RankedTensorType::get(shape, type.getElementType()), x,
                                       getPanelGroups(type.getRank()));
   }
@@ -253,7 +266,9 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::ContractOp 
   if (match->lanesBeforeColumns)
     y = transposeLastTwo(b, y);
   if (isPaneled)
-    y = tensor::CollapseShapeOp::create(b, resultType, y, getPanelGroups(resultType.getRank()));
+    y = tensor::CollapseShapeOp::create(b, flatType, y, getPanelGroups(flatType.getRank()));
+  if (!flatGroups.empty())
+    y = tensor::ExpandShapeOp::create(b, resultType, y, flatGroups);
   rewriter.replaceOp(op, y);
   return success();
 }
@@ -276,7 +291,7 @@ struct PrunePack : prune::impl::PrunePackBase<PrunePack> {
     options.minLanes = minLanes;
     options.byColumn = byColumn;
     if (kernel == "sparse")
-      options.unstructuredBreakEven = options.blockBreakEven = 1.0;
+      options.unstructuredBreakEven = options.blockBreakEven = options.fewLanesBreakEven = 1.0;
     SmallVector<linalg::ContractOp> contractions;
     getOperation()->walk([&](linalg::ContractOp op) { contractions.push_back(op); });
     IRRewriter rewriter(&getContext());

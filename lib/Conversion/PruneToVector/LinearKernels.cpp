@@ -30,12 +30,7 @@ using Tile = SmallVector<SmallVector<Value>>;
 class LinearEmitter {
 public:
   LinearEmitter(RewriterBase &rewriter, LinearOp op, const LinearKernelOptions &options)
-      : b(op.getLoc(), rewriter), op(op), options(options) {
-    // The largest power of two of vectors whose accumulators stay in registers.
-    int64_t accumulators = options.registers * 3 / 4;
-    while (this->options.vectors > 1 && this->options.vectors * static_cast<int64_t>(op.getRows()) > accumulators)
-      this->options.vectors /= 2;
-  }
+      : b(op.getLoc(), rewriter), op(op), options(options), registerLanes(options.lanes) {}
 
   LogicalResult run();
 
@@ -63,9 +58,12 @@ private:
   void emitLaneTile(Value batch, Value lane, int64_t vectors, int64_t tailLanes);
   void emitRowGroups(Value chunk);
   void emitGroup(ArrayRef<Value> rows, Value chunk, function_ref<Tile(Tile)> accumulate);
+  bool hasEpilogue();
+  void emitRowEpilogue();
 
   // Inner products by format.
   Tile accumulatePair(Tile tile, Value begin, Value second, Value end, Value shared);
+  Tile accumulateSinglePair(Tile tile, Value begin, Value second, Value end, Value shared);
   Tile accumulateBlock(Tile tile, Value begin, Value end);
   Tile accumulateDense(Tile tile, Value group, Value chunk);
 
@@ -80,11 +78,15 @@ private:
   // Destination rows, with the mask of the last vector where the lanes are ragged.
   Value loadLanes(Value memref, SmallVector<Value> indices, int64_t vector);
   void storeLanes(Value value, Value memref, SmallVector<Value> indices, int64_t vector);
-  Value emitEpilogue(Value sum, Value row, int64_t vector);
+  Value emitEpilogue(Value sum, function_ref<Value(Value)> loadExtra);
+
+  /// Adds `value` times `activations` to the chain of accumulators that entry `entry` of a step belongs to.
+  void multiplyAdd(SmallVector<Value> &row, Value value, ArrayRef<Value> activations, int64_t entry);
 
   ImplicitLocOpBuilder b;
   LinearOp op;
   LinearKernelOptions options;
+  int64_t registerLanes; ///< lanes of a whole register; `options.lanes` may be fewer
 
   int64_t numLanes = 0, numColumns = 0, numRows = 0, numChunks = 0, chunk = 0;
   VectorType vectorType;
@@ -94,6 +96,8 @@ private:
   Value sharedScratch;
   // State of the tile being emitted.
   int64_t vectors = 0;
+  /// Accumulators of one row and vector, summed at the end: few accumulators alone would wait for each other.
+  int64_t chains = 1;
   Value batch, lane, tailMask;
   Value activations;                  // memref that the inner loops read
   SmallVector<Value> activationsBase; // leading indices of it
@@ -141,14 +145,21 @@ LogicalResult LinearEmitter::run() {
     return op.emitOpError() << "expected " << storageOperands << " storage buffers for "
                             << stringifyStorageFormat(op.getFormat()) << ", got " << op.getStorage().size();
 
-  vectorType = VectorType::get(options.lanes, op.getInitType().getElementType());
   input = collapse(op.getInput());
   output = collapse(op.getInit());
+  numLanes = cast<MemRefType>(output.getType()).getDimSize(2);
+  // Fewer lanes than a register holds: a narrower one, but vectors of two are slower than half of four.
+  int64_t leastLanes = numLanes == 1 ? 1 : std::max<int64_t>(numLanes, 4);
+  while (options.lanes / 2 >= leastLanes)
+    options.lanes /= 2;
+  // The largest power of two of vectors whose accumulators stay in registers.
+  while (options.vectors > 1 && options.vectors * static_cast<int64_t>(op.getRows()) > options.registers * 3 / 4)
+    options.vectors /= 2;
+  vectorType = VectorType::get(options.lanes, op.getInitType().getElementType());
   for (Value extra : op.getExtras())
     extras.push_back(cast<MemRefType>(extra.getType()).getRank() == 1 ? extra : collapse(extra));
   numColumns = op.getNumColumns();
   numRows = op.getNumRows();
-  numLanes = cast<MemRefType>(output.getType()).getDimSize(2);
   chunk = std::min<int64_t>(op.getChunk(), numColumns);
   numChunks = (numColumns + chunk - 1) / chunk;
 
@@ -185,13 +196,54 @@ LogicalResult LinearEmitter::run() {
       emitLaneTile(batch, index(fullTiles * tileLanes), (rest + options.lanes - 1) / options.lanes,
                    rest % options.lanes);
     });
+  if (numLanes == 1 && hasEpilogue())
+    emitRowEpilogue();
   return success();
+}
+
+bool LinearEmitter::hasEpilogue() { return op.getEpilogue().front().getOperations().size() > 1; }
+
+/// The epilogue of a single lane, after all sums: its vectors are rows.
+void LinearEmitter::emitRowEpilogue() {
+  auto flatten = [&](Value memref) -> Value {
+    if (cast<MemRefType>(memref.getType()).getRank() == 1)
+      return memref;
+    return memref::CollapseShapeOp::create(b, memref, ArrayRef<ReassociationIndices>{{0}, {1, 2}});
+  };
+  Value sums = flatten(output);
+  SmallVector<Value> flatExtras;
+  for (Value extra : extras)
+    flatExtras.push_back(flatten(extra));
+  int64_t batches = cast<MemRefType>(output.getType()).getDimSize(0);
+  auto overRows = [&](int64_t begin, int64_t end, int64_t step) {
+    if (begin == end)
+      return;
+    scf::buildLoopNest(b, b.getLoc(), {index(0), index(begin)}, {index(batches), index(end)}, {index(1), index(step)},
+                       [&](OpBuilder &nested, Location loc, ValueRange ivs) {
+                         OpBuilder::InsertionGuard guard(b);
+                         b.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
+                         auto type = VectorType::get(step, vectorType.getElementType());
+                         Value result = emitEpilogue(vector::LoadOp::create(b, type, sums, ivs), [&](Value extra) {
+                           Value flat = flatExtras[llvm::find(extras, extra) - extras.begin()];
+                           bool isPerRow = cast<MemRefType>(flat.getType()).getRank() == 1;
+                           return vector::LoadOp::create(b, type, flat, isPerRow ? ivs.drop_front() : ivs).getResult();
+                         });
+                         vector::StoreOp::create(b, result, sums, ivs);
+                       });
+  };
+  int64_t whole = numRows / registerLanes * registerLanes;
+  overRows(0, whole, registerLanes);
+  overRows(whole, numRows, 1);
 }
 
 void LinearEmitter::emitLaneTile(Value batchIndex, Value laneIndex, int64_t tileVectors, int64_t tailLanes) {
   batch = batchIndex;
   lane = laneIndex;
   vectors = tileVectors;
+  chains = 1;
+  int64_t perChain = vectors * static_cast<int64_t>(op.getRows()), most = std::min<int64_t>(8, options.registers / 2);
+  while (chains < entriesPerStep && 2 * chains * perChain <= most)
+    chains *= 2;
   tailMask = Value();
   if (tailLanes)
     tailMask =
@@ -337,7 +389,11 @@ void LinearEmitter::emitGroup(ArrayRef<Value> rows, Value chunkIndex, function_r
   auto finish = [&](ValueRange sums) {
     SmallVector<Value> results;
     for (auto [i, sum] : llvm::enumerate(sums))
-      results.push_back(emitEpilogue(sum, rows[i / vectors], i % vectors));
+      results.push_back(emitEpilogue(sum, [&, i = i](Value extra) {
+        if (cast<MemRefType>(extra.getType()).getRank() == 1)
+          return broadcast(memref::LoadOp::create(b, extra, ValueRange{rows[i / vectors]}));
+        return loadLanes(extra, position(rows[i / vectors], i % vectors), i % vectors);
+      }));
     return results;
   };
   auto select = [&](Value condition, function_ref<SmallVector<Value>()> yes, function_ref<SmallVector<Value>()> no) {
@@ -357,9 +413,19 @@ void LinearEmitter::emitGroup(ArrayRef<Value> rows, Value chunkIndex, function_r
     Value isFirst = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, chunkIndex, index(0));
     start = select(isFirst, zeros, partial);
   }
-  SmallVector<Value> sums = flatten(accumulate(fold(start)));
-  bool hasEpilogue = op.getEpilogue().front().getOperations().size() > 1;
-  if (hasEpilogue) {
+  Tile tile = fold(start);
+  for (auto &row : tile)
+    row.append((chains - 1) * vectors, arith::ConstantOp::create(b, b.getZeroAttr(vectorType)));
+  tile = accumulate(std::move(tile));
+  for (auto &row : tile)
+    while (static_cast<int64_t>(row.size()) > vectors) {
+      size_t half = row.size() / 2;
+      for (size_t i = 0; i < half; ++i)
+        row[i] = arith::AddFOp::create(b, row[i], row[half + i]);
+      row.truncate(half);
+    }
+  SmallVector<Value> sums = flatten(tile);
+  if (hasEpilogue() && numLanes > 1) {
     if (numChunks == 1) {
       sums = finish(sums);
     } else {
@@ -373,25 +439,25 @@ void LinearEmitter::emitGroup(ArrayRef<Value> rows, Value chunkIndex, function_r
       storeLanes(sums[r * vectors + v], output, position(rows[r], v), v);
 }
 
-Value LinearEmitter::emitEpilogue(Value sum, Value row, int64_t vector) {
+/// The region on vectors. `loadExtra` gives the elements of an extra that belong to `sum`.
+Value LinearEmitter::emitEpilogue(Value sum, function_ref<Value(Value)> loadExtra) {
   Block &body = op.getEpilogue().front();
+  int64_t width = cast<VectorType>(sum.getType()).getNumElements();
   IRMapping mapping;
   mapping.map(body.getArgument(0), sum);
-  for (auto [argument, extra] : llvm::zip(body.getArguments().drop_front(), extras)) {
-    if (cast<MemRefType>(extra.getType()).getRank() == 1)
-      mapping.map(argument, broadcast(memref::LoadOp::create(b, extra, ValueRange{row})));
-    else
-      mapping.map(argument, loadLanes(extra, {batch, row, add(lane, vector * options.lanes)}, vector));
-  }
+  for (auto [argument, extra] : llvm::zip(body.getArguments().drop_front(), extras))
+    mapping.map(argument, loadExtra(extra));
   // Constants may have been hoisted out of the region.
-  auto lookup = [&](Value value) {
+  auto lookup = [&](Value value) -> Value {
     Value mapped = mapping.lookupOrNull(value);
-    return mapped ? mapped : broadcast(value);
+    if (mapped)
+      return mapped;
+    return vector::BroadcastOp::create(b, VectorType::get(width, value.getType()), value);
   };
   for (Operation &scalar : body.without_terminator()) {
     SmallVector<Type> types;
     for (Type type : scalar.getResultTypes())
-      types.push_back(VectorType::get(options.lanes, type));
+      types.push_back(VectorType::get(width, type));
     if (auto constant = dyn_cast<arith::ConstantOp>(scalar)) {
       auto splat = DenseElementsAttr::get(cast<ShapedType>(types.front()), constant.getValue());
       mapping.map(constant.getResult(), arith::ConstantOp::create(b, splat).getResult());
@@ -412,10 +478,11 @@ Tile LinearEmitter::loop(Tile tile, Value begin, Value end, int64_t step, functi
   SmallVector<Value> flat;
   for (const auto &row : tile)
     llvm::append_range(flat, row);
+  size_t perRow = tile.front().size();
   auto fold = [&](ValueRange values) {
     Tile folded(tile.size());
     for (auto [i, value] : llvm::enumerate(values))
-      folded[i / vectors].push_back(value);
+      folded[i / perRow].push_back(value);
     return folded;
   };
   auto loop = scf::ForOp::create(b, begin, end, index(step), flat);
@@ -463,7 +530,7 @@ SmallVector<Value> LinearEmitter::loadValues(Value position, int64_t count) {
   for (int64_t base = 0; base < count; base += 4) {
     Value loaded = vector::LoadOp::create(b, quad, op.getStorage()[2], ValueRange{add(position, base)});
     SmallVector<int64_t> repeat;
-    for (int64_t i = 0; i < options.lanes; ++i)
+    for (int64_t i = 0; i < std::max<int64_t>(options.lanes, 4); ++i)
       repeat.push_back(i % 4);
     Value repeated = guard(vector::ShuffleOp::create(b, loaded, loaded, repeat));
     for (int64_t i = 0; i < 4; ++i) {
@@ -476,12 +543,63 @@ SmallVector<Value> LinearEmitter::loadValues(Value position, int64_t count) {
   return values;
 }
 
-static void multiplyAdd(OpBuilder &b, Location loc, SmallVector<Value> &row, Value value, ArrayRef<Value> activations) {
-  for (auto [accumulator, activation] : llvm::zip(row, activations))
-    accumulator = vector::FMAOp::create(b, loc, value, activation, accumulator);
+void LinearEmitter::multiplyAdd(SmallVector<Value> &row, Value value, ArrayRef<Value> activations, int64_t entry) {
+  int64_t first = entry % chains * vectors;
+  for (auto [v, activation] : llvm::enumerate(activations))
+    row[first + v] = vector::FMAOp::create(b, value, activation, row[first + v]);
+}
+
+/// Two rows times one lane: the lanes of a vector are entries of a row, their activations gathered by scalar loads.
+Tile LinearEmitter::accumulateSinglePair(Tile tile, Value begin, Value second, Value end, Value shared) {
+  auto type = VectorType::get(entriesPerStep, vectorType.getElementType());
+  auto gather = [&](Value position) {
+    SmallVector<Value> elements;
+    for (Value column : loadCoordinates(position)) {
+      SmallVector<Value> indices(activationsBase);
+      indices.push_back(add(activationsRow, column));
+      indices.push_back(index(0));
+      elements.push_back(memref::LoadOp::create(b, activations, indices));
+    }
+    return vector::FromElementsOp::create(b, type, elements).getResult();
+  };
+  auto values = [&](Value position) { return vector::LoadOp::create(b, type, op.getStorage()[2], position); };
+  Value length = arith::SubIOp::create(b, second, begin);
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type));
+  Tile sums{{zero}, {zero}};
+  sums = loop(std::move(sums), index(0), shared, entriesPerStep, [&](Tile sums, Value entry) {
+    Value first = add(begin, entry), gathered = gather(first);
+    sums[0][0] = vector::FMAOp::create(b, values(first), gathered, sums[0][0]);
+    sums[1][0] = vector::FMAOp::create(b, values(add(second, entry)), gathered, sums[1][0]);
+    return sums;
+  });
+  Value rest = arith::SubIOp::create(b, length, shared);
+  Value stepsEnd = add(shared, arith::AndIOp::create(b, rest, index(~(entriesPerStep - 1))));
+  sums = loop(std::move(sums), shared, stepsEnd, entriesPerStep, [&](Tile sums, Value entry) {
+    Value first = add(begin, entry), other = add(second, entry);
+    sums[0][0] = vector::FMAOp::create(b, values(first), gather(first), sums[0][0]);
+    sums[1][0] = vector::FMAOp::create(b, values(other), gather(other), sums[1][0]);
+    return sums;
+  });
+  tile = loop(std::move(tile), stepsEnd, length, 1, [&](Tile tile, Value entry) {
+    Value positions[] = {add(begin, entry), add(second, entry)};
+    for (int64_t r = 0; r < 2; ++r) {
+      Value value = memref::LoadOp::create(b, op.getStorage()[2], positions[r]);
+      multiplyAdd(tile[r], broadcast(value), loadActivations(loadIndex(op.getStorage()[1], positions[r])), 0);
+    }
+    return tile;
+  });
+  for (int64_t r = 0; r < 2; ++r) {
+    Value sum = sums[r][0];
+    for (SmallVector<int64_t> high : {SmallVector<int64_t>{2, 3, 2, 3}, SmallVector<int64_t>{1, 1, 1, 1}})
+      sum = arith::AddFOp::create(b, sum, vector::ShuffleOp::create(b, sum, sum, high));
+    tile[r][0] = arith::AddFOp::create(b, tile[r][0], vector::ShuffleOp::create(b, sum, sum, ArrayRef<int64_t>{0}));
+  }
+  return tile;
 }
 
 Tile LinearEmitter::accumulatePair(Tile tile, Value begin, Value second, Value end, Value shared) {
+  if (numLanes == 1)
+    return accumulateSinglePair(std::move(tile), begin, second, end, shared);
   Value length = arith::SubIOp::create(b, second, begin);
   // Columns both rows have: one load of the activations feeds two rows.
   tile = loop(std::move(tile), index(0), shared, entriesPerStep, [&](Tile tile, Value entry) {
@@ -490,8 +608,8 @@ Tile LinearEmitter::accumulatePair(Tile tile, Value begin, Value second, Value e
     SmallVector<Value> x = loadValues(first, entriesPerStep), y = loadValues(other, entriesPerStep);
     for (int64_t i = 0; i < entriesPerStep; ++i) {
       SmallVector<Value> activations = loadActivations(columns[i]);
-      multiplyAdd(b, b.getLoc(), tile[0], x[i], activations);
-      multiplyAdd(b, b.getLoc(), tile[1], y[i], activations);
+      multiplyAdd(tile[0], x[i], activations, i);
+      multiplyAdd(tile[1], y[i], activations, i);
     }
     return tile;
   });
@@ -504,8 +622,8 @@ Tile LinearEmitter::accumulatePair(Tile tile, Value begin, Value second, Value e
     SmallVector<Value> firstColumns = loadCoordinates(first), otherColumns = loadCoordinates(other);
     SmallVector<Value> x = loadValues(first, entriesPerStep), y = loadValues(other, entriesPerStep);
     for (int64_t i = 0; i < entriesPerStep; ++i) {
-      multiplyAdd(b, b.getLoc(), tile[0], x[i], loadActivations(firstColumns[i]));
-      multiplyAdd(b, b.getLoc(), tile[1], y[i], loadActivations(otherColumns[i]));
+      multiplyAdd(tile[0], x[i], loadActivations(firstColumns[i]), i);
+      multiplyAdd(tile[1], y[i], loadActivations(otherColumns[i]), i);
     }
     return tile;
   });
@@ -513,8 +631,7 @@ Tile LinearEmitter::accumulatePair(Tile tile, Value begin, Value second, Value e
     Value positions[] = {add(begin, entry), add(second, entry)};
     for (int64_t r = 0; r < 2; ++r) {
       Value value = memref::LoadOp::create(b, op.getStorage()[2], positions[r]);
-      multiplyAdd(b, b.getLoc(), tile[r], broadcast(value),
-                  loadActivations(loadIndex(op.getStorage()[1], positions[r])));
+      multiplyAdd(tile[r], broadcast(value), loadActivations(loadIndex(op.getStorage()[1], positions[r])), 0);
     }
     return tile;
   });
@@ -522,7 +639,7 @@ Tile LinearEmitter::accumulatePair(Tile tile, Value begin, Value second, Value e
 
 Tile LinearEmitter::accumulateBlock(Tile tile, Value begin, Value end) {
   int64_t rows = op.getRows();
-  auto multiply = [&](Tile &tile, Value entry, Value column) {
+  auto multiply = [&](Tile &tile, Value entry, Value column, int64_t i) {
     SmallVector<Value> activations = loadActivations(column);
     Value position = mul(entry, rows);
     SmallVector<Value> values;
@@ -532,30 +649,30 @@ Tile LinearEmitter::accumulateBlock(Tile tile, Value begin, Value end) {
       for (int64_t r = 0; r < rows; ++r)
         values.push_back(broadcast(memref::LoadOp::create(b, op.getStorage()[2], ValueRange{add(position, r)})));
     for (int64_t r = 0; r < rows; ++r)
-      multiplyAdd(b, b.getLoc(), tile[r], values[r], activations);
+      multiplyAdd(tile[r], values[r], activations, i);
   };
   Value length = arith::SubIOp::create(b, end, begin);
   Value stepsEnd = add(begin, arith::AndIOp::create(b, length, index(~(entriesPerStep - 1))));
   tile = loop(std::move(tile), begin, stepsEnd, entriesPerStep, [&](Tile tile, Value entry) {
     SmallVector<Value> columns = loadCoordinates(entry);
     for (int64_t i = 0; i < entriesPerStep; ++i)
-      multiply(tile, add(entry, i), columns[i]);
+      multiply(tile, add(entry, i), columns[i], i);
     return tile;
   });
   return loop(std::move(tile), stepsEnd, end, 1, [&](Tile tile, Value entry) {
-    multiply(tile, entry, loadIndex(op.getStorage()[1], entry));
+    multiply(tile, entry, loadIndex(op.getStorage()[1], entry), 0);
     return tile;
   });
 }
 
 Tile LinearEmitter::accumulateDense(Tile tile, Value group, Value chunkIndex) {
   Value firstColumn = mul(chunkIndex, chunk);
-  auto multiply = [&](Tile &tile, Value column) {
+  auto multiply = [&](Tile &tile, Value column, int64_t i) {
     SmallVector<Value> activations = loadActivations(column);
     for (auto [r, row] : llvm::enumerate(tile)) {
       Value value =
           memref::LoadOp::create(b, op.getStorage()[0], ValueRange{group, add(firstColumn, column), index(r)});
-      multiplyAdd(b, b.getLoc(), row, broadcast(value), activations);
+      multiplyAdd(row, broadcast(value), activations, i);
     }
   };
   Value columns = index(chunk);
@@ -566,11 +683,11 @@ Tile LinearEmitter::accumulateDense(Tile tile, Value group, Value chunkIndex) {
   Value stepsEnd = arith::AndIOp::create(b, columns, index(~(entriesPerStep - 1)));
   tile = loop(std::move(tile), index(0), stepsEnd, entriesPerStep, [&](Tile tile, Value column) {
     for (int64_t i = 0; i < entriesPerStep; ++i)
-      multiply(tile, add(column, i));
+      multiply(tile, add(column, i), i);
     return tile;
   });
   return loop(std::move(tile), stepsEnd, columns, 1, [&](Tile tile, Value column) {
-    multiply(tile, column);
+    multiply(tile, column, 0);
     return tile;
   });
 }

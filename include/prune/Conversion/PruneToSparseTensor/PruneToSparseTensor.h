@@ -15,15 +15,17 @@ struct PackOptions {
   int64_t panel = 32;          ///< tokens of a panel: lanes times vectors of the register tile
   int64_t chunk = 192;         ///< columns whose activations stay in the first-level cache
   int64_t denseRows = 6;       ///< rows of a dense register tile
-  int64_t minLanes = 8;        ///< layers with fewer tokens or pixels are declined
+  int64_t minLanes = 1;        ///< layers with fewer tokens or pixels are declined
+  int64_t denseLanes = 8;      ///< dense layers with fewer are left to linalg.contract
   bool byColumn = false;       ///< CSC instead of the format that suits the pattern, for the sparsifier
   /// Densities above which the dense kernel is faster.
   double unstructuredBreakEven = 0.65;
   double blockBreakEven = 0.9;
+  double fewLanesBreakEven = 0.15; ///< with fewer lanes than `denseLanes`
 };
 
-/// Replaces a contraction with a constant weight by `prune.linear` on packed storage. Failure without a diagnostic means
-/// that the op does not have the form; a remark says why.
+/// Replaces a contraction with a constant weight by `prune.linear` on packed storage. Failure without a diagnostic
+/// means that the op does not have the form; a remark says why.
 LogicalResult packLayer(RewriterBase &rewriter, linalg::ContractOp op, const PackOptions &options);
 
 } // namespace prune
