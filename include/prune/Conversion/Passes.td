@@ -12,6 +12,10 @@ def ConvertPruneToVector : Pass<"convert-prune-to-vector"> {
     Replaces every `prune.linear` on memrefs by loops over lane tiles, chunks of columns and groups of rows. The
     accumulators of a group stay in vector registers; the epilogue runs on them in the last chunk.
 
+    Where a layer has a window, what the window reads of a chunk of channels for the pixels of a tile is copied into the
+    buffer, one row for each column of the weight. That copy holds padding, strides and dilations, so that the kernel
+    does not know them; all rows of the weight use it, and it stays in the first-level cache.
+
     Lanes that do not fill a tile are handled by a narrower tile whose last vector is masked. A tile that is not a
     whole row of lanes copies its chunk of activations into a buffer on the stack of `chunk * lanes * vectors` elements.
 
@@ -147,6 +151,10 @@ def PrunePack : Pass<"prune-pack"> {
 
     Activations `[.., m, k]` are transposed to `[.., k, m]` in panels of `panel` tokens where that divides m, and the
     result back; `prune-propagate-layouts` removes most of these copies. Activations `[b, k, h, w]` are used as they are.
+
+    A `linalg.conv_2d_nchw_fchw` with a masked weight that is sparse enough becomes a `prune.linear` with a window; zero padding
+    before it moves into the window. The pixels are used as they lie, so there is no copy of the activations but the one that
+    the kernel makes of a chunk. Grouped convolutions stay dense.
 
     With `kernel=sparsifier` the contraction stays, and its weight becomes a sparse tensor in a format of upstream's
     sparsifier: CSR (or CSC), BSR for r x c blocks, padded n:m for n:m masks. That is the general path, and the check of ours.

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "ConstantStorage.h"
+#include "LayerWeight.h"
 #include "UpstreamStorage.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -48,7 +49,7 @@ struct LayerMatch {
 
 } // namespace
 
-static bool isZeroFill(Value value) {
+bool mlir::prune::isZeroFill(Value value) {
   auto fill = value.getDefiningOp<linalg::FillOp>();
   return fill && matchPattern(fill.getInputs().front(), m_AnyZeroFloat());
 }
@@ -92,8 +93,7 @@ static FailureOr<LayerMatch> matchLayer(linalg::ContractOp op, function_ref<void
   return match;
 }
 
-/// The storage operands of `prune.linear`, as constants.
-static SmallVector<Value> makeStorage(ImplicitLocOpBuilder &b, const PackedWeight &packed, StringRef name) {
+SmallVector<Value> mlir::prune::makeStorage(ImplicitLocOpBuilder &b, const PackedWeight &packed, StringRef name) {
   MLIRContext *context = b.getContext();
   Type f32 = b.getF32Type();
   int64_t chunks = packed.getNumChunks(), rows = packed.getNumStorageRows();
@@ -129,9 +129,8 @@ static SmallVector<Value> makeStorage(ImplicitLocOpBuilder &b, const PackedWeigh
           makeConstant<uint16_t>(b, packed.sharedCounts, {chunks, rows / 2}, b.getI16Type(), name + ".shared")};
 }
 
-/// The storage for a masked weight, or dense where sparse code would not be faster.
-static PackedWeight choosePacking(const MaskedMatrix &matrix, ApplyOp apply, int64_t numLanes,
-                                  const PackOptions &options, std::string &reason) {
+PackedWeight mlir::prune::choosePacking(const MaskedMatrix &matrix, ApplyOp apply, int64_t numLanes,
+                                        const PackOptions &options, std::string &reason) {
   int64_t size = matrix.numRows * matrix.numColumns;
   int64_t kept = matrix.mask.empty() ? size : llvm::count_if(matrix.mask, [](uint8_t bit) { return bit != 0; });
   double density = size ? static_cast<double>(kept) / size : 1.0;
@@ -165,6 +164,31 @@ static Value transposeLastTwo(ImplicitLocOpBuilder &b, Value value) {
   return linalg::TransposeOp::create(b, value, empty, order)->getResult(0);
 }
 
+FailureOr<LayerWeight> LayerWeight::read(Operation *op, Value weight, ApplyOp apply) {
+  auto emitError = [&] { return op->emitOpError(); };
+  Attribute constant = getConstantAttr(apply ? apply.getWeight() : weight);
+  FailureOr<WeightData> data = WeightData::read(constant, emitError);
+  if (failed(data))
+    return failure();
+  LayerWeight result{std::move(*data), std::nullopt, {}, "weight"};
+  auto type = cast<RankedTensorType>(weight.getType());
+  int64_t rows = type.getDimSize(0);
+  result.matrix = {result.data.values(), {}, rows, rows ? type.getNumElements() / rows : 0};
+  if (apply) {
+    Attribute maskAttr = getConstantAttr(apply.getMask());
+    if (!maskAttr)
+      return op->emitOpError() << "expected a constant mask, run prune-evaluate-masks first";
+    FailureOr<MaskData> mask = MaskData::read(maskAttr, emitError);
+    if (failed(mask))
+      return failure();
+    result.mask.emplace(std::move(*mask));
+    result.matrix.mask = result.mask->bytes();
+  }
+  if (auto resource = dyn_cast<DenseResourceElementsAttr>(constant))
+    result.name = resource.getRawHandle().getKey().str();
+  return result;
+}
+
 LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::ContractOp op, const PackOptions &options) {
   auto declined = [&](const Twine &why) {
     remark::missed(op.getLoc(), remark::RemarkOpts::name("Pack").category("prune-pack")) << why.str();
@@ -178,29 +202,14 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::ContractOp 
                  .str());
     return failure();
   }
-  auto emitError = [&] { return op.emitOpError(); };
-  Value constant = match->apply ? match->apply.getWeight() : match->weight;
-  FailureOr<WeightData> weight = WeightData::read(getConstantAttr(constant), emitError);
+  FailureOr<LayerWeight> weight = LayerWeight::read(op, match->weight, match->apply);
   if (failed(weight))
     return failure();
-  auto weightType = cast<RankedTensorType>(match->weight.getType());
-  MaskedMatrix matrix{weight->values(), {}, weightType.getDimSize(0), weightType.getDimSize(1)};
-  std::optional<MaskData> mask;
-  if (match->apply) {
-    Attribute maskAttr = getConstantAttr(match->apply.getMask());
-    if (!maskAttr)
-      return op.emitOpError() << "expected a constant mask, run prune-evaluate-masks first";
-    FailureOr<MaskData> read = MaskData::read(maskAttr, emitError);
-    if (failed(read))
-      return failure();
-    mask.emplace(std::move(*read));
-    matrix.mask = mask->bytes();
-  }
+  const MaskedMatrix &matrix = weight->matrix;
+  const std::string &name = weight->name;
   if (matrix.numRows > std::numeric_limits<int32_t>::max() || options.chunk > 65536)
     return op.emitOpError() << "expected at most 65536 columns in a chunk, got " << options.chunk;
 
-  auto resource = dyn_cast<DenseResourceElementsAttr>(getConstantAttr(constant));
-  std::string name = resource ? resource.getRawHandle().getKey().str() : "weight";
   if (options.kernel == "sparsifier") {
     if (!match->apply)
       return declined("not masked, and the sparsifier was asked for"), failure();
@@ -292,16 +301,21 @@ struct PrunePack : prune::impl::PrunePackBase<PrunePack> {
     options.byColumn = byColumn;
     if (kernel == "sparse")
       options.unstructuredBreakEven = options.blockBreakEven = options.fewLanesBreakEven = 1.0;
-    SmallVector<linalg::ContractOp> contractions;
-    getOperation()->walk([&](linalg::ContractOp op) { contractions.push_back(op); });
+    SmallVector<Operation *> layers;
+    getOperation()->walk([&](Operation *op) {
+      if (isa<linalg::ContractOp, linalg::Conv2DNchwFchwOp, linalg::Conv2DNgchwGfchwOp>(op))
+        layers.push_back(op);
+    });
     IRRewriter rewriter(&getContext());
-    for (linalg::ContractOp op : contractions) {
+    for (Operation *op : layers) {
       bool hadError = false;
       ScopedDiagnosticHandler handler(&getContext(), [&](Diagnostic &diagnostic) {
         hadError |= diagnostic.getSeverity() == DiagnosticSeverity::Error;
         return failure(); // let it through
       });
-      if (succeeded(packLayer(rewriter, op, options)))
+      auto contraction = dyn_cast<linalg::ContractOp>(op);
+      if (succeeded(contraction ? packLayer(rewriter, contraction, options)
+                                : packConvolution(rewriter, cast<linalg::LinalgOp>(op), options)))
         ++numPacked;
       else
         ++numDeclined;

@@ -7,6 +7,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "WindowCopy.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -55,6 +56,7 @@ private:
   Value collapse(Value memref);
 
   // The nest, from outside to inside.
+  void emitChunkCopy(Value scratch, Value firstColumn);
   void emitLaneTile(Value batch, Value lane, int64_t vectors, int64_t tailLanes);
   void emitRowGroups(Value chunk);
   void emitGroup(ArrayRef<Value> rows, Value chunk, function_ref<Tile(Tile)> accumulate);
@@ -167,10 +169,11 @@ LogicalResult LinearEmitter::run() {
   int64_t tileLanes = options.lanes * options.vectors;
   int64_t fullTiles = numLanes / tileLanes, rest = numLanes % tileLanes;
   int64_t batches = cast<MemRefType>(output.getType()).getDimSize(0);
-  scratchType = MemRefType::get(
-      {chunk, std::min(options.vectors, (numLanes + options.lanes - 1) / options.lanes) * options.lanes},
-      vectorType.getElementType());
-  if (numLanes != tileLanes && !options.parallel)
+  int64_t scratchVectors = std::min(options.vectors, (numLanes + options.lanes - 1) / options.lanes);
+  if (op.getWindow()) // room for a run that starts in the last lane
+    ++scratchVectors;
+  scratchType = MemRefType::get({chunk, scratchVectors * options.lanes}, vectorType.getElementType());
+  if ((numLanes != tileLanes || op.getWindow()) && !options.parallel)
     sharedScratch = memref::AllocOp::create(b, scratchType, b.getI64IntegerAttr(64));
   auto emitTiles = [&](int64_t tiles, function_ref<void(Value, Value)> body) {
     SmallVector<Value> lower{index(0), index(0)}, upper{index(batches), index(tiles)}, step{index(1), index(1)};
@@ -250,7 +253,7 @@ void LinearEmitter::emitLaneTile(Value batchIndex, Value laneIndex, int64_t tile
         vector::CreateMaskOp::create(b, VectorType::get(options.lanes, b.getI1Type()), ValueRange{index(tailLanes)});
   // A tile that is the whole row of lanes is read in place: a chunk of it is contiguous. Otherwise the chunk is copied,
   // once for all rows, so that it lies in the first-level cache without conflicts.
-  bool inPlace = numLanes == vectors * options.lanes;
+  bool inPlace = numLanes == vectors * options.lanes && !op.getWindow();
   Value scratch = sharedScratch;
   if (!inPlace && options.parallel) // each thread needs its own
     scratch = memref::AllocaOp::create(b, scratchType, b.getI64IntegerAttr(64));
@@ -262,19 +265,9 @@ void LinearEmitter::emitLaneTile(Value batchIndex, Value laneIndex, int64_t tile
       activationsBase.push_back(batch);
       activationsRow = firstColumn;
     } else {
-      Value left = arith::SubIOp::create(b, index(numColumns), firstColumn);
-      Value columns =
-          numColumns % chunk == 0 ? index(chunk) : arith::MinUIOp::create(b, left, index(chunk)).getResult();
       activationsRow = index(0);
       activations = scratch;
-      auto copy = scf::ForOp::create(b, index(0), columns, index(1));
-      OpBuilder::InsertionGuard guard(b);
-      b.setInsertionPointToStart(copy.getBody());
-      Value column = add(firstColumn, copy.getInductionVar());
-      for (int64_t v = 0; v < vectors; ++v) {
-        Value loaded = loadLanes(input, {batch, column, add(lane, v * options.lanes)}, v);
-        vector::StoreOp::create(b, loaded, scratch, ValueRange{copy.getInductionVar(), index(v * options.lanes)});
-      }
+      emitChunkCopy(scratch, firstColumn);
     }
     emitRowGroups(chunkIndex);
   };
@@ -286,6 +279,30 @@ void LinearEmitter::emitLaneTile(Value batchIndex, Value laneIndex, int64_t tile
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(chunks.getBody());
   emitOneChunk(chunks.getInductionVar());
+}
+
+/// Copies the activations of a chunk for the lanes of the tile.
+void LinearEmitter::emitChunkCopy(Value scratch, Value firstColumn) {
+  Value left = arith::SubIOp::create(b, index(numColumns), firstColumn);
+  Value columns = numColumns % chunk == 0 ? index(chunk) : arith::MinUIOp::create(b, left, index(chunk)).getResult();
+  if (std::optional<WindowAttr> window = op.getWindow()) {
+    ArrayRef<int64_t> pixels = op.getInputType().getShape().take_back(2);
+    WindowCopy copy{*window, vectorType, input, pixels[0], pixels[1], op.getInitType().getShape().back(), scratch};
+    int64_t tileLanes = vectors * options.lanes;
+    Value lanes = tailMask ? arith::SubIOp::create(b, index(numLanes), lane).getResult() : index(tileLanes);
+    Value taps = index(window->getNumTaps());
+    copy.emit(b, batch, lane, lanes, arith::DivUIOp::create(b, firstColumn, taps),
+              arith::DivUIOp::create(b, columns, taps));
+    return;
+  }
+  auto copy = scf::ForOp::create(b, index(0), columns, index(1));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(copy.getBody());
+  Value column = add(firstColumn, copy.getInductionVar());
+  for (int64_t v = 0; v < vectors; ++v) {
+    Value loaded = loadLanes(input, {batch, column, add(lane, v * options.lanes)}, v);
+    vector::StoreOp::create(b, loaded, scratch, ValueRange{copy.getInductionVar(), index(v * options.lanes)});
+  }
 }
 
 Value LinearEmitter::loadLanes(Value memref, SmallVector<Value> indices, int64_t vector) {

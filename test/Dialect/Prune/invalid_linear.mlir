@@ -75,3 +75,49 @@ func.func @linear_c4(%v: tensor<8x8x4xf32>, %x: tensor<4x8x32xf32>, %i: tensor<4
   } -> tensor<4x32x32xf32>
   return
 }
+
+// -----
+
+func.func @linear_c1_pixels(%v: tensor<1x36x4xf32>, %x: tensor<1x4x6x6xf32>, %i: tensor<1x4x6x5xf32>) {
+  // expected-error @below {{expected 6 pixels along spatial dimension 1 of init, got 5}}
+  %y = prune.linear dense rows 4 chunk 18 lanes 2 window <kernel = [3, 3], strides = [1, 1], dilations = [1, 1], low = [1, 1], high = [1, 1]>
+      storage(%v : tensor<1x36x4xf32>) ins(%x : tensor<1x4x6x6xf32>) outs(%i : tensor<1x4x6x5xf32>) {
+  ^bb0(%s: f32):
+    prune.yield %s : f32
+  } -> tensor<1x4x6x5xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c5_lanes(%v: tensor<1x36x4xf32>, %x: tensor<1x4x6x6xf32>, %i: tensor<1x4x6x6xf32>) {
+  // expected-error @below {{expected 2 lane dimensions for a window, got 1}}
+  %y = prune.linear dense rows 4 chunk 18 lanes 1 window <kernel = [3, 3], strides = [1, 1], dilations = [1, 1], low = [1, 1], high = [1, 1]>
+      storage(%v : tensor<1x36x4xf32>) ins(%x : tensor<1x4x6x6xf32>) outs(%i : tensor<1x4x6x6xf32>) {
+  ^bb0(%s: f32):
+    prune.yield %s : f32
+  } -> tensor<1x4x6x6xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c5_chunk(%v: tensor<1x36x4xf32>, %x: tensor<1x4x6x6xf32>, %i: tensor<1x4x6x6xf32>) {
+  // expected-error @below {{expected a chunk of whole channels of 9 columns, got 20}}
+  %y = prune.linear dense rows 4 chunk 20 lanes 2 window <kernel = [3, 3], strides = [1, 1], dilations = [1, 1], low = [1, 1], high = [1, 1]>
+      storage(%v : tensor<1x36x4xf32>) ins(%x : tensor<1x4x6x6xf32>) outs(%i : tensor<1x4x6x6xf32>) {
+  ^bb0(%s: f32):
+    prune.yield %s : f32
+  } -> tensor<1x4x6x6xf32>
+  return
+}
+
+// -----
+
+// expected-error @below {{expected two numbers for kernel, got 1}}
+func.func private @window_c1() attributes {w = #prune.window<kernel = [3], strides = [1, 1], dilations = [1, 1], low = [1, 1], high = [1, 1]>}
+
+// -----
+
+// expected-error @below {{expected strides of at least 1, got 0}}
+func.func private @window_c2() attributes {w = #prune.window<kernel = [3, 3], strides = [1, 0], dilations = [1, 1], low = [1, 1], high = [1, 1]>}

@@ -31,3 +31,17 @@ func.func @pixels(%pos: memref<3xi32>, %crd: memref<2xi16>, %val: memref<4xf32>,
   }
   return
 }
+
+// A convolution: the columns of the weight are channels times elements of the kernel.
+// CHECK-LABEL: @window
+// CHECK: prune.linear dense rows 4 chunk 18 lanes 2
+// CHECK-SAME: window <kernel = [3, 3], strides = [2, 1], dilations = [1, 1], low = [1, 1], high = [0, 1]>
+func.func @window(%v: tensor<1x36x4xf32>, %x: tensor<1x4x6x6xf32>, %i: tensor<1x4x3x6xf32>) -> tensor<1x4x3x6xf32> {
+  %y = prune.linear dense rows 4 chunk 18 lanes 2
+      window <kernel = [3, 3], strides = [2, 1], dilations = [1, 1], low = [1, 1], high = [0, 1]>
+      storage(%v : tensor<1x36x4xf32>) ins(%x : tensor<1x4x6x6xf32>) outs(%i : tensor<1x4x3x6xf32>) {
+  ^bb0(%s: f32):
+    prune.yield %s : f32
+  } -> tensor<1x4x3x6xf32>
+  return %y : tensor<1x4x3x6xf32>
+}

@@ -28,6 +28,10 @@ struct PackOptions {
 /// means that the op does not have the form; a remark says why.
 LogicalResult packLayer(RewriterBase &rewriter, linalg::ContractOp op, const PackOptions &options);
 
+/// The same for a convolution with a masked weight, where sparse code is faster; zero padding before it moves into the
+/// window. Grouped convolutions and those without a mask stay.
+LogicalResult packConvolution(RewriterBase &rewriter, linalg::LinalgOp op, const PackOptions &options);
+
 } // namespace prune
 } // namespace mlir
 

@@ -39,7 +39,8 @@ struct LinearOpInterface : DstBufferizableOpInterfaceExternalModel<LinearOpInter
       extras.push_back(*memref);
     }
     auto bufferized = LinearOp::create(rewriter, op->getLoc(), TypeRange(), storage, *input, extras, *init,
-                                       linear.getFormat(), linear.getRows(), linear.getChunk(), linear.getLaneDims());
+                                       linear.getFormat(), linear.getRows(), linear.getChunk(), linear.getLaneDims(),
+                                       linear.getWindowAttr());
     rewriter.inlineRegionBefore(linear.getEpilogue(), bufferized.getEpilogue(), bufferized.getEpilogue().end());
     replaceOpWithBufferizedValues(rewriter, op, *init);
     return success();

@@ -6,12 +6,28 @@
 using namespace mlir;
 using namespace mlir::prune;
 
+LogicalResult WindowAttr::verify(function_ref<InFlightDiagnostic()> emitError, ArrayRef<int64_t> kernel,
+                                 ArrayRef<int64_t> strides, ArrayRef<int64_t> dilations, ArrayRef<int64_t> low,
+                                 ArrayRef<int64_t> high) {
+  auto check = [&](StringRef name, ArrayRef<int64_t> list, int64_t least) -> LogicalResult {
+    if (list.size() != 2) // window_c1
+      return emitError() << "expected two numbers for " << name << ", got " << list.size();
+    for (int64_t value : list)
+      if (value < least) // window_c2
+        return emitError() << "expected " << name << " of at least " << least << ", got " << value;
+    return success();
+  };
+  return success(succeeded(check("kernel", kernel, 1)) && succeeded(check("strides", strides, 1)) &&
+                 succeeded(check("dilations", dilations, 1)) && succeeded(check("low", low, 0)) &&
+                 succeeded(check("high", high, 0)));
+}
+
 void LinearOp::build(OpBuilder &builder, OperationState &state, ValueRange storage, Value input, Value init,
-                     StorageFormat format, int64_t rows, int64_t chunk, int64_t laneDims) {
+                     StorageFormat format, int64_t rows, int64_t chunk, int64_t laneDims, WindowAttr window) {
   SmallVector<Type> results;
   if (isa<RankedTensorType>(init.getType()))
     results.push_back(init.getType());
-  build(builder, state, results, storage, input, /*extras=*/{}, init, format, rows, chunk, laneDims);
+  build(builder, state, results, storage, input, /*extras=*/{}, init, format, rows, chunk, laneDims, window);
   OpBuilder::InsertionGuard guard(builder);
   Type element = getElementTypeOrSelf(init.getType());
   Block *block = builder.createBlock(state.regions.front().get(), {}, element, state.location);
@@ -39,7 +55,21 @@ LogicalResult LinearOp::verify() {
   int64_t laneDims = getLaneDims();
   if (laneDims < 1 || laneDims >= init.getRank())
     return emitOpError() << "expected between 1 and " << init.getRank() - 1 << " lane dimensions, got " << laneDims;
-  for (int64_t dim = 0; dim < init.getRank(); ++dim)
+  std::optional<WindowAttr> window = getWindow();
+  if (window) { // linear_c5
+    if (laneDims != 2)
+      return emitOpError() << "expected 2 lane dimensions for a window, got " << laneDims;
+    if (static_cast<int64_t>(getChunk()) % window->getNumTaps() != 0)
+      return emitOpError() << "expected a chunk of whole channels of " << window->getNumTaps() << " columns, got "
+                           << getChunk();
+    for (int64_t dim = 0; dim < 2; ++dim) {
+      int64_t size = input.getDimSize(getRowDim() + 1 + dim), got = init.getDimSize(getRowDim() + 1 + dim);
+      if (ShapedType::isDynamic(size) || window->getResultSize(dim, size) != got)
+        return emitOpError() << "expected " << window->getResultSize(dim, size) << " pixels along spatial dimension "
+                             << dim << " of init, got " << got;
+    }
+  }
+  for (int64_t dim = 0; dim < (window ? getRowDim() : init.getRank()); ++dim)
     if (dim != getRowDim() && input.getDimSize(dim) != init.getDimSize(dim))
       return emitOpError() << "expected dimension " << dim << " of input and init to be equal, got "
                            << input.getDimSize(dim) << " and " << init.getDimSize(dim);

@@ -142,4 +142,41 @@ def Prune_RandomAttr : Prune_Attr<"Random", "random", [DeclareAttrInterfaceMetho
   let assemblyFormat = "`<` struct(params) `>`";
 }
 
+//===----------------------------------------------------------------------===//
+// Packed layers
+//===----------------------------------------------------------------------===//
+
+def Prune_WindowAttr : Prune_Attr<"Window", "window"> {
+  let summary = "Where a convolution reads its activations";
+  let description = [{
+    Two spatial dimensions. The result at `(y, x)` reads, for the element `(i, j)` of the kernel, the activation at
+    `(y * strides[0] + i * dilations[0] - low[0], x * strides[1] + j * dilations[1] - low[1])`, and zero outside of the
+    activations. `low` and `high` are the rows and columns of zeros before and after them.
+
+    ```mlir
+    #prune.window<kernel = [3, 3], strides = [2, 2], dilations = [1, 1], low = [1, 1], high = [1, 1]>
+    ```
+
+    **Constraints**
+    1. `window_c1`: each list has two numbers.
+    2. `window_c2`: kernel, strides and dilations are positive, low and high are not negative.
+  }];
+  let parameters = (ins ArrayRefParameter<"int64_t">:$kernel, ArrayRefParameter<"int64_t">:$strides,
+    ArrayRefParameter<"int64_t">:$dilations, ArrayRefParameter<"int64_t">:$low, ArrayRefParameter<"int64_t">:$high);
+  let assemblyFormat = [{
+    `<` `kernel` `=` `[` $kernel `]` `,` `strides` `=` `[` $strides `]` `,` `dilations` `=` `[` $dilations `]` `,`
+        `low` `=` `[` $low `]` `,` `high` `=` `[` $high `]` `>`
+  }];
+  let extraClassDeclaration = [{
+    /// Elements of the kernel.
+    int64_t getNumTaps() const { return getKernel()[0] * getKernel()[1]; }
+    /// Size of the result along a spatial dimension of `size` activations; not positive if the kernel does not fit.
+    int64_t getResultSize(int64_t dim, int64_t size) const {
+      int64_t room = size + getLow()[dim] + getHigh()[dim] - getDilations()[dim] * (getKernel()[dim] - 1) - 1;
+      return room < 0 ? 0 : room / getStrides()[dim] + 1;
+    }
+  }];
+  let genVerifyDecl = 1;
+}
+
 #endif // PRUNE_ATTRS_TD

@@ -22,6 +22,10 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     The destination `init` gives the result's shape; its content is not read. The sum runs over ascending chunks of
     columns and, inside a chunk, in storage order: the same for any number of threads.
 
+    With a `window` the layer is a convolution: `s` is a pixel `(y, x)` of the result (`lane_dims` is 2), a column `k` is
+    `(c, i, j)`, channel and element of the kernel, and `input[b, k, s]` is the activation of channel `c` that the window
+    puts there, or zero. Chunks consist of whole channels.
+
     The region computes one element of the result. Its first argument is the sum, the others are elements of `extras`:
     an extra of rank 1 is indexed by `n` (a bias), any other has the result's shape (a residual).
 
@@ -47,10 +51,12 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     ```
 
     **Constraints**
-    1. `linear_c1`: input and init have the same rank and element type, and equal sizes except in the row dimension.
+    1. `linear_c1`: input and init have the same rank and element type, and equal sizes except in the row dimension. With a
+       window the spatial sizes of init follow from those of the input.
     2. `linear_c2`: an extra has rank 1 and size N, or the shape of init.
     3. `linear_c3`: the region takes one element of init's type and one element of each extra.
     4. `linear_c4`: `rows` and `chunk` are positive; `chunked_csr` has `rows` 2.
+    5. `linear_c5`: a window has two lane dimensions and a chunk of whole channels.
   }];
   let arguments = (ins
     Variadic<AnyType>:$storage,
@@ -60,18 +66,21 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     Prune_StorageFormatAttr:$format,
     I64Attr:$rows,
     I64Attr:$chunk,
-    DefaultValuedAttr<I64Attr, "1">:$lane_dims);
+    DefaultValuedAttr<I64Attr, "1">:$lane_dims,
+    OptionalAttr<Prune_WindowAttr>:$window);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let regions = (region SizedRegion<1>:$epilogue);
   let assemblyFormat = [{
-    $format `rows` $rows `chunk` $chunk (`lanes` $lane_dims^)? `storage` `(` $storage `:` type($storage) `)`
+    $format `rows` $rows `chunk` $chunk (`lanes` $lane_dims^)? (`window` $window^)?
+    `storage` `(` $storage `:` type($storage) `)`
     `ins` `(` $input `:` type($input) `)` (`extras` `(` $extras^ `:` type($extras) `)`)?
     `outs` `(` $init `:` type($init) `)` $epilogue attr-dict (`->` type($results)^)?
   }];
   let builders = [
     /// Builds the op with an epilogue that returns the sum.
     OpBuilder<(ins "::mlir::ValueRange":$storage, "::mlir::Value":$input, "::mlir::Value":$init,
-                   "::mlir::prune::StorageFormat":$format, "int64_t":$rows, "int64_t":$chunk, "int64_t":$laneDims)>
+                   "::mlir::prune::StorageFormat":$format, "int64_t":$rows, "int64_t":$chunk, "int64_t":$laneDims,
+                   CArg<"::mlir::prune::WindowAttr", "{}">:$window)>
   ];
   let extraClassDeclaration = [{
     ::mlir::MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }
@@ -80,7 +89,9 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     /// Position of the row dimension (k of the input, n of the result).
     int64_t getRowDim() { return getInitType().getRank() - 1 - getLaneDims(); }
     int64_t getNumRows() { return getInitType().getDimSize(getRowDim()); }
-    int64_t getNumColumns() { return getInputType().getDimSize(getRowDim()); }
+    int64_t getNumColumns() {
+      return getInputType().getDimSize(getRowDim()) * (getWindow() ? getWindow()->getNumTaps() : 1);
+    }
   }];
   let hasVerifier = 1;
   let hasRegionVerifier = 1;

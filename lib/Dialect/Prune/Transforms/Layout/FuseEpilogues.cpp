@@ -114,7 +114,7 @@ struct FuseIntoLayer : OpRewritePattern<linalg::GenericOp> {
           reshapeTensor(rewriter, operand->get(), isPerRow ? ArrayRef(shape[layer.getRowDim()]) : shape));
     auto fused = LinearOp::create(rewriter, op.getLoc(), layer->getResultTypes(), layer.getStorage(), layer.getInput(),
                                   newExtras, layer.getInit(), layer.getFormat(), layer.getRows(), layer.getChunk(),
-                                  layer.getLaneDims());
+                                  layer.getLaneDims(), layer.getWindowAttr());
     // The layer's own epilogue, then the body of the consumer on its result.
     IRMapping mapping;
     layer.getEpilogue().cloneInto(&fused.getEpilogue(), mapping);

@@ -1,0 +1,73 @@
+// Masked convolutions are packed as products with a window; the others stay, with the reason.
+// RUN: prune-opt %s -split-input-file --prune-pack --canonicalize | FileCheck %s
+// RUN: prune-opt %s -split-input-file --prune-pack --remarks-filter-missed=prune-pack --remark-format=emitRemark -o /dev/null 2>&1 | FileCheck %s --check-prefix=REMARK
+
+// Padding moves into the window. Columns are (channel, row, column of the kernel); a chunk is a whole channel or more.
+// CHECK-LABEL: @padded
+// CHECK-NOT: tensor.pad
+// CHECK: prune.linear chunked_csr rows 2 chunk 9 lanes 2
+// CHECK-SAME: window <kernel = [3, 3], strides = [2, 2], dilations = [1, 1], low = [1, 0], high = [0, 2]>
+// CHECK-SAME: ins(%arg0 : tensor<1x1x8x8xf32>) outs(%{{.*}} : tensor<1x2x4x4xf32>)
+func.func @padded(%x: tensor<1x1x8x8xf32>) -> tensor<1x2x4x4xf32> {
+  %w = arith.constant dense<1.0> : tensor<2x1x3x3xf32>
+  %m = arith.constant dense<[[[[true, false, false], [false, false, false], [false, false, true]]],
+                             [[[false, false, false], [true, false, false], [false, false, false]]]]> : tensor<2x1x3x3xi1>
+  %p = prune.apply %w, %m as(#prune.unstructured) : tensor<2x1x3x3xf32>
+  %z = arith.constant 0.0 : f32
+  %padded = tensor.pad %x low[0, 0, 1, 0] high[0, 0, 0, 2] {
+  ^bb0(%a: index, %b: index, %c: index, %d: index):
+    tensor.yield %z : f32
+  } : tensor<1x1x8x8xf32> to tensor<1x1x9x10xf32>
+  %e = tensor.empty() : tensor<1x2x4x4xf32>
+  %f = linalg.fill ins(%z : f32) outs(%e : tensor<1x2x4x4xf32>) -> tensor<1x2x4x4xf32>
+  %r = linalg.conv_2d_nchw_fchw {dilations = dense<1> : vector<2xi64>, strides = dense<2> : vector<2xi64>}
+    ins(%padded, %p : tensor<1x1x9x10xf32>, tensor<2x1x3x3xf32>) outs(%f : tensor<1x2x4x4xf32>) -> tensor<1x2x4x4xf32>
+  return %r : tensor<1x2x4x4xf32>
+}
+
+// -----
+
+// Padding by something else than zero stays in front, and so does a convolution that is nearly dense.
+// CHECK-LABEL: @padded_by_one
+// CHECK: %[[PADDED:.*]] = tensor.pad
+// CHECK: prune.linear chunked_csr {{.*}} low = [0, 0], high = [0, 0]> {{.*}} ins(%[[PADDED]] :
+// CHECK: linalg.conv_2d_nchw_fchw
+// REMARK: dense because density 0.75 is above break-even 0.65
+func.func @padded_by_one(%x: tensor<1x1x8x8xf32>) -> (tensor<1x2x9x9xf32>, tensor<1x2x9x9xf32>) {
+  %w = arith.constant dense<1.0> : tensor<2x1x2x2xf32>
+  %m = arith.constant dense<[[[[true, false], [false, false]]], [[[false, false], [true, false]]]]> : tensor<2x1x2x2xi1>
+  %n = arith.constant dense<[[[[true, false], [true, true]]], [[[true, false], [true, true]]]]> : tensor<2x1x2x2xi1>
+  %p = prune.apply %w, %m as(#prune.unstructured) : tensor<2x1x2x2xf32>
+  %q = prune.apply %w, %n as(#prune.unstructured) : tensor<2x1x2x2xf32>
+  %z = arith.constant 0.0 : f32
+  %one = arith.constant 1.0 : f32
+  %padded = tensor.pad %x low[0, 0, 1, 1] high[0, 0, 1, 1] {
+  ^bb0(%a: index, %b: index, %c: index, %d: index):
+    tensor.yield %one : f32
+  } : tensor<1x1x8x8xf32> to tensor<1x1x10x10xf32>
+  %e = tensor.empty() : tensor<1x2x9x9xf32>
+  %f = linalg.fill ins(%z : f32) outs(%e : tensor<1x2x9x9xf32>) -> tensor<1x2x9x9xf32>
+  %r = linalg.conv_2d_nchw_fchw {dilations = dense<1> : vector<2xi64>, strides = dense<1> : vector<2xi64>}
+    ins(%padded, %p : tensor<1x1x10x10xf32>, tensor<2x1x2x2xf32>) outs(%f : tensor<1x2x9x9xf32>) -> tensor<1x2x9x9xf32>
+  %s = linalg.conv_2d_nchw_fchw {dilations = dense<1> : vector<2xi64>, strides = dense<1> : vector<2xi64>}
+    ins(%padded, %q : tensor<1x1x10x10xf32>, tensor<2x1x2x2xf32>) outs(%f : tensor<1x2x9x9xf32>) -> tensor<1x2x9x9xf32>
+  return %r, %s : tensor<1x2x9x9xf32>, tensor<1x2x9x9xf32>
+}
+
+// -----
+
+// CHECK-LABEL: @grouped
+// CHECK: linalg.conv_2d_ngchw_gfchw
+// REMARK: dense because the convolution is grouped
+func.func @grouped(%x: tensor<1x2x1x8x8xf32>) -> tensor<1x2x1x7x7xf32> {
+  %w = arith.constant dense<1.0> : tensor<2x1x2x2xf32>
+  %m = arith.constant dense<[[[[true, false], [false, false]]], [[[false, false], [true, false]]]]> : tensor<2x1x2x2xi1>
+  %p = prune.apply %w, %m as(#prune.unstructured) : tensor<2x1x2x2xf32>
+  %g = tensor.expand_shape %p [[0, 1], [2], [3], [4]] output_shape [2, 1, 1, 2, 2] : tensor<2x1x2x2xf32> into tensor<2x1x1x2x2xf32>
+  %z = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<1x2x1x7x7xf32>
+  %f = linalg.fill ins(%z : f32) outs(%e : tensor<1x2x1x7x7xf32>) -> tensor<1x2x1x7x7xf32>
+  %r = linalg.conv_2d_ngchw_gfchw {dilations = dense<1> : vector<2xi64>, strides = dense<1> : vector<2xi64>}
+    ins(%x, %g : tensor<1x2x1x8x8xf32>, tensor<2x1x1x2x2xf32>) outs(%f : tensor<1x2x1x7x7xf32>) -> tensor<1x2x1x7x7xf32>
+  return %r : tensor<1x2x1x7x7xf32>
+}
