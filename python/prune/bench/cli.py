@@ -121,7 +121,32 @@ def _parser() -> argparse.ArgumentParser:
                          "peer that fails is left out unless it is named here")
     _add_common(encoder)
     encoder.set_defaults(run=_minilm)
+    layers = commands.add_parser(
+        "kernels", help="single layers: share of the processor's peak, against upstream's --sparsifier",
+        description="Times single layers with masks of real weights on one core, in turn with a loop of multiply-adds "
+                    "that measures the peak and with upstream's code for the same matrix.")
+    layers.add_argument("--n", type=_number(1), help="rows of the matrix (default: shapes of MiniLM and BERT-base)")
+    layers.add_argument("--k", type=_number(1), help="columns of the matrix")
+    layers.add_argument("--tokens", type=_COUNTS, default=[128], help="columns of the activations (128)")
+    layers.add_argument("--weights", type=_list(str, lambda v: v in KINDS, f"names out of {', '.join(KINDS)}"),
+                        default=list(KINDS), help=f"kinds of weights ({','.join(KINDS)})")
+    layers.add_argument("--sparsity", type=_SPARSITY, default=[0.8, 0.9, 0.95], metavar="PERCENT",
+                        help="zeros in pruned matrices (80,90,95)")
+    layers.add_argument("--no-sparsifier", action="store_true", help="without upstream's code")
+    _add_common(layers)
+    layers.set_defaults(run=_kernels)
     return parser
+
+
+def _kernels(options: argparse.Namespace, steps: Steps) -> int:
+    from prune.bench import kernels
+    from prune.quickstart.report import machine
+    if (options.n is None) != (options.k is None):
+        raise PruneError("--n/--k", "shape", "one of them", "both or none")
+    settings = kernels.Settings(
+        _folder(options), [(options.n, options.k)] if options.n else kernels.SHAPES, options.weights, options.sparsity,
+        options.tokens, not options.no_sparsifier, options.runs, options.timeout, Quiet(options.lock, options.priority))
+    return kernels.report(settings, steps, machine(), options.json, options.html)
 
 
 def _minilm(options: argparse.Namespace, steps: Steps) -> int:

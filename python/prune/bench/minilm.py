@@ -7,6 +7,7 @@ import shutil
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Callable, Iterator, Mapping, Sequence
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from prune.bench import ours, programs
 from prune.bench.report import Table, ratio, write_html, write_json
-from prune.bench.timing import Quiet, Timing, interleave
+from prune.bench.timing import Distance, Quiet, Timing, interleave
 from prune.console import Steps
 from prune.errors import PruneError
 
@@ -51,6 +52,8 @@ class Result:
     differences: dict[str, float]
     compiled: ours.Compiled
     versions: dict[str, str]
+    # Nanoseconds between the cores and back; 0 for one core.
+    distance: float
 
     def compile_row(self) -> dict[str, object]:
         """What compiling took."""
@@ -87,6 +90,12 @@ def cores_for(threads: int) -> list[int]:
     return sorted(os.sched_getaffinity(0))[-threads:]
 
 
+def distances_of(threads: Sequence[int], folder: Path) -> dict[int, Distance]:
+    """What measures how far the cores of so many threads are apart."""
+    loop = programs.timed_loop(folder)
+    return {n: Distance(partial(programs.round_trip, loop, cores_for(n))) for n in threads}
+
+
 def difference(kind: str, found: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray]) -> float:
     """The largest absolute difference over all outputs, which must have the same names or the same order."""
     pairs = [(found[n], reference[n]) for n in reference] if set(found) == set(reference) else \
@@ -100,7 +109,7 @@ def difference(kind: str, found: Mapping[str, np.ndarray], reference: Mapping[st
 
 
 def compare_and_time(pythons: Mapping[str, Path], compiled: ours.Compiled, model: Path, inputs: Mapping[str, np.ndarray],
-                     threads: int, settings, scratch: Path, label: dict, steps: Steps) -> Result:
+                     threads: int, settings, scratch: Path, label: dict, distance: Distance, steps: Steps) -> Result:
     """Starts our library and all peers, compares outputs, then times them in turn."""
     cores = cores_for(threads)
     with ExitStack() as stack:
@@ -123,16 +132,16 @@ def compare_and_time(pythons: Mapping[str, Path], compiled: ours.Compiled, model
         found = started["prune"].outputs
         differences = {name: difference(name, found, started[name].outputs) for name in peers}
         with steps.step("time"):
-            times = interleave(started, settings.runs, settings.timeout, settings.quiet)
+            times, apart = interleave(started, settings.runs, settings.timeout, settings.quiet, distance=distance)
     versions = {name: started[name].version for name in peers}
-    return Result(label, times.pop("prune"), times, differences, compiled, versions)
+    return Result(label, times.pop("prune"), times, differences, compiled, versions, apart)
 
 
 def print_result(table: Table, peers: Sequence[str], result: Result) -> None:
     """One line of the table: ours, then each peer with the ratio."""
     label = result.label
     cells = [title(label), f"{label['batch']} x {label['tokens']}", str(label["threads"]), f"{result.ours.median:.2f}",
-             f"{result.ours.low:.2f}-{result.ours.high:.2f}"]
+             f"{result.ours.low:.2f}-{result.ours.high:.2f}", f"{result.distance:.0f} ns" if result.distance else "-"]
     for name in peers:
         timing = result.peers.get(name)
         cells += [f"{timing.median:.2f}", ratio(result.ours.median, timing.median)] if timing else ["-", "-"]
@@ -145,8 +154,8 @@ def report(settings: Settings, steps: Steps, machine: dict, as_json: Path | None
     """Runs everything, prints a line for each setting and rewrites the reports after each; 2 if outputs differed."""
     results: list[Result] = []
     print(f"all-MiniLM-L6-v2, f32, {machine['cpu']} ({machine['features']}); medians of at least {settings.runs} "
-          "interleaved runs; x: times as fast as the peer on the same weights")
-    table = Table([("weights", 16), ("input", 8), ("threads", 7), ("ours ms", 8), ("p10-p90", 13),
+          "interleaved runs; apart: from core to core and back; x: times as fast as the peer on the same weights")
+    table = Table([("weights", 16), ("input", 8), ("threads", 7), ("ours ms", 8), ("p10-p90", 13), ("apart", 7),
                    *(c for p in settings.peers for c in ((p, 11), ("x", 12))), ("difference", 11)])
 
     def emit(result: Result) -> None:
@@ -209,6 +218,7 @@ def run(settings: Settings, steps: Steps, emit: Callable[[Result], None]) -> Non
     scratch = settings.folder / "minilm"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
+    distances = distances_of(settings.threads, settings.folder)
     for batch in settings.batch:
         lines = sentences()
         tokens = minilm.tokenize([lines[i % len(lines)] for i in range(batch)], settings.tokens)
@@ -232,5 +242,5 @@ def run(settings: Settings, steps: Steps, emit: Callable[[Result], None]) -> Non
                 with steps.step(f"{title(label)}: compile for {threads} thread(s)"):
                     compiled = ours.compile_library(pruned, scratch / "ours.so", threads, settings.timeout)
                 emit(compare_and_time(pythons, compiled, model, tokens, threads, settings, scratch,
-                                      {**label, "threads": threads}, steps))
+                                      {**label, "threads": threads}, distances[threads], steps))
     shutil.rmtree(scratch, ignore_errors=True)

@@ -5,6 +5,7 @@ Peers are installed on demand, each with its own environment, because their requ
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import importlib.util
 import json
@@ -95,12 +96,21 @@ def timed_loop(folder: Path) -> Path:
     if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
         folder.mkdir(parents=True, exist_ok=True)
         scratch = folder / f".loop.{os.getpid()}.so"
-        finished = subprocess.run([os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", "-o", str(scratch), str(source)],
+        finished = subprocess.run([os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", "-pthread", "-o", str(scratch), str(source)],
                                   capture_output=True, text=True)
         if finished.returncode != 0:
             raise PruneError("cc", "timed loop", one_line(finished.stderr, 200), "a C compiler")
         os.replace(scratch, target)
     return target
+
+
+def round_trip(loop: Path, cores: Sequence[int]) -> float:
+    """Nanoseconds from the first core to the last and back; 0 for a single core."""
+    if len(cores) < 2:
+        return 0.0
+    function = ctypes.CDLL(str(loop)).prune_bench_round_trip
+    function.restype = ctypes.c_double
+    return function(cores[0], cores[-1])
 
 
 class Program:
