@@ -95,6 +95,11 @@ def _add_common(parser: argparse.ArgumentParser, runs: int = 30) -> None:
                         help="real-time priority of the timed programs (0: none)")
 
 
+def _add_peers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--peers", type=_peers, help="what to compare with (onnxruntime,openvino,deepsparse), or none; "
+                        "installed on demand; a peer that fails is left out unless it is named here")
+
+
 def _folder(options: argparse.Namespace) -> Path:
     build = Path(os.environ["PRUNE_BIN"]).parent if os.environ.get("PRUNE_BIN") else \
         Path(__file__).resolve().parents[3] / "build"
@@ -116,9 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     encoder.add_argument("--batch", type=_COUNTS, default=[1, 16], help="sentences at once (1,16)")
     encoder.add_argument("--tokens", type=_number(1, 512), default=128, help="tokens of a sentence (128)")
     encoder.add_argument("--threads", type=_THREADS, help="threads of every program (1,2)")
-    encoder.add_argument("--peers", type=_peers,
-                         help="what to compare with (onnxruntime,openvino,deepsparse), or none; installed on demand; a "
-                         "peer that fails is left out unless it is named here")
+    _add_peers(encoder)
     _add_common(encoder)
     encoder.set_defaults(run=_minilm)
     layers = commands.add_parser(
@@ -135,6 +138,27 @@ def _parser() -> argparse.ArgumentParser:
     layers.add_argument("--no-sparsifier", action="store_true", help="without upstream's code")
     _add_common(layers)
     layers.set_defaults(run=_kernels)
+
+    networks = commands.add_parser(
+        "nets", help="networks from ONNX files, dense and pruned",
+        description="Compiles ONNX files dense and with most weights of linear layers and of 1x1 and 3x3 convolutions "
+                    "pruned, compares outputs with the peers on the same weights, and times all programs in turn. "
+                    "Weights without data get random numbers.")
+    networks.add_argument("files", nargs="*", type=Path, metavar="FILE.onnx", help="models; one that fails is an error")
+    networks.add_argument("--models", type=Path, metavar="DIR", help="all .onnx files of a folder; those that fail are "
+                          "left out with a note")
+    networks.add_argument("--weights", type=_list(str, lambda v: v in KINDS, f"names out of {', '.join(KINDS)}"),
+                          default=["dense", "unstructured"], help="kinds of weights (dense,unstructured)")
+    networks.add_argument("--sparsity", type=_SPARSITY, default=[0.9], metavar="PERCENT",
+                          help="zeros in pruned matrices (90)")
+    networks.add_argument("--threads", type=_THREADS, default=[1], help="threads of every program (1)")
+    networks.add_argument("--shape", action="append", default=[], metavar="NAME=1x128",
+                          help="fix the shape of a dynamic input (repeatable)")
+    networks.add_argument("--dim", action="append", default=[], metavar="NAME=1",
+                          help="fix a named dimension of all inputs (repeatable)")
+    _add_peers(networks)
+    _add_common(networks)
+    networks.set_defaults(run=_nets)
     return parser
 
 
@@ -154,7 +178,28 @@ def _minilm(options: argparse.Namespace, steps: Steps) -> int:
     from prune.quickstart.report import machine
     threads = options.threads or [t for t in (1, 2) if t <= len(os.sched_getaffinity(0))]
     settings = minilm.Settings(
-        _folder(options), options.weights, options.sparsity, options.batch, options.tokens, threads,
-        list(PEERS) if options.peers is None else options.peers, options.runs, options.timeout,
-        Quiet(options.lock, options.priority), optional=options.peers is None)
-    return minilm.report(settings, steps, machine(), options.json, options.html)
+        _folder(options), options.weights, options.sparsity, threads, _peers_of(options), options.runs, options.timeout,
+        Quiet(options.lock, options.priority), options.peers is None, options.batch, options.tokens)
+    return minilm.run(settings, steps, machine(), options.json, options.html)
+
+
+def _nets(options: argparse.Namespace, steps: Steps) -> int:
+    from prune.bench import nets
+    from prune.importer.spec import parse_dim, parse_shape
+    from prune.quickstart.report import machine
+    found = []
+    if options.models:
+        if not options.models.is_dir():
+            raise PruneError("--models", "folder", f"'{options.models}'", "an existing folder")
+        found = sorted(options.models.glob("*.onnx"))
+    if not options.files and not found:
+        raise PruneError("nets", "models", "no ONNX file", "files, or --models=DIR with some")
+    settings = nets.Settings(
+        _folder(options), options.weights, options.sparsity, options.threads, _peers_of(options), options.runs,
+        options.timeout, Quiet(options.lock, options.priority), options.peers is None, options.files, found,
+        dict(map(parse_shape, options.shape)), dict(map(parse_dim, options.dim)))
+    return nets.run(settings, steps, machine(), options.json, options.html)
+
+
+def _peers_of(options: argparse.Namespace) -> list[str]:
+    return list(PEERS) if options.peers is None else options.peers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,7 +11,8 @@ from typing import Iterator, Sequence
 import numpy as np
 
 from prune.bench import ours, programs
-from prune.bench.minilm import TOLERANCE, cores_for, difference, prune_flag, settings_of, title
+from prune.bench.compare import (TOLERANCE, cores_for, difference, prune_flag, scratch_folder, settings_of,
+                                 title)
 from prune.bench.report import Table, write_html, write_json
 from prune.bench.timing import Quiet, interleave
 from prune.console import Steps
@@ -113,36 +113,35 @@ func.func @main(%x: tensor<{lanes}xf32> {{prune.name = "x"}}) -> (tensor<{lanes}
 def run(settings: Settings, features: str, steps: Steps) -> Iterator[Result]:
     """Each layer in turn with the peak and with upstream's code for the same matrix."""
     from prune.weights import masked_weights
-    scratch = settings.folder / "kernels"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    lanes = 16 if "avx512f" in features else 8 if "avx2" in features else 4
-    with steps.step("compile the loop that measures the peak"):
-        source = scratch / "peak.mlir"
-        source.write_text(peak_module(lanes))
-        peak = ours.compile_library(source, scratch / "peak.so", 1, settings.timeout).library
-    random = np.random.default_rng(0)
-    for n, k in settings.shapes:
-        value = weight(n, k)
-        for tokens in settings.tokens:
-            source = scratch / "layer.mlir"
-            source.write_text(layer_module(value, tokens))
-            x = random.uniform(-1, 1, (k, tokens)).astype(np.float32)
-            for weights, sparsity in settings_of(settings.weights, settings.sparsity):
-                label = {"weights": weights, "sparsity": round(sparsity, 4), "n": n, "k": k, "tokens": tokens}
-                with steps.step(f"{title(label)} {n} x {k}: prune and compile"):
-                    pruned, masked = source, value
-                    if weights != "dense":
-                        pruned = scratch / "pruned.mlirbc"
-                        ours.prune_opt(source, pruned, [prune_flag(weights, sparsity)], settings.timeout)
-                        masked = masked_weights(pruned, settings.timeout)["layer.weight"]
-                    libraries = {"prune": ours.compile_library(pruned, scratch / "ours.so", 1, settings.timeout).library}
-                    if settings.sparsifier and weights != "dense":
-                        libraries["sparsifier"] = ours.compile_library(
-                            pruned, scratch / "upstream.so", 1, settings.timeout, "kernel=sparsifier").library
-                with steps.step(f"{title(label)} {n} x {k}: time"):
-                    yield _measure(label, masked, x, lanes, {"peak": peak, **libraries}, settings, scratch)
-    shutil.rmtree(scratch, ignore_errors=True)
+    with scratch_folder(settings.folder) as folder:
+        scratch = Path(folder)
+        lanes = 16 if "avx512f" in features else 8 if "avx2" in features else 4
+        with steps.step("compile the loop that measures the peak"):
+            source = scratch / "peak.mlir"
+            source.write_text(peak_module(lanes))
+            peak = ours.compile_library(source, scratch / "peak.so", 1, settings.timeout).library
+        random = np.random.default_rng(0)
+        for n, k in settings.shapes:
+            value = weight(n, k)
+            for tokens in settings.tokens:
+                source = scratch / "layer.mlir"
+                source.write_text(layer_module(value, tokens))
+                x = random.uniform(-1, 1, (k, tokens)).astype(np.float32)
+                for weights, sparsity in settings_of(settings.weights, settings.sparsity):
+                    label = {"weights": weights, "sparsity": round(sparsity, 4), "n": n, "k": k, "tokens": tokens}
+                    with steps.step(f"{title(label)} {n} x {k}: prune and compile"):
+                        pruned, masked = source, value
+                        if weights != "dense":
+                            pruned = scratch / "pruned.mlirbc"
+                            ours.prune_opt(source, pruned, [prune_flag(weights, sparsity)], settings.timeout)
+                            masked = masked_weights(pruned, settings.timeout)["layer.weight"]
+                        compiled = ours.compile_library(pruned, scratch / "ours.so", 1, settings.timeout)
+                        libraries = {"peak": peak, "prune": compiled.library}
+                        if settings.sparsifier and weights != "dense":
+                            libraries["sparsifier"] = ours.compile_library(
+                                pruned, scratch / "upstream.so", 1, settings.timeout, "kernel=sparsifier").library
+                    with steps.step(f"{title(label)} {n} x {k}: time"):
+                        yield _measure(label, masked, x, lanes, libraries, settings, scratch)
 
 
 def _measure(label: dict, masked: np.ndarray, x: np.ndarray, lanes: int, libraries: dict[str, Path], settings: Settings,
@@ -171,10 +170,10 @@ def _measure(label: dict, masked: np.ndarray, x: np.ndarray, lanes: int, librari
 def report(settings: Settings, steps: Steps, machine: dict, as_json: Path | None, as_html: Path | None) -> int:
     """Prints a line for each layer and rewrites the reports after each; 2 if a result was wrong."""
     results: list[Result] = []
-    print(f"single layers, f32, one core, {machine['cpu']} ({machine['features']}); medians of {settings.runs} interleaved "
-          "samples; share of the measured peak, zeros not counted")
-    table = Table([("weights", 16), ("n x k", 11), ("tokens", 6), ("ms", 8), ("GFLOP/s peak", 12), ("share of peak", 13),
-                   ("--sparsifier", 12), ("x", 12), ("difference", 10)])
+    print(f"single layers, f32, one core, {machine['cpu']} ({machine['features']}); medians of {settings.runs} "
+          "interleaved samples; share of the measured peak, zeros not counted")
+    table = Table([("weights", 16), ("n x k", 11), ("tokens", 6), ("ms", 8), ("GFLOP/s peak", 12),
+                   ("share of peak", 13), ("--sparsifier", 12), ("x", 12), ("difference", 10)])
     for result in run(settings, machine["features"], steps):
         results.append(result)
         label, up = result.label, result.upstream
@@ -187,8 +186,9 @@ def report(settings: Settings, steps: Steps, machine: dict, as_json: Path | None
                 "machine": machine, "rows": [{**r.label, "share_of_peak": round(r.share, 4)} for r in results],
                 "sparsifier": [{**r.label, "share_of_peak": round(r.upstream, 4)} for r in results if r.upstream]})
         if as_html:
-            write_html(as_html, "Sparse layers", "Share of the measured peak of multiply-adds on the nonzeros, longer is "
-                       f"better. {machine['cpu']} ({machine['features']}), f32, one core.", [_bars(r) for r in results])
+            write_html(as_html, "Sparse layers", "Share of the measured peak of multiply-adds on the nonzeros, longer "
+                       f"is better. {machine['cpu']} ({machine['features']}), f32, one core.",
+                       [_bars(r) for r in results])
     return 0 if all(r.worst <= TOLERANCE for r in results) else 2
 
 

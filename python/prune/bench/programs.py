@@ -96,8 +96,8 @@ def timed_loop(folder: Path) -> Path:
     if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
         folder.mkdir(parents=True, exist_ok=True)
         scratch = folder / f".loop.{os.getpid()}.so"
-        finished = subprocess.run([os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", "-pthread", "-o", str(scratch), str(source)],
-                                  capture_output=True, text=True)
+        command = [os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", "-pthread", "-o", str(scratch), str(source)]
+        finished = subprocess.run(command, capture_output=True, text=True)
         if finished.returncode != 0:
             raise PruneError("cc", "timed loop", one_line(finished.stderr, 200), "a C compiler")
         os.replace(scratch, target)

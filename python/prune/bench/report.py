@@ -50,9 +50,11 @@ def write_html(path: Path, title: str, subtitle: str, groups: Sequence[tuple[str
         body.append(f"<section><h2>{html.escape(name)}</h2><div class=g>{rows}</div></section>")
     foot = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
     _write(path, f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{html.escape(title)}</title>
 <style>
-body {{ font: 15px/1.45 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #1c2330; background: #fff }}
+body {{ font: 15px/1.45 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #1c2330;
+  background: #fff }}
 h1 {{ font-size: 1.5em; margin-bottom: 0 }} h2 {{ font-size: 1em; margin: 1.3em 0 .3em }} p, li {{ color: #56606f }}
 .g {{ display: grid; grid-template-columns: 8em 1fr 13em; gap: 3px 10px; align-items: center }}
 .n {{ text-align: right; color: #56606f }} .t {{ background: #eef1f5; border-radius: 3px }}

@@ -83,8 +83,8 @@ class Distance:
 def interleave(programs: Mapping[str, object], runs: int, timeout: float, quiet: Quiet,
                repeats: Mapping[str, int] | None = None, distance: Distance | None = None
                ) -> tuple[dict[str, Timing], float]:
-    """Times all programs in turn, each round beginning with another one; those whose turn it is not are halted. A sample
-    is the mean over `repeats` calls, which is one if it is not given.
+    """Times all programs in turn, each round beginning with another one; those whose turn it is not are halted. A
+    sample is the mean over `repeats` calls, which is one if it is not given.
 
     Rounds with the cores near each other and rounds with them apart are not mixed: up to twice as many rounds are done
     until one kind suffices, at best the near one. Returns the timings and the median distance."""

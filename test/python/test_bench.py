@@ -1,0 +1,231 @@
+"""prune-bench: statistics, the order of timing, reports, errors, and small runs of each command. Figures are not checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from prune.bench import cli, compare, kernels, nets, programs, report
+from prune.bench.timing import Distance, Quiet, Timing, blocks, interleave, summarize
+from prune.errors import PruneError
+
+
+class Fake:
+    """A program whose runs take 1, 2, 3, ... times its speed; notes who is awake."""
+
+    awake: set = set()
+
+    def __init__(self, name, speed, order):
+        self.name, self.speed, self.order, self.count = name, speed, order, 0
+
+    def run(self, runs, timeout):
+        assert Fake.awake == {self.name}
+        self.order.append(self.name)
+        result = [self.speed * (self.count + i + 1) for i in range(runs)]
+        self.count += runs
+        return result
+
+    def rest(self):
+        Fake.awake.discard(self.name)
+
+    def wake(self):
+        Fake.awake.add(self.name)
+
+    def set_priority(self, priority):
+        assert priority == 0
+
+
+def test_statistics_interpolate():
+    assert summarize([4, 1, 3, 2]) == Timing(2.5, pytest.approx(1.3), pytest.approx(3.7), 4)
+    assert blocks(30) == (5, 6) and blocks(31) == (6, 6) and blocks(1) == (1, 1)
+
+
+def test_programs_are_timed_in_turn_and_alone():
+    order = []
+    Fake.awake = {"a", "b"}
+    times, apart = interleave({n: Fake(n, s, order) for n, s in (("a", 1.0), ("b", 10.0))}, 12, 1.0, Quiet())
+    assert order == ["a", "b", "b", "a"] and apart == 0
+    # Runs 3 to 8 of the first block, 11 to 16 of the second: two of each block are not counted.
+    assert times["a"].samples == 12 and times["a"].median == 9.5 and times["b"].median == 95.0
+
+
+def test_a_sample_is_the_mean_of_its_calls():
+    Fake.awake = {"a"}
+    times, _ = interleave({"a": Fake("a", 1.0, [])}, 1, 1.0, Quiet(), {"a": 4})
+    # Three samples of four calls, two dropped: 9, 10, 11, 12.
+    assert times["a"].median == 10.5
+
+
+def test_rounds_with_cores_apart_are_done_again():
+    places = iter([300.0, 60.0, 320.0, 55.0])
+    Fake.awake = {"a"}
+    distance = Distance(lambda: next(places))
+    times, apart = interleave({"a": Fake("a", 1.0, [])}, 12, 1.0, Quiet(), distance=distance)
+    # Three rounds for two: 300 and 320 outnumber 60 and are the ones that count.
+    assert apart == 310 and times["a"].samples == 12
+    Fake.awake = {"a"}
+    places = iter([58.0, 300.0, 61.0])
+    times, apart = interleave({"a": Fake("a", 1.0, [])}, 12, 1.0, Quiet(), distance=distance)
+    assert apart == 59.5 and times["a"].samples == 12
+
+
+def test_settings_of_patterns():
+    assert list(compare.settings_of(["unstructured", "2:4", "dense"], [0.8, 0.9])) == [
+        ("unstructured", 0.8), ("unstructured", 0.9), ("2:4", 0.5), ("dense", 0.0)]
+    assert compare.prune_flag("2:4", 0.5).endswith("pattern=2:4 scope=layer")
+
+
+def test_outputs_are_compared():
+    a = {"x": np.array([1.0, 2.0], np.float32)}
+    assert compare.difference("p", a, {"x": np.array([1.0, 2.5])}) == 0.5
+    assert compare.difference("p", a, {"other": np.array([1.0, 2.0])}) == 0.0
+    with pytest.raises(PruneError, match="outputs"):
+        compare.difference("p", a, {"x": np.zeros(3)})
+    with pytest.raises(PruneError, match="not finite"):
+        compare.difference("p", {"x": np.array([np.nan, 0.0])}, {"x": np.zeros(2)})
+
+
+def result(difference=1e-5, scale=1.0):
+    from prune.bench.ours import Compiled
+    label = {"weights": "unstructured", "sparsity": 0.9, "batch": 1, "tokens": 16, "threads": 1}
+    return compare.Result(label, Timing(2.0, 1.5, 2.5, 30), {"onnxruntime": Timing(6.0, 5.0, 7.0, 30),
+                          "deepsparse": Timing(1.5, 1.0, 2.0, 30)}, {"onnxruntime": difference, "deepsparse": 0.0}, scale,
+                          Compiled(None, 3.0, 10**9, 1000, 2000), {"onnxruntime": "1"}, 0.0)
+
+
+def test_losses_and_wrong_results_are_shown(tmp_path, capsys):
+    settings = compare.Settings(tmp_path, ["unstructured"], [0.9], peers=["onnxruntime", "deepsparse", "openvino"])
+    machine = {"cpu": "<cpu>", "features": "avx2", "cores": 2}
+    reporter = compare.Reporter("title", [("weights", 16, compare.title)], machine, settings, tmp_path / "r.json",
+                                tmp_path / "r.html")
+    reporter(result())
+    assert reporter.finish() == 0
+    text = capsys.readouterr().out
+    assert "3.00x" in text and "0.75x SLOWER" in text and "slower: unstructured 90%, 1 thread(s) than deepsparse" in text
+    data = json.loads((tmp_path / "r.json").read_text())
+    assert data["machine"]["versions"] == {"onnxruntime": "1"}
+    assert data["rows"][0] == {"weights": "unstructured", "sparsity": 0.9, "batch": 1, "tokens": 16, "threads": 1,
+                               "peer": "onnxruntime", "ours_ms": 2.0, "peer_ms": 6.0, "max_abs_diff": 1e-5}
+    page = (tmp_path / "r.html").read_text()
+    assert "&lt;cpu&gt;" in page and page.count("0.75x SLOWER") == 1 and "http" not in page
+    reporter(result(difference=2e-4))
+    assert reporter.finish() == 2 and "WRONG" in capsys.readouterr().out
+    assert result(difference=2e-4, scale=10.0).right
+
+
+def test_ratios_mark_what_is_slower():
+    assert report.ratio(1.0, 2.0) == "2.00x" and report.ratio(2.0, 1.0) == "0.50x SLOWER"
+
+
+def test_layers_hold_real_weights_of_any_shape():
+    assert kernels.weight(1536, 384).shape == (1536, 384)
+    assert kernels.weight(700, 800).shape == (700, 800) and np.count_nonzero(kernels.weight(768, 3072)) > 0.99 * 768 * 3072
+
+
+def test_weights_without_data_are_filled(graph):
+    g = graph(x=[1, 3, 8, 8])
+    y = g.add("BatchNormalization", g.add("Conv", "x", g.weight("w", 4, 3, 3, 3)), *(g.weight(n, 4) for n in "abmv"))
+    model = g.model(y)
+    for tensor in model.graph.initializer:
+        tensor.ClearField("raw_data")
+    assert nets.fill(model) == 5 and nets.fill(model) == 0
+    values = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    assert values["w"].std() > 0.1 and values["v"].min() > 0.5
+
+
+def test_masks_are_applied_to_other_values():
+    """The compiler's weights may be scaled by a batch norm: only the zeros move."""
+    model = onnx.ModelProto()
+    original = np.array([[1, 9], [2, 3]], np.float32)
+    model.graph.initializer.extend([numpy_helper.from_array(original.reshape(2, 2, 1, 1), "conv"),
+                                    numpy_helper.from_array(original.T.copy(), "turned")])
+    masked = np.array([[5, 0], [0, 7]], np.float32)
+    nets.apply_masks(model, {"conv": masked, "turned": np.array([[1, 0], [2, 3]], np.float32)})
+    values = [numpy_helper.to_array(t).reshape(2, 2).tolist() for t in model.graph.initializer]
+    assert values == [[[1, 0], [0, 3]], [[1, 2], [0, 3]]]
+    with pytest.raises(PruneError, match="no ONNX initializer"):
+        nets.apply_masks(model, {"gone": masked})
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["minilm", "--weights=3:4"], "expected names out of"), (["minilm", "--sparsity=100"], "percentages"),
+    (["minilm", "--batch=0"], "at least 1"), (["minilm", "--tokens=513"], "from 1 to 512"),
+    (["minilm", "--peers=tvm"], "none or names out of"), (["minilm", "--threads=4096"], "cores"),
+    (["minilm", "--json=/nowhere/x.json"], "existing, writable folder"), (["kernels", "--n=8"], "both or none"),
+    (["nets"], "no ONNX file"), (["nets", "--models=/nowhere"], "existing folder"),
+    (["nets", "/nowhere/x.onnx", "--peers=none"], "/nowhere/x.onnx"), (["resnet"], "invalid choice"),
+])
+def test_wrong_use_is_one_line(arguments, message, capsys):
+    try:
+        status = cli.main(arguments)
+    except SystemExit as exit:
+        status = exit.code
+    error = capsys.readouterr().err
+    assert status != 0 and error.startswith("prune-bench: ") and error.count("\n") == 1 and message in error
+
+
+def test_shares_are_read_both_ways():
+    options = cli._parser().parse_args(["minilm", "--sparsity=80,0.9,95%"])
+    assert options.sparsity == [0.8, 0.9, 0.95]
+
+
+def test_a_peer_that_cannot_be_installed(tmp_path, monkeypatch):
+    """Named, it is an error; by default it is left out with a note."""
+    from prune.console import Steps
+    monkeypatch.setitem(programs.PEERS, "openvino", ["no-such-file-here.whl"])
+    notes = []
+    steps = Steps("t")
+    monkeypatch.setattr(steps, "note", notes.append)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    assert programs.pythons_of(["openvino"], tmp_path, True, steps) == {}
+    assert len(notes) == 1 and "openvino: installation" in notes[0]
+    with pytest.raises(PruneError, match="openvino: installation"):
+        programs.pythons_of(["openvino"], tmp_path, False, steps)
+
+
+def run_bench(tools, tmp_path, *arguments):
+    """One command of the built program; returns its output and its JSON."""
+    report = tmp_path / "report.json"
+    finished = subprocess.run([tools / "prune-bench", *arguments, "--runs=1", f"--json={report}",
+                               f"--html={tmp_path / 'report.html'}", f"--folder={tmp_path / 'bench'}"],
+                              capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr == "" and not list((tmp_path / "bench").glob("run-*"))
+    return finished.stdout, json.loads(report.read_text())
+
+
+def test_kernels_run(tools, tmp_path):
+    text, data = run_bench(tools, tmp_path, "kernels", "--n=64", "--k=48", "--tokens=32", "--weights=4x1,dense",
+                           "--sparsity=80")
+    assert [row["weights"] for row in data["rows"]] == ["4x1", "dense"]
+    assert set(data["rows"][0]) == {"weights", "sparsity", "n", "k", "tokens", "share_of_peak"}
+    assert all(row["share_of_peak"] >= 0 for row in data["rows"]) and len(data["sparsifier"]) == 1
+    assert "WRONG" not in text and "share of peak" in text and os.path.exists(tmp_path / "report.html")
+
+
+def test_nets_run(tools, tmp_path, graph):
+    pytest.importorskip("onnxruntime")
+    g = graph(x=[1, 8, 12, 12])
+    y = g.add("Relu", g.add("Conv", "x", g.weight("conv.weight", 16, 8, 3, 3), g.weight("conv.bias", 16)))
+    z = g.add("Conv", y, g.weight("point.weight", 8, 16, 1, 1))
+    path = g.save(tmp_path / "net.onnx", z)
+    _, data = run_bench(tools, tmp_path, "nets", path, "--peers=onnxruntime")
+    assert [(row["model"], row["weights"], row["peer"]) for row in data["rows"]] == [
+        ("net", "dense", "onnxruntime"), ("net", "unstructured", "onnxruntime")]
+    assert all(row["max_abs_diff"] < 1e-4 for row in data["rows"])
+    assert data["compile"][0]["peak_bytes"] > 0
+
+
+def test_minilm_runs(tools, tmp_path):
+    pytest.importorskip("onnxruntime")
+    _, data = run_bench(tools, tmp_path, "minilm", "--weights=4x1", "--sparsity=90", "--batch=1", "--tokens=8",
+                        "--threads=1", "--peers=onnxruntime")
+    row, = data["rows"]
+    assert set(row) == {"weights", "sparsity", "batch", "tokens", "threads", "peer", "ours_ms", "peer_ms", "max_abs_diff"}
+    assert row["max_abs_diff"] < 1e-4 and row["tokens"] == 8
