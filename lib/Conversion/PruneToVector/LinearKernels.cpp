@@ -96,6 +96,10 @@ private:
   SmallVector<Value> extras; // [row] or [batch, row, lane]
   MemRefType scratchType;    ///< a chunk of activations, for tiles that are not whole rows of lanes
   Value sharedScratch;
+  /// Sums of the chunks so far, [row, lane] of a tile: rows of the result would lie far apart, often in the same sets
+  /// of the cache. Null where they do not fit: then the result holds them.
+  MemRefType partialType;
+  Value partialSums;
   // State of the tile being emitted.
   int64_t vectors = 0;
   /// Accumulators of one row and vector, summed at the end: few accumulators alone would wait for each other.
@@ -168,6 +172,7 @@ LogicalResult LinearEmitter::run() {
   // Full tiles, then one tile of the vectors that are left, its last vector masked.
   int64_t tileLanes = options.lanes * options.vectors;
   int64_t fullTiles = numLanes / tileLanes, rest = numLanes % tileLanes;
+  int64_t restVectors = (rest + options.lanes - 1) / options.lanes;
   int64_t batches = cast<MemRefType>(output.getType()).getDimSize(0);
   int64_t scratchVectors = std::min(options.vectors, (numLanes + options.lanes - 1) / options.lanes);
   if (op.getWindow()) // room for a run that starts in the last lane
@@ -175,6 +180,13 @@ LogicalResult LinearEmitter::run() {
   scratchType = MemRefType::get({chunk, scratchVectors * options.lanes}, vectorType.getElementType());
   if ((numLanes != tileLanes || op.getWindow()) && !options.parallel)
     sharedScratch = memref::AllocOp::create(b, scratchType, b.getI64IntegerAttr(64));
+  constexpr int64_t maxPartialBytes = 128 * 1024; // on the stack of a thread
+  int64_t partialLanes = std::max(fullTiles ? options.vectors : 0, restVectors) * options.lanes;
+  if (numChunks > 1 && partialLanes < numLanes && numRows * partialLanes * 4 <= maxPartialBytes) {
+    partialType = MemRefType::get({numRows, partialLanes}, vectorType.getElementType());
+    if (!options.parallel)
+      partialSums = memref::AllocOp::create(b, partialType, b.getI64IntegerAttr(64));
+  }
   auto emitTiles = [&](int64_t tiles, function_ref<void(Value, Value)> body) {
     SmallVector<Value> lower{index(0), index(0)}, upper{index(batches), index(tiles)}, step{index(1), index(1)};
     if (options.parallel && batches * tiles > 1) {
@@ -196,8 +208,7 @@ LogicalResult LinearEmitter::run() {
               [&](Value batch, Value tile) { emitLaneTile(batch, mul(tile, tileLanes), options.vectors, 0); });
   if (rest)
     emitTiles(1, [&](Value batch, Value) {
-      emitLaneTile(batch, index(fullTiles * tileLanes), (rest + options.lanes - 1) / options.lanes,
-                   rest % options.lanes);
+      emitLaneTile(batch, index(fullTiles * tileLanes), restVectors, rest % options.lanes);
     });
   if (numLanes == 1 && hasEpilogue())
     emitRowEpilogue();
@@ -257,6 +268,8 @@ void LinearEmitter::emitLaneTile(Value batchIndex, Value laneIndex, int64_t tile
   Value scratch = sharedScratch;
   if (!inPlace && options.parallel) // each thread needs its own
     scratch = memref::AllocaOp::create(b, scratchType, b.getI64IntegerAttr(64));
+  if (partialType && options.parallel)
+    partialSums = memref::AllocaOp::create(b, partialType, b.getI64IntegerAttr(64));
   auto emitOneChunk = [&](Value chunkIndex) {
     Value firstColumn = mul(chunkIndex, chunk);
     activationsBase.clear();
@@ -400,8 +413,22 @@ void LinearEmitter::emitGroup(ArrayRef<Value> rows, Value chunkIndex, function_r
     SmallVector<Value> loaded;
     for (Value row : rows)
       for (int64_t v = 0; v < vectors; ++v)
-        loaded.push_back(loadLanes(output, position(row, v), v));
+        loaded.push_back(
+            partialSums ? vector::LoadOp::create(b, vectorType, partialSums, ValueRange{row, index(v * options.lanes)})
+                              .getResult()
+                        : loadLanes(output, position(row, v), v));
     return loaded;
+  };
+  // Last row first: the partner of an odd row is an empty copy of the same row, which the real one must overwrite.
+  auto store = [&](ValueRange sums, bool isPartial) {
+    for (int64_t r = rows.size() - 1; r >= 0; --r)
+      for (int64_t v = 0; v < vectors; ++v) {
+        Value sum = sums[r * vectors + v];
+        if (isPartial && partialSums)
+          vector::StoreOp::create(b, sum, partialSums, ValueRange{rows[r], index(v * options.lanes)});
+        else
+          storeLanes(sum, output, position(rows[r], v), v);
+      }
   };
   auto finish = [&](ValueRange sums) {
     SmallVector<Value> results;
@@ -423,14 +450,7 @@ void LinearEmitter::emitGroup(ArrayRef<Value> rows, Value chunkIndex, function_r
     return SmallVector<Value>(branch.getResults());
   };
 
-  SmallVector<Value> start;
-  if (numChunks == 1) {
-    start = zeros();
-  } else {
-    Value isFirst = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, chunkIndex, index(0));
-    start = select(isFirst, zeros, partial);
-  }
-  Tile tile = fold(start);
+  Tile tile = fold(zeros());
   for (auto &row : tile)
     row.append((chains - 1) * vectors, arith::ConstantOp::create(b, b.getZeroAttr(vectorType)));
   tile = accumulate(std::move(tile));
@@ -442,18 +462,30 @@ void LinearEmitter::emitGroup(ArrayRef<Value> rows, Value chunkIndex, function_r
       row.truncate(half);
     }
   SmallVector<Value> sums = flatten(tile);
-  if (hasEpilogue() && numLanes > 1) {
-    if (numChunks == 1) {
-      sums = finish(sums);
-    } else {
-      Value isLast = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, chunkIndex, index(numChunks - 1));
-      sums = select(isLast, [&] { return finish(sums); }, [&] { return sums; });
-    }
+  // The sums of the chunks before are added at the end: nothing waits for these loads.
+  if (numChunks > 1) {
+    Value isFirst = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, chunkIndex, index(0));
+    sums = select(
+        isFirst, [&] { return sums; },
+        [&] {
+          SmallVector<Value> total;
+          for (auto [sum, before] : llvm::zip(sums, partial()))
+            total.push_back(arith::AddFOp::create(b, before, sum));
+          return total;
+        });
   }
-  // Last row first: the partner of an odd row is an empty copy of the same row, which the real one must overwrite.
-  for (int64_t r = rows.size() - 1; r >= 0; --r)
-    for (int64_t v = 0; v < vectors; ++v)
-      storeLanes(sums[r * vectors + v], output, position(rows[r], v), v);
+  bool finishes = hasEpilogue() && numLanes > 1;
+  if (numChunks == 1) {
+    store(finishes ? finish(sums) : sums, /*isPartial=*/false);
+    return;
+  }
+  Value isLast = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, chunkIndex, index(numChunks - 1));
+  auto branch = scf::IfOp::create(b, isLast, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  store(finishes ? finish(sums) : sums, /*isPartial=*/false);
+  b.setInsertionPointToStart(branch.elseBlock());
+  store(sums, /*isPartial=*/true);
 }
 
 /// The region on vectors. `loadExtra` gives the elements of an extra that belong to `sum`.

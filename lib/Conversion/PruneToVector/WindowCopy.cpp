@@ -85,22 +85,41 @@ void WindowCopy::emit(ImplicitLocOpBuilder &b, Value batch, Value lane, Value la
   int64_t vectorLanes = vectorType.getNumElements();
   ArrayRef<int64_t> kernel = window.getKernel(), strides = window.getStrides(), dilations = window.getDilations(),
                     low = window.getLow();
+  // What a run reads for one element of the kernel: the first pixel, and the elements that are inside of the image.
+  struct Tap {
+    Value pixel;
+    SmallVector<Value> masks;
+  };
+  auto makeTap = [&](Value tapY, Value tapX, Value y, Value x, Value length) {
+    Value row = i.add(i.add(i.mul(y, strides[0]), i.mul(tapY, dilations[0])), -low[0]);
+    Value column = i.add(i.add(i.mul(x, strides[1]), i.mul(tapX, dilations[1])), -low[1]);
+    Value begin = i.sub(i.constant(0), column);
+    Value end = i.min(i.mul(length, strides[1]), i.sub(i.constant(width), column));
+    end = arith::SelectOp::create(b, i.compare(arith::CmpIPredicate::ult, row, i.constant(height)), end, begin);
+    return Tap{i.add(i.mul(row, width), column), makeMasks(b, vectorLanes, strides[1], begin, end)};
+  };
+  auto copyTap = [&](const Tap &tap, Value channel, Value column, Value run) {
+    Value loaded = loadStrided(b, vectorType, input, {batch, i.add(firstChannel, channel), tap.pixel}, tap.masks);
+    vector::StoreOp::create(b, loaded, scratch, ValueRange{column, run});
+  };
+  int64_t taps = window.getNumTaps();
   auto emitRun = [&](Value run, Value y, Value x, Value length) {
+    // Few elements: all of a channel one after the other, since they read the same lines.
+    if (taps * strides[1] <= 25) {
+      SmallVector<Tap> list;
+      for (int64_t tap = 0; tap < taps; ++tap)
+        list.push_back(makeTap(i.constant(tap / kernel[1]), i.constant(tap % kernel[1]), y, x, length));
+      i.loop(channels, [&](Value channel) {
+        for (auto [index, tap] : llvm::enumerate(list))
+          copyTap(tap, channel, i.add(i.mul(channel, taps), index), run);
+      });
+      return;
+    }
     i.loop(i.constant(kernel[0]), [&](Value tapY) {
-      Value row = i.add(i.add(i.mul(y, strides[0]), i.mul(tapY, dilations[0])), -low[0]);
-      Value isInside = i.compare(arith::CmpIPredicate::ult, row, i.constant(height));
-      Value rowTap = i.mul(tapY, kernel[1]);
       i.loop(i.constant(kernel[1]), [&](Value tapX) {
-        Value column = i.add(i.add(i.mul(x, strides[1]), i.mul(tapX, dilations[1])), -low[1]);
-        Value begin = i.sub(i.constant(0), column);
-        Value end = i.min(i.mul(length, strides[1]), i.sub(i.constant(width), column));
-        end = arith::SelectOp::create(b, isInside, end, begin);
-        SmallVector<Value> masks = makeMasks(b, vectorLanes, strides[1], begin, end);
-        Value pixel = i.add(i.mul(row, width), column), tap = i.add(rowTap, tapX);
-        i.loop(channels, [&](Value channel) {
-          Value loaded = loadStrided(b, vectorType, input, {batch, i.add(firstChannel, channel), pixel}, masks);
-          vector::StoreOp::create(b, loaded, scratch, ValueRange{i.add(i.mul(channel, window.getNumTaps()), tap), run});
-        });
+        Tap tap = makeTap(tapY, tapX, y, x, length);
+        Value column = i.add(i.mul(tapY, kernel[1]), tapX);
+        i.loop(channels, [&](Value channel) { copyTap(tap, channel, i.add(i.mul(channel, taps), column), run); });
       });
     });
   };
