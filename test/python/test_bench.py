@@ -1,4 +1,4 @@
-"""prune-bench: statistics, the order of timing, reports, errors, and small runs of each command. Figures are not checked."""
+"""prune-bench: statistics, order of timing, reports, errors, and small runs of each command. Figures are not checked."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def test_outputs_are_compared():
 def result(difference=1e-5, scale=1.0):
     from prune.bench.ours import Compiled
     label = {"weights": "unstructured", "sparsity": 0.9, "batch": 1, "tokens": 16, "threads": 1}
-    return compare.Result(label, Timing(2.0, 1.5, 2.5, 30), {"onnxruntime": Timing(6.0, 5.0, 7.0, 30),
-                          "deepsparse": Timing(1.5, 1.0, 2.0, 30)}, {"onnxruntime": difference, "deepsparse": 0.0}, scale,
+    peers = {"onnxruntime": Timing(6.0, 5.0, 7.0, 30), "deepsparse": Timing(1.5, 1.0, 2.0, 30)}
+    return compare.Result(label, Timing(2.0, 1.5, 2.5, 30), peers, {"onnxruntime": difference, "deepsparse": 0.0}, scale,
                           Compiled(None, 3.0, 10**9, 1000, 2000), {"onnxruntime": "1"}, 0.0)
 
 
@@ -107,7 +107,8 @@ def test_losses_and_wrong_results_are_shown(tmp_path, capsys):
     reporter(result())
     assert reporter.finish() == 0
     text = capsys.readouterr().out
-    assert "3.00x" in text and "0.75x SLOWER" in text and "slower: unstructured 90%, 1 thread(s) than deepsparse" in text
+    assert "3.00x" in text and "0.75x SLOWER" in text
+    assert "slower: unstructured 90%, 1 thread(s) than deepsparse" in text
     data = json.loads((tmp_path / "r.json").read_text())
     assert data["machine"]["versions"] == {"onnxruntime": "1"}
     assert data["rows"][0] == {"weights": "unstructured", "sparsity": 0.9, "batch": 1, "tokens": 16, "threads": 1,
@@ -125,7 +126,8 @@ def test_ratios_mark_what_is_slower():
 
 def test_layers_hold_real_weights_of_any_shape():
     assert kernels.weight(1536, 384).shape == (1536, 384)
-    assert kernels.weight(700, 800).shape == (700, 800) and np.count_nonzero(kernels.weight(768, 3072)) > 0.99 * 768 * 3072
+    assert kernels.weight(700, 800).shape == (700, 800)
+    assert np.count_nonzero(kernels.weight(768, 3072)) > 0.99 * 768 * 3072
 
 
 def test_weights_without_data_are_filled(graph):
@@ -227,5 +229,6 @@ def test_minilm_runs(tools, tmp_path):
     _, data = run_bench(tools, tmp_path, "minilm", "--weights=4x1", "--sparsity=90", "--batch=1", "--tokens=8",
                         "--threads=1", "--peers=onnxruntime")
     row, = data["rows"]
-    assert set(row) == {"weights", "sparsity", "batch", "tokens", "threads", "peer", "ours_ms", "peer_ms", "max_abs_diff"}
+    assert set(row) == {"weights", "sparsity", "batch", "tokens", "threads", "peer", "ours_ms", "peer_ms",
+                        "max_abs_diff"}
     assert row["max_abs_diff"] < 1e-4 and row["tokens"] == 8
