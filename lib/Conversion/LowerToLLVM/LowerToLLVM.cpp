@@ -40,6 +40,7 @@ void prune::buildLowerToLLVMPipeline(OpPassManager &pm, const LowerToLLVMOptions
   // After libm: its calls take vectors apart with vector.extract.
   pm.addPass(createConvertVectorToLLVMPass());
   pm.addPass(createArithToLLVMConversionPass());
+  pm.addPass(createUBToLLVMConversionPass());
   pm.addPass(createConvertIndexToLLVMPass());
   pm.addPass(createFinalizeMemRefToLLVMConversionPass());
   ConvertFuncToLLVMPassOptions funcToLLVM;

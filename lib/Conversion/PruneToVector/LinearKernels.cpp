@@ -80,7 +80,7 @@ private:
   // Destination rows, with the mask of the last vector where the lanes are ragged.
   Value loadLanes(Value memref, SmallVector<Value> indices, int64_t vector);
   void storeLanes(Value value, Value memref, SmallVector<Value> indices, int64_t vector);
-  Value emitEpilogue(Value sum, function_ref<Value(Value)> loadExtra);
+  SmallVector<Value> emitEpilogue(ArrayRef<Value> sums, function_ref<Value(Value, int64_t)> loadExtra);
 
   /// Adds `value` times `activations` to the chain of accumulators that entry `entry` of a step belongs to.
   void multiplyAdd(SmallVector<Value> &row, Value value, ArrayRef<Value> activations, int64_t entry);
@@ -232,18 +232,20 @@ void LinearEmitter::emitRowEpilogue() {
   auto overRows = [&](int64_t begin, int64_t end, int64_t step) {
     if (begin == end)
       return;
-    scf::buildLoopNest(b, b.getLoc(), {index(0), index(begin)}, {index(batches), index(end)}, {index(1), index(step)},
-                       [&](OpBuilder &nested, Location loc, ValueRange ivs) {
-                         OpBuilder::InsertionGuard guard(b);
-                         b.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
-                         auto type = VectorType::get(step, vectorType.getElementType());
-                         Value result = emitEpilogue(vector::LoadOp::create(b, type, sums, ivs), [&](Value extra) {
+    scf::buildLoopNest(
+        b, b.getLoc(), {index(0), index(begin)}, {index(batches), index(end)}, {index(1), index(step)},
+        [&](OpBuilder &nested, Location loc, ValueRange ivs) {
+          OpBuilder::InsertionGuard guard(b);
+          b.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
+          auto type = VectorType::get(step, vectorType.getElementType());
+          Value sum = vector::LoadOp::create(b, type, sums, ivs);
+          Value result = emitEpilogue(sum, [&](Value extra, int64_t) {
                            Value flat = flatExtras[llvm::find(extras, extra) - extras.begin()];
                            bool isPerRow = cast<MemRefType>(flat.getType()).getRank() == 1;
                            return vector::LoadOp::create(b, type, flat, isPerRow ? ivs.drop_front() : ivs).getResult();
-                         });
-                         vector::StoreOp::create(b, result, sums, ivs);
-                       });
+                         }).front();
+          vector::StoreOp::create(b, result, sums, ivs);
+        });
   };
   int64_t whole = numRows / registerLanes * registerLanes;
   overRows(0, whole, registerLanes);
@@ -431,13 +433,19 @@ void LinearEmitter::emitGroup(ArrayRef<Value> rows, Value chunkIndex, function_r
       }
   };
   auto finish = [&](ValueRange sums) {
-    SmallVector<Value> results;
-    for (auto [i, sum] : llvm::enumerate(sums))
-      results.push_back(emitEpilogue(sum, [&, i = i](Value extra) {
-        if (cast<MemRefType>(extra.getType()).getRank() == 1)
-          return broadcast(memref::LoadOp::create(b, extra, ValueRange{rows[i / vectors]}));
-        return loadLanes(extra, position(rows[i / vectors], i % vectors), i % vectors);
-      }));
+    // Several vectors go through the epilogue side by side: one alone waits for each operation's result.
+    int64_t group = std::max<int64_t>(options.registers / 8, 1), size = sums.size();
+    SmallVector<Value> results, flat(sums);
+    for (int64_t first = 0, count = 0; first < size; first += count) {
+      Value row = rows[first / vectors];
+      count = std::min(group, vectors - first % vectors);
+      llvm::append_range(results, emitEpilogue(ArrayRef(flat).slice(first, count), [&](Value extra, int64_t i) {
+                           if (cast<MemRefType>(extra.getType()).getRank() == 1)
+                             return broadcast(memref::LoadOp::create(b, extra, ValueRange{row}));
+                           int64_t v = first % vectors + i;
+                           return loadLanes(extra, position(row, v), v);
+                         }));
+    }
     return results;
   };
   auto select = [&](Value condition, function_ref<SmallVector<Value>()> yes, function_ref<SmallVector<Value>()> no) {
@@ -488,25 +496,35 @@ void LinearEmitter::emitGroup(ArrayRef<Value> rows, Value chunkIndex, function_r
   store(sums, /*isPartial=*/true);
 }
 
-/// The region on vectors. `loadExtra` gives the elements of an extra that belong to `sum`.
-Value LinearEmitter::emitEpilogue(Value sum, function_ref<Value(Value)> loadExtra) {
+/// The region on vectors, which are rows of one two-dimensional vector so that each operation is done for all before
+/// the next. `loadExtra` gives the elements of an extra that belong to the i-th vector.
+SmallVector<Value> LinearEmitter::emitEpilogue(ArrayRef<Value> sums,
+                                               function_ref<Value(Value extra, int64_t i)> loadExtra) {
+  int64_t count = sums.size(), width = cast<VectorType>(sums.front().getType()).getNumElements();
+  auto stackedType = [&](Type element) { return VectorType::get({count, width}, element); };
+  auto stack = [&](Type element, function_ref<Value(int64_t)> get) {
+    Value stacked = arith::ConstantOp::create(b, b.getZeroAttr(stackedType(element)));
+    for (int64_t i = 0; i < count; ++i)
+      stacked = vector::InsertOp::create(b, get(i), stacked, ArrayRef<int64_t>{i});
+    return stacked;
+  };
   Block &body = op.getEpilogue().front();
-  int64_t width = cast<VectorType>(sum.getType()).getNumElements();
   IRMapping mapping;
-  mapping.map(body.getArgument(0), sum);
-  for (auto [argument, extra] : llvm::zip(body.getArguments().drop_front(), extras))
-    mapping.map(argument, loadExtra(extra));
+  for (BlockArgument argument : body.getArguments()) {
+    int64_t number = argument.getArgNumber();
+    mapping.map(argument, stack(argument.getType(),
+                                [&](int64_t i) { return number == 0 ? sums[i] : loadExtra(extras[number - 1], i); }));
+  }
   // Constants may have been hoisted out of the region.
   auto lookup = [&](Value value) -> Value {
-    Value mapped = mapping.lookupOrNull(value);
-    if (mapped)
+    if (Value mapped = mapping.lookupOrNull(value))
       return mapped;
-    return vector::BroadcastOp::create(b, VectorType::get(width, value.getType()), value);
+    return vector::BroadcastOp::create(b, stackedType(value.getType()), value);
   };
   for (Operation &scalar : body.without_terminator()) {
     SmallVector<Type> types;
     for (Type type : scalar.getResultTypes())
-      types.push_back(VectorType::get(width, type));
+      types.push_back(stackedType(type));
     if (auto constant = dyn_cast<arith::ConstantOp>(scalar)) {
       auto splat = DenseElementsAttr::get(cast<ShapedType>(types.front()), constant.getValue());
       mapping.map(constant.getResult(), arith::ConstantOp::create(b, splat).getResult());
@@ -520,7 +538,11 @@ Value LinearEmitter::emitEpilogue(Value sum, function_ref<Value(Value)> loadExtr
     Operation *vectorized = b.create(state);
     mapping.map(scalar.getResults(), vectorized->getResults());
   }
-  return lookup(cast<YieldOp>(body.getTerminator()).getValues().front());
+  Value result = lookup(cast<YieldOp>(body.getTerminator()).getValues().front());
+  SmallVector<Value> results;
+  for (int64_t i = 0; i < count; ++i)
+    results.push_back(vector::ExtractOp::create(b, result, ArrayRef<int64_t>{i}));
+  return results;
 }
 
 Tile LinearEmitter::loop(Tile tile, Value begin, Value end, int64_t step, function_ref<Tile(Tile, Value)> body) {

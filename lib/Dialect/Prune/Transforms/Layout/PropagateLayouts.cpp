@@ -326,8 +326,9 @@ bool LayoutPropagation::visitLinalg(linalg::LinalgOp op) {
       if (!addStrides(expr, inputViews.back(), dim))
         return false;
   }
+  // A constant in an output's map is a kept unit dimension.
   for (OpOperand &init : op.getDpsInitsMutable())
-    if (!op.getMatchingIndexingMap(&init).isProjectedPermutation())
+    if (!op.getMatchingIndexingMap(&init).isProjectedPermutation(/*allowZeroInResults=*/true))
       return false;
 
   SmallVector<LoopPart> parts;
