@@ -6,6 +6,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Dialect/SCF/Transforms/Passes.h"
 #include "mlir/Dialect/SparseTensor/Transforms/Passes.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
@@ -71,10 +72,12 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   addCleanup(pm);
   pm.addPass(createPruneFuseEpilogues());
   addCleanup(pm);
+  pm.addPass(createPruneTileChains());
   pm.addPass(createPruneExpandStorage());
   pm.addPass(createConvertTensorToLinalgPass()); // tensor.pad
 
   // Buffers.
+  pm.addPass(createPruneUnshareFills());
   bool usesSparsifier = options.kernel == "sparsifier";
   if (usesSparsifier) {
     pm.addNestedPass<func::FuncOp>(createLinalgGeneralizeNamedOpsPass());
@@ -93,6 +96,7 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   pm.addPass(bufferization::createBufferResultsToOutParamsPass(outParams));
   if (usesSparsifier)
     pm.addPass(createStorageSpecifierToLLVMPass());
+  pm.addNestedPass<func::FuncOp>(options.threads > 1 ? createForallToParallelLoopPass() : createForallToForLoopPass());
   addCleanup(pm);
   pm.addPass(createPruneConstantsToBlob());
 

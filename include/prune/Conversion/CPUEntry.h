@@ -16,6 +16,9 @@ namespace mlir::prune {
 /// Every buffer of the ABI, each constant in the blob and each temporary in the workspace starts at a multiple of this.
 constexpr int64_t kBufferAlignment = 64;
 
+/// Most bytes that the temporaries of one parallel loop may take on each thread's stack.
+constexpr int64_t kMaxStackBytes = 1 << 20;
+
 /// Writes the `prune.entry` of the function that `options` names, which is still on tensors, and makes every other
 /// function private.
 FailureOr<EntryOp> captureEntry(ModuleOp module, const PruneCaptureEntryOptions &options);

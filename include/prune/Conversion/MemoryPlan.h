@@ -18,9 +18,11 @@ struct PlannedBuffer {
   bool overlaps(const PlannedBuffer &other) const { return first <= other.last && other.first <= last; }
 };
 
-/// Sizes and lifetimes of all temporaries of `function`; `calleeBytes` answers how much workspace a call needs.
+/// Sizes and lifetimes of the temporaries of `function`; `calleeBytes` answers how much workspace a call needs. With
+/// `parallel`, of those inside this scf.parallel; without, none may be in a parallel loop.
 FailureOr<SmallVector<PlannedBuffer>> collectBuffers(func::FuncOp function,
-                                                     function_ref<int64_t(func::CallOp)> calleeBytes);
+                                                     function_ref<int64_t(func::CallOp)> calleeBytes,
+                                                     Operation *parallel = nullptr);
 
 /// Gives each buffer the lowest offset at which no buffer of its lifetime is yet, largest first, and returns the
 /// bytes needed. Sizes and offsets are multiples of `alignment`.

@@ -5,6 +5,9 @@
 #include "mlir/Pass/Pass.h"
 
 namespace mlir::prune {
+/// Unit attribute of a kernel's function that is called from a parallel loop: it stays on one thread.
+inline constexpr llvm::StringLiteral kSerialAttrName = "prune.serial";
+
 #define GEN_PASS_DECL
 #include "prune/Conversion/Passes.h.inc"
 

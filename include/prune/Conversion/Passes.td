@@ -100,10 +100,11 @@ def PrunePlanMemory : Pass<"prune-plan-memory", "::mlir::ModuleOp"> {
     Each `memref.alloc` becomes a view of a new argument, the workspace, at an offset decided here: temporaries that never
     live at the same time share bytes (largest first, lowest offset that is free). A temporary lives from its first use
     to its last one, through views, branches and loops. `memref.dealloc` goes. A private function gets its workspace
-    from its caller's. The size is recorded in `prune.entry`, and reported as a remark of the category `plan-memory`.
+    from its caller's. Those of an `scf.parallel` lie on the stack of each thread, planned the same way. The size is recorded
+    in `prune.entry`, and reported as a remark of the category `plan-memory`.
 
-    Refuses sizes that are unknown at compile time, recursion, temporaries inside parallel loops, and a temporary
-    that outlives the loop iteration which allocates it. Leaves `memref.alloca` alone.
+    Refuses sizes that are unknown at compile time, recursion, more than 1 MiB of temporaries in a parallel loop, and a
+    temporary that outlives the loop iteration which allocates it. Leaves `memref.alloca` alone.
 
     ```mlir
     %a = memref.alloc() : memref<16xf32>

@@ -16,7 +16,9 @@ namespace {
 /// interval of an op contains those of all ops in its regions.
 class LifetimeAnalysis {
 public:
-  explicit LifetimeAnalysis(func::FuncOp function) : function(function) { number(function); }
+  LifetimeAnalysis(func::FuncOp function, Operation *parallel) : function(function), parallel(parallel) {
+    number(function);
+  }
 
   FailureOr<PlannedBuffer> getLifetime(memref::AllocOp alloc);
   PlannedBuffer getLifetime(func::CallOp call, int64_t size) {
@@ -28,6 +30,7 @@ private:
   LogicalResult collectUsers(memref::AllocOp alloc, llvm::SetVector<Operation *> &users, bool &escapes);
 
   func::FuncOp function;
+  Operation *parallel;
   int64_t counter = 0;
   llvm::DenseMap<Operation *, int64_t> enter, leave;
 };
@@ -91,9 +94,9 @@ static Operation *getParallelParent(Operation *op) {
   return nullptr;
 }
 
-static LogicalResult refuseParallel(Operation *op) {
+static LogicalResult refuseParallel(Operation *op, Operation *allowed) {
   Operation *parallel = getParallelParent(op);
-  if (!parallel)
+  if (parallel == allowed)
     return success();
   InFlightDiagnostic diag = op->emitError()
                             << "expected no temporary inside a parallel loop, whose iterations would share its bytes";
@@ -110,7 +113,7 @@ FailureOr<PlannedBuffer> LifetimeAnalysis::getLifetime(memref::AllocOp alloc) {
     return alloc.emitError() << "expected a temporary of row-major layout in the default memory space, got " << type;
   if (int64_t alignment = alloc.getAlignment().value_or(1); alignment > kBufferAlignment)
     return alloc.emitError() << "expected an alignment of at most " << kBufferAlignment << " bytes, got " << alignment;
-  if (failed(refuseParallel(alloc)))
+  if (failed(refuseParallel(alloc, parallel)))
     return failure();
   llvm::SetVector<Operation *> users;
   bool escapes = false;
@@ -159,10 +162,12 @@ FailureOr<PlannedBuffer> LifetimeAnalysis::getLifetime(memref::AllocOp alloc) {
 }
 
 FailureOr<SmallVector<PlannedBuffer>> mlir::prune::collectBuffers(func::FuncOp function,
-                                                                  function_ref<int64_t(func::CallOp)> calleeBytes) {
-  LifetimeAnalysis analysis(function);
+                                                                  function_ref<int64_t(func::CallOp)> calleeBytes,
+                                                                  Operation *parallel) {
+  LifetimeAnalysis analysis(function, parallel);
   SmallVector<PlannedBuffer> buffers;
-  WalkResult walk = function.walk<WalkOrder::PreOrder>([&](Operation *op) {
+  Operation *root = parallel ? parallel : function.getOperation();
+  WalkResult walk = root->walk<WalkOrder::PreOrder>([&](Operation *op) {
     if (auto alloc = dyn_cast<memref::AllocOp>(op)) {
       FailureOr<PlannedBuffer> buffer = analysis.getLifetime(alloc);
       if (failed(buffer))
@@ -172,7 +177,7 @@ FailureOr<SmallVector<PlannedBuffer>> mlir::prune::collectBuffers(func::FuncOp f
       int64_t size = calleeBytes(call);
       if (size == 0)
         return WalkResult::advance();
-      if (failed(refuseParallel(call)))
+      if (failed(refuseParallel(call, parallel)))
         return WalkResult::interrupt();
       buffers.push_back(analysis.getLifetime(call, size));
     } else if (isa<memref::ReallocOp>(op)) {

@@ -1,6 +1,8 @@
 //===- PlanMemory.cpp - Temporaries in one workspace --------------------------===//
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/Remarks.h"
 #include "prune/Conversion/CPUEntry.h"
 #include "prune/Conversion/MemoryPlan.h"
@@ -23,8 +25,14 @@ public:
   FailureOr<int64_t> plan(func::FuncOp function, WorkspaceStatistics &statistics);
 
 private:
+  /// Bytes the callee still has to be given.
+  int64_t getWorkspace(func::CallOp call) {
+    func::FuncOp callee = getCallee(call);
+    return call.getNumOperands() < callee.getNumArguments() ? planned.lookup(callee) : 0;
+  }
   func::FuncOp getCallee(func::CallOp call) { return symbols.lookup<func::FuncOp>(call.getCallee()); }
-  LogicalResult rewrite(func::FuncOp function, ArrayRef<PlannedBuffer> buffers, int64_t size);
+  LogicalResult planParallelLoops(func::FuncOp function, WorkspaceStatistics &statistics);
+  LogicalResult addWorkspace(func::FuncOp function, ArrayRef<PlannedBuffer> buffers, int64_t size);
 
   SymbolTable symbols;
   func::FuncOp entry;
@@ -51,8 +59,10 @@ FailureOr<int64_t> Planner::plan(func::FuncOp function, WorkspaceStatistics &sta
   });
   if (walk.wasInterrupted())
     return failure();
+  if (failed(planParallelLoops(function, statistics)))
+    return failure();
   FailureOr<SmallVector<PlannedBuffer>> buffers =
-      collectBuffers(function, [&](func::CallOp call) { return planned.lookup(getCallee(call)); });
+      collectBuffers(function, [&](func::CallOp call) { return getWorkspace(call); });
   if (failed(buffers))
     return failure();
   int64_t size = assignOffsets(*buffers, kBufferAlignment);
@@ -66,30 +76,20 @@ FailureOr<int64_t> Planner::plan(func::FuncOp function, WorkspaceStatistics &sta
   if (size != 0 && function != entry && function.isPublic())
     return function.emitError() << "expected every function with temporaries, other than the entry, to be private; '"
                                 << function.getName() << "' is public";
-  if (failed(rewrite(function, *buffers, size)))
+  if (failed(addWorkspace(function, *buffers, size)))
     return failure();
   active.erase(function);
   planned[function] = size;
   return size;
 }
 
-LogicalResult Planner::rewrite(func::FuncOp function, ArrayRef<PlannedBuffer> buffers, int64_t size) {
-  SmallVector<Operation *> deallocs;
-  function.walk([&](memref::DeallocOp op) { deallocs.push_back(op); });
-  for (Operation *op : deallocs)
-    op->erase();
-  if (size == 0 && buffers.empty())
-    return success();
-  OpBuilder builder = OpBuilder::atBlockBegin(&function.getBody().front());
-  Type byte = builder.getI8Type();
-  unsigned index = function.getNumArguments();
-  if (failed(function.insertArgument(index, MemRefType::get({size}, byte), {}, function.getLoc())))
-    return function.emitError() << "cannot give the function an argument for the workspace";
-  Value workspace = function.getArgument(index);
+/// Replaces the allocations by views of `workspace`, and hands calls theirs.
+static void placeBuffers(OpBuilder &builder, ArrayRef<PlannedBuffer> buffers, Value workspace) {
   for (const PlannedBuffer &buffer : buffers) {
     Location loc = buffer.op->getLoc();
     bool isCall = isa<func::CallOp>(buffer.op);
-    Type type = isCall ? MemRefType::get({buffer.size}, byte) : cast<memref::AllocOp>(buffer.op).getType();
+    Type type = isCall ? MemRefType::get({buffer.size}, builder.getI8Type())
+                       : cast<memref::AllocOp>(buffer.op).getType();
     Value offset = arith::ConstantIndexOp::create(builder, loc, buffer.offset);
     Value view = memref::ViewOp::create(builder, loc, type, workspace, offset, ValueRange());
     if (isCall) {
@@ -102,6 +102,48 @@ LogicalResult Planner::rewrite(func::FuncOp function, ArrayRef<PlannedBuffer> bu
   for (const PlannedBuffer &buffer : buffers)
     if (isa<memref::AllocOp>(buffer.op))
       buffer.op->erase();
+}
+
+/// Temporaries of a parallel loop lie on the stack of each thread, as one planned buffer.
+LogicalResult Planner::planParallelLoops(func::FuncOp function, WorkspaceStatistics &statistics) {
+  SmallVector<scf::ParallelOp> loops;
+  function.walk<WalkOrder::PreOrder>([&](scf::ParallelOp loop) {
+    loops.push_back(loop);
+    return WalkResult::skip();
+  });
+  for (scf::ParallelOp loop : loops) {
+    FailureOr<SmallVector<PlannedBuffer>> buffers =
+        collectBuffers(function, [&](func::CallOp call) { return getWorkspace(call); }, loop);
+    if (failed(buffers))
+      return failure();
+    if (buffers->empty())
+      continue;
+    int64_t size = assignOffsets(*buffers, kBufferAlignment);
+    if (size > kMaxStackBytes)
+      return loop.emitError() << "expected at most " << kMaxStackBytes
+                              << " bytes of temporaries inside a parallel loop, got " << size;
+    OpBuilder builder = OpBuilder::atBlockBegin(loop.getBody());
+    Value stack = memref::AllocaOp::create(builder, loop.getLoc(), MemRefType::get({size}, builder.getI8Type()),
+                                           builder.getI64IntegerAttr(kBufferAlignment));
+    placeBuffers(builder, *buffers, stack);
+    statistics.numBuffers += buffers->size();
+    statistics.totalBytes += size;
+  }
+  return success();
+}
+
+LogicalResult Planner::addWorkspace(func::FuncOp function, ArrayRef<PlannedBuffer> buffers, int64_t size) {
+  SmallVector<Operation *> deallocs;
+  function.walk([&](memref::DeallocOp op) { deallocs.push_back(op); });
+  for (Operation *op : deallocs)
+    op->erase();
+  if (size == 0 && buffers.empty())
+    return success();
+  OpBuilder builder = OpBuilder::atBlockBegin(&function.getBody().front());
+  unsigned index = function.getNumArguments();
+  if (failed(function.insertArgument(index, MemRefType::get({size}, builder.getI8Type()), {}, function.getLoc())))
+    return function.emitError() << "cannot give the function an argument for the workspace";
+  placeBuffers(builder, buffers, function.getArgument(index));
   return success();
 }
 

@@ -96,7 +96,11 @@ struct ConvertLinalgToVectorLoops : mlir::prune::impl::ConvertLinalgToVectorLoop
     for (linalg::LinalgOp op : ops) {
       Location loc = op.getLoc();
       std::string name = op->getName().getStringRef().str();
-      FailureOr<LinalgToVectorResult> result = lowerLinalgToVectorLoops(rewriter, op, options);
+      LinalgToVectorOptions own = options;
+      auto function = op->getParentOfType<func::FuncOp>();
+      if (op->getParentOfType<scf::ParallelOp>() || (function && function->hasAttr(kSerialAttrName)))
+        own.threads = 1;
+      FailureOr<LinalgToVectorResult> result = lowerLinalgToVectorLoops(rewriter, op, own);
       if (failed(result))
         return signalPassFailure();
       ++(result->vectorized ? numVectorized : numScalar);

@@ -8,6 +8,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/IR/SymbolTable.h"
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
@@ -61,6 +62,9 @@ func::FuncOp makeFunction(Operation *op, ArrayRef<Value> operands, ArrayRef<Valu
   function.setPrivate();
   // One call may be all there is, but the caller would grow beyond what register allocation likes.
   function->setAttr("passthrough", b.getStrArrayAttr({"noinline"}));
+  // The threads are taken: a second team inside would only cost.
+  if (op->getParentOfType<scf::ParallelOp>())
+    function->setAttr(kSerialAttrName, b.getUnitAttr());
   Block *entry = function.addEntryBlock();
   b.setInsertionPointToStart(entry);
   IRMapping mapping;

@@ -24,6 +24,10 @@ struct LayoutStatistics {
 /// in memory, and its result lies likewise, until something needs the row-major order.
 LogicalResult propagateLayouts(FunctionOpInterface function, LayoutStatistics &statistics);
 
+/// Turns chains of linalg ops with common outer parallel dimensions into loops over these whose bodies work on slices,
+/// where the largest intermediate has more than `sliceBytes` bytes. Returns how many chains.
+int64_t tileChains(FunctionOpInterface function, int64_t sliceBytes);
+
 } // namespace mlir::prune
 
 #endif // PRUNE_DIALECT_PRUNE_TRANSFORMS_LAYOUT_H

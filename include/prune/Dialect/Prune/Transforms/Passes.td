@@ -177,3 +177,46 @@ def PruneFuseElementwise : Pass<"prune-fuse-elementwise"> {
   }];
   let dependentDialects = ["::mlir::linalg::LinalgDialect"];
 }
+
+def PruneTileChains : Pass<"prune-tile-chains"> {
+  let summary = "Run chains of ops tile by tile, so that what lies between them stays in cache";
+  let description = [{
+    A chain is a linalg op, the root, with the producers that only serve it: the scores, the softmax and the second product
+    of attention; the statistics of a layer norm and what they scale. Where the largest tensor inside has more than
+    `slice-bytes` bytes, the chain becomes an `scf.forall` over the dimensions that lead this tensor, as many as make a
+    slice of it fit, and its body computes slices of all of them:
+
+    ```mlir
+    %s = linalg.generic ... -> tensor<12x128x128xf32>        // scores
+    %e = linalg.generic ... ins(%s) -> tensor<12x128x128xf32>
+    %y = linalg.generic ... ins(%e, %v) -> tensor<12x128x32xf32>
+    // becomes
+    %y = scf.forall (%head) in (12) shared_outs(%out = ...) -> tensor<12x128x32xf32> {
+      %s = linalg.generic ... -> tensor<1x128x128xf32>
+      ...
+    }
+    ```
+
+    Nothing is computed twice: a producer joins only if all of its uses are in the chain and read it along the tile
+    dimensions. A chain without a reduction is left to elementwise fusion.
+  }];
+  let options = [
+    Option<"sliceBytes", "slice-bytes", "int64_t", "65536", "Intermediates up to this size need no tiles.">,
+  ];
+  let statistics = [Statistic<"numChains", "num-chains", "Chains that run tile by tile">];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::scf::SCFDialect",
+    "::mlir::tensor::TensorDialect"
+  ];
+}
+
+def PruneUnshareFills : Pass<"prune-unshare-fills"> {
+  let summary = "Let every accumulation fill its own destination";
+  let description = [{
+    Where a `linalg.fill` is the destination of several ops, each gets a clone right before it. One shared fill would be
+    copied by bufferization for all of them but the last, and a copy reads what a fill only writes. Fills that are read as
+    inputs keep their value.
+  }];
+  let statistics = [Statistic<"numCloned", "num-cloned", "Fills cloned">];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+}

@@ -48,6 +48,12 @@ struct View {
       }
     return true;
   }
+  /// True if a logical dimension is several of the base.
+  bool isSplit() const {
+    return llvm::any_of(dims, [&](const auto &list) {
+      return llvm::count_if(list, [&](int64_t dim) { return getShape()[dim] != 1; }) > 1;
+    });
+  }
 };
 
 /// One loop of a rewritten op: a part of an original loop. The original index is the sum of part * stride.
@@ -281,19 +287,25 @@ bool LayoutPropagation::visitLinalg(linalg::LinalgOp op) {
     if (isa<ShapedType>(operand.getType()) && !isStaticTensor(operand.getType()))
       return false;
   // Which operand's order the results take: the largest that is a view. A larger row-major operand wins against it.
+  // Views in order count where they split a dimension: what is computed from them is used along with others so split.
   SmallVector<OpOperand *> inputs = op.getDpsInputOperands();
   OpOperand *reference = nullptr;
   int64_t referenceSize = 0, largest = 0;
-  for (OpOperand *input : inputs) {
-    auto type = dyn_cast<RankedTensorType>(input->get().getType());
-    if (!type)
-      continue;
-    largest = std::max(largest, type.getNumElements());
-    if (hasView(input->get()) && type.getNumElements() > referenceSize && !getView(input->get()).isInOrder()) {
-      reference = input;
-      referenceSize = type.getNumElements();
+  auto findReference = [&](function_ref<bool(const View &)> accepts) {
+    for (OpOperand *input : inputs) {
+      auto type = dyn_cast<RankedTensorType>(input->get().getType());
+      if (!type)
+        continue;
+      largest = std::max(largest, type.getNumElements());
+      if (hasView(input->get()) && type.getNumElements() > referenceSize && accepts(getView(input->get()))) {
+        reference = input;
+        referenceSize = type.getNumElements();
+      }
     }
-  }
+  };
+  findReference([](const View &view) { return !view.isInOrder(); });
+  if (!reference)
+    findReference([](const View &view) { return view.isSplit(); });
   if (!reference || referenceSize < largest)
     return false;
 

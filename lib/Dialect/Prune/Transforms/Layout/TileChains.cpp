@@ -1,0 +1,290 @@
+//===- TileChains.cpp - Run chains of ops tile by tile ------------------------===//
+//
+// A chain ends in a root and holds the producers that only serve it (the softmax between two products of attention, the
+// statistics of a layer norm). All ops of a chain share outer parallel dimensions, the tile dimensions: they lead the
+// largest intermediate tensor. The chain becomes one scf.forall over them whose body computes one slice after another,
+// so that intermediates are slices that stay in cache.
+//
+//===----------------------------------------------------------------------===//
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "prune/Dialect/Prune/Transforms/Layout.h"
+#include "prune/Dialect/Prune/Transforms/Passes.h"
+
+namespace mlir::prune {
+#define GEN_PASS_DEF_PRUNETILECHAINS
+#include "prune/Dialect/Prune/Transforms/Passes.h.inc"
+} // namespace mlir::prune
+
+using namespace mlir;
+using namespace mlir::prune;
+
+namespace {
+/// Loops of an op that are its tile dimensions, outermost first.
+using TileLoops = SmallVector<int64_t>;
+
+struct Chain {
+  linalg::LinalgOp root;
+  llvm::MapVector<Operation *, TileLoops> loops; ///< the root first, then producers, the last in the block first
+  SmallVector<int64_t> extents;
+  bool reduces = false;
+};
+} // namespace
+
+/// Slices of it are easily taken: on static tensors, with one result.
+static bool isSliceable(linalg::LinalgOp op) {
+  if (!op || isa<linalg::FillOp>(op) || !op.hasPureTensorSemantics() || op->getNumResults() != 1)
+    return false;
+  return llvm::all_of(op->getOperandTypes(), [](Type type) {
+    auto tensor = dyn_cast<RankedTensorType>(type);
+    return !isa<ShapedType>(type) || (tensor && tensor.hasStaticShape() && !tensor.getEncoding());
+  });
+}
+
+static int64_t getBytes(Type type) {
+  auto tensor = cast<RankedTensorType>(type);
+  Type element = tensor.getElementType();
+  return tensor.getNumElements() * (element.isIntOrFloat() ? (element.getIntOrFloatBitWidth() + 7) / 8 : 8);
+}
+
+/// Position of `loop` in the results of `map`; -1 if it has none, nullopt if it is part of a larger expression.
+static std::optional<int64_t> findLoop(AffineMap map, int64_t loop) {
+  int64_t found = -1;
+  for (auto [position, expr] : llvm::enumerate(map.getResults())) {
+    if (!expr.isFunctionOfDim(loop))
+      continue;
+    if (!isa<AffineDimExpr>(expr) || found >= 0)
+      return std::nullopt;
+    found = position;
+  }
+  return found;
+}
+
+/// True if every operand of `op` is a slice where `loops` are fixed, and its result has them all.
+static bool canFix(linalg::LinalgOp op, const TileLoops &loops) {
+  SmallVector<utils::IteratorType> iterators = op.getIteratorTypesArray();
+  for (int64_t loop : loops) {
+    if (iterators[loop] != utils::IteratorType::parallel)
+      return false;
+    for (OpOperand &operand : op->getOpOperands())
+      if (!findLoop(op.getMatchingIndexingMap(&operand), loop))
+        return false;
+    if (*findLoop(op.getMatchingIndexingMap(op.getDpsInitOperand(0)), loop) < 0)
+      return false;
+  }
+  return true;
+}
+
+/// The tile loops of `producer`, if all of its uses are inputs of ops of the chain that agree on them.
+static std::optional<TileLoops> getProducerLoops(linalg::LinalgOp producer, const Chain &chain) {
+  std::optional<TileLoops> loops;
+  AffineMap resultMap = producer.getMatchingIndexingMap(producer.getDpsInitOperand(0));
+  for (OpOperand &use : producer->getResult(0).getUses()) {
+    auto it = chain.loops.find(use.getOwner());
+    auto user = dyn_cast<linalg::LinalgOp>(use.getOwner());
+    if (it == chain.loops.end() || !user.isDpsInput(&use))
+      return std::nullopt;
+    TileLoops mapped;
+    for (int64_t loop : it->second) {
+      std::optional<int64_t> position = findLoop(user.getMatchingIndexingMap(&use), loop);
+      if (!position || *position < 0)
+        return std::nullopt;
+      auto dim = dyn_cast<AffineDimExpr>(resultMap.getResult(*position));
+      if (!dim)
+        return std::nullopt;
+      mapped.push_back(dim.getPosition());
+    }
+    if (loops && *loops != mapped)
+      return std::nullopt;
+    loops = mapped;
+  }
+  if (!loops || !canFix(producer, *loops))
+    return std::nullopt;
+  return loops;
+}
+
+static Chain growChain(linalg::LinalgOp root, TileLoops loops) {
+  Chain chain{root, {}, {}, root.getNumReductionLoops() > 0};
+  SmallVector<int64_t> ranges = root.getStaticLoopRanges();
+  for (int64_t loop : loops)
+    chain.extents.push_back(ranges[loop]);
+  chain.loops[root] = std::move(loops);
+  for (Operation *op = root->getPrevNode(); op; op = op->getPrevNode()) {
+    auto producer = dyn_cast<linalg::LinalgOp>(op);
+    if (!producer || !isSliceable(producer))
+      continue;
+    if (std::optional<TileLoops> mapped = getProducerLoops(producer, chain)) {
+      chain.loops[op] = std::move(*mapped);
+      chain.reduces |= producer.getNumReductionLoops() > 0;
+    }
+  }
+  return chain;
+}
+
+/// The longest chain that ends in `root`, over as few tile dimensions as make its largest intermediate fit.
+static std::optional<Chain> findChain(linalg::LinalgOp root, int64_t sliceBytes) {
+  if (!isSliceable(root))
+    return std::nullopt;
+  OpOperand *largest = nullptr;
+  for (OpOperand *input : root.getDpsInputOperands())
+    if (auto producer = input->get().getDefiningOp<linalg::LinalgOp>())
+      if (isSliceable(producer) && producer->getBlock() == root->getBlock() &&
+          (!largest || getBytes(input->get().getType()) > getBytes(largest->get().getType())))
+        largest = input;
+  if (!largest || getBytes(largest->get().getType()) <= sliceBytes)
+    return std::nullopt;
+
+  std::optional<Chain> best;
+  TileLoops loops;
+  SmallVector<int64_t> ranges = root.getStaticLoopRanges();
+  int64_t bytes = getBytes(largest->get().getType());
+  AffineMap map = root.getMatchingIndexingMap(largest);
+  for (AffineExpr expr : map.getResults().drop_back()) {
+    if (bytes <= sliceBytes)
+      break;
+    auto dim = dyn_cast<AffineDimExpr>(expr);
+    if (!dim)
+      break;
+    int64_t loop = dim.getPosition();
+    if (ranges[loop] == 1)
+      continue;
+    loops.push_back(loop);
+    if (!canFix(root, loops))
+      break;
+    bytes /= ranges[loop];
+    Chain chain = growChain(root, loops);
+    if (chain.reduces && chain.loops.size() > 1 && (!best || chain.loops.size() >= best->loops.size()))
+      best = std::move(chain);
+  }
+  return best;
+}
+
+namespace {
+/// Offsets and sizes of the slice of a tensor where the tile loops are fixed.
+struct Slice {
+  SmallVector<OpFoldResult> offsets, sizes, strides;
+  SmallVector<int64_t> shape;
+};
+} // namespace
+
+static Slice getSlice(OpBuilder &b, AffineMap map, RankedTensorType type, const TileLoops &loops, ValueRange ivs) {
+  Slice slice;
+  slice.offsets.assign(type.getRank(), b.getIndexAttr(0));
+  slice.strides.assign(type.getRank(), b.getIndexAttr(1));
+  slice.shape = llvm::to_vector(type.getShape());
+  for (auto [loop, iv] : llvm::zip(loops, ivs))
+    if (int64_t position = *findLoop(map, loop); position >= 0 && slice.shape[position] != 1) {
+      slice.offsets[position] = iv;
+      slice.shape[position] = 1;
+    }
+  for (int64_t size : slice.shape)
+    slice.sizes.push_back(b.getIndexAttr(size));
+  return slice;
+}
+
+static void emitChain(const Chain &chain) {
+  linalg::LinalgOp root = chain.root;
+  ImplicitLocOpBuilder b(root.getLoc(), root);
+  auto resultType = cast<RankedTensorType>(root->getResult(0).getType());
+  Value init = root.getDpsInitOperand(0)->get();
+  if (init.getDefiningOp<linalg::FillOp>())
+    init = tensor::EmptyOp::create(b, resultType.getShape(), resultType.getElementType());
+  SmallVector<OpFoldResult> extents;
+  for (int64_t extent : chain.extents)
+    extents.push_back(b.getIndexAttr(extent));
+  auto forall = scf::ForallOp::create(b, extents, ValueRange{init}, /*mapping=*/std::nullopt);
+  SmallVector<Value> ivs = forall.getInductionVars();
+  b.setInsertionPointToStart(forall.getBody());
+
+  IRMapping slices;
+  auto slice = [&](Value tensor, const Slice &part) -> Value {
+    if (Value known = slices.lookupOrNull(tensor))
+      return known;
+    auto type = cast<RankedTensorType>(tensor.getType());
+    if (type.getShape() == ArrayRef(part.shape))
+      return tensor;
+    return tensor::ExtractSliceOp::create(b, type.clone(part.shape), tensor, part.offsets, part.sizes, part.strides);
+  };
+  for (auto &[op, loops] : llvm::reverse(chain.loops)) {
+    auto linalgOp = cast<linalg::LinalgOp>(op);
+    b.setLoc(op->getLoc());
+    SmallVector<Value> operands;
+    for (OpOperand &operand : op->getOpOperands()) {
+      auto type = dyn_cast<RankedTensorType>(operand.get().getType());
+      if (!type) {
+        operands.push_back(operand.get());
+        continue;
+      }
+      Slice part = getSlice(b, linalgOp.getMatchingIndexingMap(&operand), type, loops, ivs);
+      Operation *definition = operand.get().getDefiningOp();
+      if (linalgOp.isDpsInput(&operand) || !isa_and_nonnull<tensor::EmptyOp, linalg::FillOp>(definition)) {
+        Value whole = op == root && !linalgOp.isDpsInput(&operand) ? forall.getRegionOutArgs()[0] : operand.get();
+        operands.push_back(slice(whole, part));
+        continue;
+      }
+      Value target = op == root ? slice(forall.getRegionOutArgs()[0], part)
+                                : tensor::EmptyOp::create(b, part.shape, type.getElementType()).getResult();
+      if (auto fill = dyn_cast<linalg::FillOp>(definition))
+        target = linalg::FillOp::create(b, fill.getInputs(), ValueRange{target}).getResult(0);
+      operands.push_back(target);
+    }
+    auto tile = cast<linalg::LinalgOp>(mlir::clone(b, op, operands.back().getType(), operands));
+    OpBuilder::InsertionGuard guard(b);
+    tile.getBlock()->walk([&, &loops = loops](linalg::IndexOp index) {
+      auto it = llvm::find(loops, int64_t(index.getDim()));
+      if (it == loops.end())
+        return;
+      b.setInsertionPointAfter(index);
+      auto shifted = arith::AddIOp::create(b, index, ivs[it - loops.begin()]);
+      index.getResult().replaceAllUsesExcept(shifted, shifted);
+    });
+    slices.map(op->getResult(0), tile->getResult(0));
+  }
+  Slice part = getSlice(b, root.getMatchingIndexingMap(root.getDpsInitOperand(0)), resultType,
+                        chain.loops.find(root)->second, ivs);
+  b.setInsertionPointToStart(forall.getTerminator().getBody());
+  tensor::ParallelInsertSliceOp::create(b, slices.lookup(root->getResult(0)), forall.getRegionOutArgs()[0],
+                                        part.offsets, part.sizes, part.strides);
+  root->getResult(0).replaceAllUsesWith(forall.getResult(0));
+}
+
+int64_t mlir::prune::tileChains(FunctionOpInterface function, int64_t sliceBytes) {
+  int64_t count = 0;
+  for (Block &block : function.getFunctionBody()) {
+    // Roots from the end of the block: a chain is as long as it can be.
+    for (Operation *op = block.empty() ? nullptr : &block.back(); op;) {
+      auto root = dyn_cast<linalg::LinalgOp>(op);
+      std::optional<Chain> chain = root ? findChain(root, sliceBytes) : std::nullopt;
+      if (!chain) {
+        op = op->getPrevNode();
+        continue;
+      }
+      emitChain(*chain);
+      Operation *next = op->getPrevNode();
+      while (next && chain->loops.contains(next))
+        next = next->getPrevNode();
+      for (auto &[dead, loops] : chain->loops)
+        dead->erase();
+      op = next;
+      ++count;
+    }
+  }
+  return count;
+}
+
+namespace {
+struct PruneTileChains : prune::impl::PruneTileChainsBase<PruneTileChains> {
+  using Base::Base;
+
+  void runOnOperation() override {
+    SmallVector<FunctionOpInterface> functions;
+    getOperation()->walk([&](FunctionOpInterface function) { functions.push_back(function); });
+    for (FunctionOpInterface function : functions)
+      numChains += tileChains(function, sliceBytes);
+  }
+};
+} // namespace
