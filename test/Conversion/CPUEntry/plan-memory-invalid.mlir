@@ -33,10 +33,25 @@ func.func @main() {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   // expected-note@+1 {{the parallel loop is here}}
-  scf.parallel (%i) = (%c0) to (%c1) step (%c1) {
+  omp.parallel {
     // expected-error@+1 {{expected no temporary inside a parallel loop, whose iterations would share its bytes}}
     %a = memref.alloc() : memref<4xf32>
     "test.use"(%a) : (memref<4xf32>) -> ()
+    omp.terminator
+  }
+  return
+}
+
+// -----
+
+prune.entry @main () -> ()
+func.func @main() {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  // expected-error@+1 {{expected at most 1048576 bytes of temporaries inside a parallel loop, got 1048640}}
+  scf.parallel (%i) = (%c0) to (%c1) step (%c1) {
+    %a = memref.alloc() : memref<262160xf32>
+    "test.use"(%a) : (memref<262160xf32>) -> ()
   }
   return
 }

@@ -113,3 +113,31 @@ func.func private @work(%x: memref<16xf32>) {
 prune.entry @empty () -> ()
 // CHECK: func.func @empty()
 func.func @empty() { return }
+
+// -----
+
+// Temporaries of a parallel loop lie on each thread's stack, %a and %c in the same bytes.
+// CHECK-LABEL: prune.entry @parallel
+// CHECK-NOT: workspace
+prune.entry @parallel () -> ()
+// CHECK: func.func @parallel()
+func.func @parallel() {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c8 = arith.constant 8 : index
+  // CHECK: scf.parallel
+  scf.parallel (%i) = (%c0) to (%c8) step (%c1) {
+    // CHECK: %[[STACK:.*]] = memref.alloca() {alignment = 64 : i64} : memref<128xi8>
+    // CHECK: %[[A:.*]] = memref.view %[[STACK]]
+    // CHECK: %[[B:.*]] = memref.view %[[STACK]]
+    // CHECK: %[[C:.*]] = memref.view %[[STACK]]
+    %a = memref.alloc() : memref<16xf32>
+    %b = memref.alloc() : memref<16xf32>
+    %c = memref.alloc() : memref<16xf32>
+    // CHECK: "test.use"(%[[A]], %[[B]])
+    "test.use"(%a, %b) : (memref<16xf32>, memref<16xf32>) -> ()
+    // CHECK: "test.use"(%[[B]], %[[C]])
+    "test.use"(%b, %c) : (memref<16xf32>, memref<16xf32>) -> ()
+  }
+  return
+}

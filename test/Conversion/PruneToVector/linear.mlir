@@ -10,7 +10,8 @@
 // CHECK: llvm.inline_asm {{.*}}"=v,0"
 // CHECK-COUNT-8: vector.fma
 // CHECK: scf.if
-// CHECK: arith.addf {{.*}} : vector<8xf32>
+// Two vectors side by side: with sixteen registers more would spill.
+// CHECK: arith.addf {{.*}} : vector<2x8xf32>
 // CHECK-NOT: prune.linear
 // PARALLEL-LABEL: @pairs
 // PARALLEL: scf.parallel

@@ -1,0 +1,110 @@
+// Chains run slice by slice, and what does not fit a chain stays as it is.
+// RUN: prune-opt %s --split-input-file --prune-tile-chains="slice-bytes=1024" | FileCheck %s
+// RUN: prune-opt %s --split-input-file --prune-tile-chains="slice-bytes=1048576" | FileCheck %s --check-prefix=LARGE
+
+#scores = affine_map<(h, q, k) -> (h, q, k)>
+#row = affine_map<(h, q, k) -> (h, q)>
+
+// A softmax: head by head, 16 x 16 scores each. The maximum and the sum are part of it, their fills move inside.
+// CHECK-LABEL: func @softmax
+// CHECK-SAME: %[[X:.*]]: tensor<4x16x16xf32>
+// CHECK: scf.forall (%[[H:.*]]) in (4) shared_outs(%[[OUT:.*]] = {{.*}}) -> (tensor<4x16x16xf32>)
+// CHECK: %[[SLICE:.*]] = tensor.extract_slice %[[X]][%[[H]], 0, 0] [1, 16, 16]
+// CHECK: linalg.fill {{.*}} -> tensor<1x16xf32>
+// CHECK: linalg.generic {{.*}} ins(%[[SLICE]]
+// CHECK: %[[EXP:.*]] = linalg.generic {{.*}} outs({{.*}} : tensor<1x16x16xf32>)
+// CHECK: linalg.generic {{.*}} ins(%[[EXP]]
+// CHECK: %[[PLACE:.*]] = tensor.extract_slice %[[OUT]][%[[H]], 0, 0]
+// CHECK: linalg.generic {{.*}} outs(%[[PLACE]]
+// CHECK: tensor.parallel_insert_slice
+// LARGE-LABEL: func @softmax
+// LARGE-NOT: scf.forall
+func.func @softmax(%x: tensor<4x16x16xf32>) -> tensor<4x16x16xf32> {
+  %low = arith.constant 0xFF800000 : f32
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<4x16x16xf32>
+  %r = tensor.empty() : tensor<4x16xf32>
+  %lows = linalg.fill ins(%low : f32) outs(%r : tensor<4x16xf32>) -> tensor<4x16xf32>
+  %zeros = linalg.fill ins(%zero : f32) outs(%r : tensor<4x16xf32>) -> tensor<4x16xf32>
+  %max = linalg.generic {indexing_maps = [#scores, #row], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x : tensor<4x16x16xf32>) outs(%lows : tensor<4x16xf32>) {
+  ^bb0(%a: f32, %m: f32):
+    %0 = arith.maximumf %a, %m : f32
+    linalg.yield %0 : f32
+  } -> tensor<4x16xf32>
+  %exp = linalg.generic {indexing_maps = [#scores, #row, #scores], iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%x, %max : tensor<4x16x16xf32>, tensor<4x16xf32>) outs(%e : tensor<4x16x16xf32>) {
+  ^bb0(%a: f32, %m: f32, %o: f32):
+    %0 = arith.subf %a, %m : f32
+    %1 = math.exp %0 : f32
+    linalg.yield %1 : f32
+  } -> tensor<4x16x16xf32>
+  %sum = linalg.generic {indexing_maps = [#scores, #row], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%exp : tensor<4x16x16xf32>) outs(%zeros : tensor<4x16xf32>) {
+  ^bb0(%a: f32, %s: f32):
+    %0 = arith.addf %a, %s : f32
+    linalg.yield %0 : f32
+  } -> tensor<4x16xf32>
+  %y = linalg.generic {indexing_maps = [#scores, #row, #scores], iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%exp, %sum : tensor<4x16x16xf32>, tensor<4x16xf32>) outs(%e : tensor<4x16x16xf32>) {
+  ^bb0(%a: f32, %s: f32, %o: f32):
+    %0 = arith.divf %a, %s : f32
+    linalg.yield %0 : f32
+  } -> tensor<4x16x16xf32>
+  return %y : tensor<4x16x16xf32>
+}
+
+// -----
+
+#all = affine_map<(i, j, k) -> (i, j, k)>
+#row = affine_map<(i, j, k) -> (i, j)>
+
+// The intermediate is also a result: slices of it would be computed for nothing. linalg.index counts from the tile.
+// CHECK-LABEL: func @used_elsewhere
+// CHECK-NOT: scf.forall
+// CHECK-LABEL: func @index
+// CHECK: scf.forall (%[[I:.*]]) in (4)
+// CHECK: %[[INDEX:.*]] = linalg.index 0
+// CHECK: arith.addi %[[INDEX]], %[[I]]
+func.func @used_elsewhere(%x: tensor<4x16x16xf32>) -> (tensor<4x16xf32>, tensor<4x16x16xf32>) {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<4x16x16xf32>
+  %r = tensor.empty() : tensor<4x16xf32>
+  %zeros = linalg.fill ins(%zero : f32) outs(%r : tensor<4x16xf32>) -> tensor<4x16xf32>
+  %square = linalg.generic {indexing_maps = [#all, #all], iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%x : tensor<4x16x16xf32>) outs(%e : tensor<4x16x16xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %0 = arith.mulf %a, %a : f32
+    linalg.yield %0 : f32
+  } -> tensor<4x16x16xf32>
+  %sum = linalg.generic {indexing_maps = [#all, #row], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%square : tensor<4x16x16xf32>) outs(%zeros : tensor<4x16xf32>) {
+  ^bb0(%a: f32, %s: f32):
+    %0 = arith.addf %a, %s : f32
+    linalg.yield %0 : f32
+  } -> tensor<4x16xf32>
+  return %sum, %square : tensor<4x16xf32>, tensor<4x16x16xf32>
+}
+
+func.func @index(%x: tensor<4x16x16xf32>) -> tensor<4x16xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<4x16x16xf32>
+  %r = tensor.empty() : tensor<4x16xf32>
+  %zeros = linalg.fill ins(%zero : f32) outs(%r : tensor<4x16xf32>) -> tensor<4x16xf32>
+  %scaled = linalg.generic {indexing_maps = [#all, #all], iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%x : tensor<4x16x16xf32>) outs(%e : tensor<4x16x16xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %i = linalg.index 0 : index
+    %j = arith.index_cast %i : index to i32
+    %f = arith.sitofp %j : i32 to f32
+    %0 = arith.mulf %a, %f : f32
+    linalg.yield %0 : f32
+  } -> tensor<4x16x16xf32>
+  %sum = linalg.generic {indexing_maps = [#all, #row], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%scaled : tensor<4x16x16xf32>) outs(%zeros : tensor<4x16xf32>) {
+  ^bb0(%a: f32, %s: f32):
+    %0 = arith.addf %a, %s : f32
+    linalg.yield %0 : f32
+  } -> tensor<4x16xf32>
+  return %sum : tensor<4x16xf32>
+}
