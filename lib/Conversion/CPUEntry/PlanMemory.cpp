@@ -88,8 +88,8 @@ static void placeBuffers(OpBuilder &builder, ArrayRef<PlannedBuffer> buffers, Va
   for (const PlannedBuffer &buffer : buffers) {
     Location loc = buffer.op->getLoc();
     bool isCall = isa<func::CallOp>(buffer.op);
-    Type type = isCall ? MemRefType::get({buffer.size}, builder.getI8Type())
-                       : cast<memref::AllocOp>(buffer.op).getType();
+    Type type =
+        isCall ? MemRefType::get({buffer.size}, builder.getI8Type()) : cast<memref::AllocOp>(buffer.op).getType();
     Value offset = arith::ConstantIndexOp::create(builder, loc, buffer.offset);
     Value view = memref::ViewOp::create(builder, loc, type, workspace, offset, ValueRange());
     if (isCall) {

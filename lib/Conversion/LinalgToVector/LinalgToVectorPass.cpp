@@ -22,6 +22,19 @@ namespace mlir::prune {
 using namespace mlir;
 using namespace mlir::prune;
 
+linalg::FillOp prune::getOwnFill(linalg::LinalgOp op) {
+  if (op.getNumReductionLoops() == 0 || op.getNumDpsInits() != 1 || isa<linalg::FillOp>(op))
+    return {};
+  Value target = op.getDpsInitOperand(0)->get();
+  Operation *previous = op->getPrevNode();
+  while (previous && isMemoryEffectFree(previous))
+    previous = previous->getPrevNode();
+  auto fill = dyn_cast_or_null<linalg::FillOp>(previous);
+  if (!fill || fill.getDpsInitOperand(0)->get() != target || llvm::is_contained(op.getDpsInputs(), target))
+    return {};
+  return fill;
+}
+
 FailureOr<LinalgToVectorResult> prune::lowerLinalgToVectorLoops(RewriterBase &rewriter, linalg::LinalgOp op,
                                                                 const LinalgToVectorOptions &options) {
   LinalgToVectorResult result;
@@ -46,6 +59,13 @@ FailureOr<LinalgToVectorResult> prune::lowerLinalgToVectorLoops(RewriterBase &re
       rewriter.eraseOp(op);
       return result;
     }
+  }
+  if (linalg::FillOp fill = nest->empty ? linalg::FillOp() : getOwnFill(op)) {
+    for (NestOperand &operand : nest->operands)
+      if (operand.output)
+        operand.initial = fill.getInputs().front();
+    rewriter.eraseOp(fill);
+    result.startsFromFill = true;
   }
   Schedule schedule = makeSchedule(*nest, options);
   NestEmitter emitter(b, *nest, schedule, options);
@@ -93,14 +113,24 @@ struct ConvertLinalgToVectorLoops : mlir::prune::impl::ConvertLinalgToVectorLoop
 
     SmallVector<linalg::LinalgOp> ops;
     getOperation()->walk([&](linalg::LinalgOp op) { ops.push_back(op); });
+    // A fill waits for the op that may start from its value.
+    DenseSet<Operation *> waiting;
+    for (linalg::LinalgOp op : ops)
+      if (linalg::FillOp fill = getOwnFill(op))
+        waiting.insert(fill);
     for (linalg::LinalgOp op : ops) {
+      if (waiting.contains(op))
+        continue;
       Location loc = op.getLoc();
       std::string name = op->getName().getStringRef().str();
       LinalgToVectorOptions own = options;
       auto function = op->getParentOfType<func::FuncOp>();
       if (op->getParentOfType<scf::ParallelOp>() || (function && function->hasAttr(kSerialAttrName)))
         own.threads = 1;
+      linalg::FillOp fill = getOwnFill(op);
       FailureOr<LinalgToVectorResult> result = lowerLinalgToVectorLoops(rewriter, op, own);
+      if (succeeded(result) && fill && !result->startsFromFill && failed(lowerLinalgToVectorLoops(rewriter, fill, own)))
+        return signalPassFailure();
       if (failed(result))
         return signalPassFailure();
       ++(result->vectorized ? numVectorized : numScalar);

@@ -43,6 +43,8 @@ struct NestOperand {
   Value flat;
   Type elementType;
   bool output = false;
+  /// An output whose reductions start from this scalar instead of its contents.
+  Value initial;
   SmallVector<Coefficient> coefficients;
   int64_t base = 0;
   Value dynamicBase;

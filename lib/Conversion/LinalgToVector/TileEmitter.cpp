@@ -266,8 +266,10 @@ void NestEmitter::emitTile() {
   } else {
     for (unsigned output : outputs)
       for (int64_t row = 0; row < rows; ++row)
-        for (int64_t vector = 0; vector < vectors; ++vector)
-          values.push_back(broadcastTo(b, load(output, row, vector, loads, addresses), lanes));
+        for (int64_t vector = 0; vector < vectors; ++vector) {
+          Value initial = nest.operands[output].initial;
+          values.push_back(broadcastTo(b, initial ? initial : load(output, row, vector, loads, addresses), lanes));
+        }
     values = emitReductionLoops(0, schedule.reductions, nullptr, values);
   }
   for (auto [i, output] : llvm::enumerate(outputs))
@@ -306,7 +308,7 @@ void NestEmitter::emitHorizontalTile() {
   for (auto [i, operand] : llvm::enumerate(nest.operands))
     if (operand.output) {
       outputs.push_back(i);
-      totals.push_back(load(i, 0, 0, loads, addresses));
+      totals.push_back(operand.initial ? operand.initial : load(i, 0, 0, loads, addresses));
     }
   for (const Segment &segment : vectorSegments()) {
     vectors = segment.vectors;

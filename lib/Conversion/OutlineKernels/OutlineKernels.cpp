@@ -13,6 +13,7 @@
 #include "mlir/IR/SymbolTable.h"
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "mlir/Transforms/RegionUtils.h"
+#include "prune/Conversion/LinalgToVector/LinalgToVector.h"
 #include "prune/Conversion/Passes.h"
 #include "llvm/ADT/StringMap.h"
 
@@ -51,8 +52,9 @@ std::string kernelName(Operation *op) {
   return "kernel_" + name;
 }
 
-/// A private function that holds a copy of `op`; its arguments stand for `operands`.
-func::FuncOp makeFunction(Operation *op, ArrayRef<Value> operands, ArrayRef<Value> constants) {
+/// A private function that holds copies of `ops`, the last of which names it; its arguments stand for `operands`.
+func::FuncOp makeFunction(ArrayRef<Operation *> ops, ArrayRef<Value> operands, ArrayRef<Value> constants) {
+  Operation *op = ops.back();
   OpBuilder b(op->getContext());
   SmallVector<Type> types;
   for (Value operand : operands)
@@ -72,8 +74,8 @@ func::FuncOp makeFunction(Operation *op, ArrayRef<Value> operands, ArrayRef<Valu
     mapping.map(constant, b.clone(*constant.getDefiningOp())->getResult(0));
   for (auto [operand, argument] : llvm::zip(operands, entry->getArguments()))
     mapping.map(operand, argument);
-  Operation *clone = b.clone(*op, mapping);
-  clone->walk([&](Operation *inner) { inner->setLoc(loc); });
+  for (Operation *original : ops)
+    b.clone(*original, mapping)->walk([&](Operation *inner) { inner->setLoc(loc); });
   for (Value constant : constants)
     mapping.lookup(constant).getDefiningOp()->setLoc(loc);
   func::ReturnOp::create(b, loc);
@@ -91,17 +93,31 @@ struct PruneOutlineKernels : mlir::prune::impl::PruneOutlineKernelsBase<PruneOut
           kernels.push_back(op);
       });
     });
+    // An accumulation takes its fill along, and may then start from the value.
+    DenseMap<Operation *, Operation *> fills;
+    for (Operation *op : kernels)
+      if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op))
+        if (linalg::FillOp fill = getOwnFill(linalgOp))
+          fills[op] = fill;
+    for (auto [op, fill] : fills)
+      llvm::erase(kernels, fill);
     llvm::StringMap<func::FuncOp> functions;
     for (Operation *op : kernels) {
+      SmallVector<Operation *> ops;
+      if (Operation *fill = fills.lookup(op))
+        ops.push_back(fill);
+      ops.push_back(op);
       SetVector<Value> used;
-      used.insert(op->operand_begin(), op->operand_end());
-      getUsedValuesDefinedAbove(op->getRegions(), used);
+      for (Operation *member : ops) {
+        used.insert(member->operand_begin(), member->operand_end());
+        getUsedValuesDefinedAbove(member->getRegions(), used);
+      }
       SmallVector<Value> operands, constants;
       for (Value value : used) {
         bool isConstant = value.getDefiningOp() && value.getDefiningOp()->hasTrait<OpTrait::ConstantLike>();
         (isConstant ? constants : operands).push_back(value);
       }
-      func::FuncOp function = makeFunction(op, operands, constants);
+      func::FuncOp function = makeFunction(ops, operands, constants);
       std::string text;
       llvm::raw_string_ostream stream(text);
       function.print(stream, OpPrintingFlags().printGenericOpForm());
@@ -116,11 +132,11 @@ struct PruneOutlineKernels : mlir::prune::impl::PruneOutlineKernelsBase<PruneOut
       OpBuilder b(op);
       SmallVector<Value> arguments;
       for (auto [operand, type] : llvm::zip(operands, known->second.getArgumentTypes()))
-        arguments.push_back(operand.getType() == type
-                                ? operand
-                                : memref::CastOp::create(b, op->getLoc(), type, operand).getResult());
+        arguments.push_back(
+            operand.getType() == type ? operand : memref::CastOp::create(b, op->getLoc(), type, operand).getResult());
       func::CallOp::create(b, op->getLoc(), known->second, arguments);
-      op->erase();
+      for (Operation *member : llvm::reverse(ops))
+        member->erase();
       ++numCalls;
     }
   }

@@ -47,3 +47,108 @@ func.func @broadcast_by_its_consumer(%x: tensor<8x4xf32>, %s: tensor<8xf32>) -> 
   } -> tensor<8x4xf32>
   return %b : tensor<8x4xf32>
 }
+
+// The probabilities are divided by their sums after the product, which has fewer elements.
+// CHECK-LABEL: func @divide_after_product
+// CHECK-SAME: %[[E:.*]]: tensor<8x64xf32>, %[[S:.*]]: tensor<8xf32>, %[[V:.*]]: tensor<64x4xf32>
+// CHECK: %[[P:.*]] = linalg.generic {{.*}}"reduction"{{.*}} ins(%[[E]], %[[V]]
+// CHECK: linalg.generic {{.*}} ins(%[[P]], %[[S]]
+// CHECK: arith.divf
+// Not where the product is larger, or the divisor changes along the reduction.
+// CHECK-LABEL: func @wide_product
+// CHECK: arith.divf
+// CHECK: "reduction"
+// CHECK-LABEL: func @divisor_of_the_reduction
+// CHECK: arith.divf
+// CHECK: "reduction"
+func.func @divide_after_product(%e: tensor<8x64xf32>, %s: tensor<8xf32>, %v: tensor<64x4xf32>) -> tensor<8x4xf32> {
+  %zero = arith.constant 0.0 : f32
+  %0 = tensor.empty() : tensor<8x64xf32>
+  %p = linalg.generic {indexing_maps = [affine_map<(i, k) -> (i, k)>, affine_map<(i, k) -> (i)>, affine_map<(i, k) -> (i, k)>],
+      iterator_types = ["parallel", "parallel"]} ins(%e, %s : tensor<8x64xf32>, tensor<8xf32>) outs(%0 : tensor<8x64xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %q = arith.divf %a, %b : f32
+    linalg.yield %q : f32
+  } -> tensor<8x64xf32>
+  %1 = tensor.empty() : tensor<8x4xf32>
+  %2 = linalg.fill ins(%zero : f32) outs(%1 : tensor<8x4xf32>) -> tensor<8x4xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(i, j, k) -> (i, k)>, affine_map<(i, j, k) -> (k, j)>, affine_map<(i, j, k) -> (i, j)>],
+      iterator_types = ["parallel", "parallel", "reduction"]} ins(%p, %v : tensor<8x64xf32>, tensor<64x4xf32>) outs(%2 : tensor<8x4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %m = arith.mulf %a, %b : f32
+    %n = arith.addf %o, %m : f32
+    linalg.yield %n : f32
+  } -> tensor<8x4xf32>
+  return %y : tensor<8x4xf32>
+}
+
+func.func @wide_product(%e: tensor<8x4xf32>, %s: tensor<8xf32>, %v: tensor<4x64xf32>) -> tensor<8x64xf32> {
+  %zero = arith.constant 0.0 : f32
+  %0 = tensor.empty() : tensor<8x4xf32>
+  %p = linalg.generic {indexing_maps = [affine_map<(i, k) -> (i, k)>, affine_map<(i, k) -> (i)>, affine_map<(i, k) -> (i, k)>],
+      iterator_types = ["parallel", "parallel"]} ins(%e, %s : tensor<8x4xf32>, tensor<8xf32>) outs(%0 : tensor<8x4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %q = arith.divf %a, %b : f32
+    linalg.yield %q : f32
+  } -> tensor<8x4xf32>
+  %1 = tensor.empty() : tensor<8x64xf32>
+  %2 = linalg.fill ins(%zero : f32) outs(%1 : tensor<8x64xf32>) -> tensor<8x64xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(i, j, k) -> (i, k)>, affine_map<(i, j, k) -> (k, j)>, affine_map<(i, j, k) -> (i, j)>],
+      iterator_types = ["parallel", "parallel", "reduction"]} ins(%p, %v : tensor<8x4xf32>, tensor<4x64xf32>) outs(%2 : tensor<8x64xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %m = arith.mulf %a, %b : f32
+    %n = arith.addf %o, %m : f32
+    linalg.yield %n : f32
+  } -> tensor<8x64xf32>
+  return %y : tensor<8x64xf32>
+}
+
+func.func @divisor_of_the_reduction(%e: tensor<8x64xf32>, %s: tensor<64xf32>, %v: tensor<64x4xf32>) -> tensor<8x4xf32> {
+  %zero = arith.constant 0.0 : f32
+  %0 = tensor.empty() : tensor<8x64xf32>
+  %p = linalg.generic {indexing_maps = [affine_map<(i, k) -> (i, k)>, affine_map<(i, k) -> (k)>, affine_map<(i, k) -> (i, k)>],
+      iterator_types = ["parallel", "parallel"]} ins(%e, %s : tensor<8x64xf32>, tensor<64xf32>) outs(%0 : tensor<8x64xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %q = arith.divf %a, %b : f32
+    linalg.yield %q : f32
+  } -> tensor<8x64xf32>
+  %1 = tensor.empty() : tensor<8x4xf32>
+  %2 = linalg.fill ins(%zero : f32) outs(%1 : tensor<8x4xf32>) -> tensor<8x4xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(i, j, k) -> (i, k)>, affine_map<(i, j, k) -> (k, j)>, affine_map<(i, j, k) -> (i, j)>],
+      iterator_types = ["parallel", "parallel", "reduction"]} ins(%p, %v : tensor<8x64xf32>, tensor<64x4xf32>) outs(%2 : tensor<8x4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %m = arith.mulf %a, %b : f32
+    %n = arith.addf %o, %m : f32
+    linalg.yield %n : f32
+  } -> tensor<8x4xf32>
+  return %y : tensor<8x4xf32>
+}
+
+// One subtraction for two users: both repeat it.
+// CHECK-LABEL: func @cheap
+// CHECK: arith.subf
+// CHECK-NEXT: arith.mulf
+// CHECK: arith.subf
+// CHECK-NEXT: math.exp
+func.func @cheap(%x: tensor<8x64xf32>, %s: tensor<8xf32>) -> (tensor<8x64xf32>, tensor<8x64xf32>) {
+  %0 = tensor.empty() : tensor<8x64xf32>
+  %d = linalg.generic {indexing_maps = [affine_map<(i, k) -> (i, k)>, affine_map<(i, k) -> (i)>, affine_map<(i, k) -> (i, k)>],
+      iterator_types = ["parallel", "parallel"]} ins(%x, %s : tensor<8x64xf32>, tensor<8xf32>) outs(%0 : tensor<8x64xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %q = arith.subf %a, %b : f32
+    linalg.yield %q : f32
+  } -> tensor<8x64xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(i, k) -> (i, k)>, affine_map<(i, k) -> (i, k)>],
+      iterator_types = ["parallel", "parallel"]} ins(%d : tensor<8x64xf32>) outs(%0 : tensor<8x64xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %q = arith.mulf %a, %a : f32
+    linalg.yield %q : f32
+  } -> tensor<8x64xf32>
+  %z = linalg.generic {indexing_maps = [affine_map<(i, k) -> (i, k)>, affine_map<(i, k) -> (i, k)>],
+      iterator_types = ["parallel", "parallel"]} ins(%d : tensor<8x64xf32>) outs(%0 : tensor<8x64xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %q = math.exp %a : f32
+    linalg.yield %q : f32
+  } -> tensor<8x64xf32>
+  return %y, %z : tensor<8x64xf32>, tensor<8x64xf32>
+}

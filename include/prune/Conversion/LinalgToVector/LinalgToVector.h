@@ -50,8 +50,13 @@ struct LinalgToVectorResult {
   bool vectorized = false;
   bool packed = false;
   bool parallel = false;
+  /// The accumulators start from the value of the op's own fill, which is gone.
+  bool startsFromFill = false;
   std::string reason;
 };
+
+/// The linalg.fill of the buffer that `op` accumulates on, if nothing happens between the two.
+linalg::FillOp getOwnFill(linalg::LinalgOp op);
 
 /// Replaces `op`, which must work on memrefs, by loops. Fails, with the reason for a remark or error, only where the
 /// operation cannot be lowered at all.

@@ -169,11 +169,15 @@ def PruneFuseEpilogues : Pass<"prune-fuse-epilogues"> {
 }
 
 def PruneFuseElementwise : Pass<"prune-fuse-elementwise"> {
-  let summary = "Fuse elementwise linalg ops where nothing is computed twice";
+  let summary = "Fuse elementwise linalg ops where that saves work";
   let description = [{
     Upstream's elementwise fusion under a rule: a producer moves into its consumer only if it has no other use and the
-    consumer reads each of its elements once. A producer that is broadcast by its consumer (the reciprocal of a softmax's
-    sum, say) stays, and so does one that feeds a contraction. Broadcasts and copies of one operand move in any case.
+    consumer reads each of its elements once, or if it is one or two additions or multiplications on one large tensor, which
+    all of its consumers then repeat: cheaper than to store and load the result. A producer that is broadcast by its
+    consumer stays, and so does one that feeds a contraction. Broadcasts and copies of one operand move in any case.
+
+    A division in front of a contraction moves behind it where the divisor does not change along the reduction and the
+    product has fewer elements: `contract(x / s, v)` becomes `contract(x, v) / s`, as in attention.
   }];
   let dependentDialects = ["::mlir::linalg::LinalgDialect"];
 }

@@ -125,7 +125,16 @@ static Chain growChain(linalg::LinalgOp root, TileLoops loops) {
   return chain;
 }
 
-/// The longest chain that ends in `root`, over as few tile dimensions as make its largest intermediate fit.
+/// Bytes of the largest tensor that only lives inside the chain.
+static int64_t getLargestIntermediate(const Chain &chain) {
+  int64_t bytes = 0;
+  for (auto &[op, loops] : llvm::drop_begin(chain.loops))
+    bytes = std::max(bytes, getBytes(op->getResult(0).getType()));
+  return bytes;
+}
+
+/// The longest chain that ends in `root`, over as few tile dimensions as make its intermediates fit. The dimensions
+/// that lead the root's largest input are tried, outermost first.
 static std::optional<Chain> findChain(linalg::LinalgOp root, int64_t sliceBytes) {
   if (!isSliceable(root))
     return std::nullopt;
@@ -135,17 +144,14 @@ static std::optional<Chain> findChain(linalg::LinalgOp root, int64_t sliceBytes)
       if (isSliceable(producer) && producer->getBlock() == root->getBlock() &&
           (!largest || getBytes(input->get().getType()) > getBytes(largest->get().getType())))
         largest = input;
-  if (!largest || getBytes(largest->get().getType()) <= sliceBytes)
+  if (!largest)
     return std::nullopt;
 
   std::optional<Chain> best;
   TileLoops loops;
   SmallVector<int64_t> ranges = root.getStaticLoopRanges();
-  int64_t bytes = getBytes(largest->get().getType());
   AffineMap map = root.getMatchingIndexingMap(largest);
   for (AffineExpr expr : map.getResults().drop_back()) {
-    if (bytes <= sliceBytes)
-      break;
     auto dim = dyn_cast<AffineDimExpr>(expr);
     if (!dim)
       break;
@@ -155,10 +161,17 @@ static std::optional<Chain> findChain(linalg::LinalgOp root, int64_t sliceBytes)
     loops.push_back(loop);
     if (!canFix(root, loops))
       break;
-    bytes /= ranges[loop];
     Chain chain = growChain(root, loops);
-    if (chain.reduces && chain.loops.size() > 1 && (!best || chain.loops.size() >= best->loops.size()))
-      best = std::move(chain);
+    int64_t bytes = getLargestIntermediate(chain);
+    if (!chain.reduces || chain.loops.size() < 2 || bytes <= sliceBytes ||
+        (best && chain.loops.size() < best->loops.size()))
+      continue;
+    int64_t slice = bytes;
+    for (int64_t extent : chain.extents)
+      slice /= extent;
+    best = std::move(chain);
+    if (slice <= sliceBytes)
+      break;
   }
   return best;
 }
