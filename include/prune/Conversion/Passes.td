@@ -16,6 +16,9 @@ def ConvertPruneToVector : Pass<"convert-prune-to-vector"> {
     buffer, one row for each column of the weight. That copy holds padding, strides and dilations, so that the kernel
     does not know them; all rows of the weight use it, and it stays in the first-level cache.
 
+    A `prune.depthwise` becomes loops over channels, vectors of columns and blocks of rows; columns outside of the image are
+    masked, rows outside of it left out.
+
     Lanes that do not fill a tile are handled by a narrower tile whose last vector is masked. A tile that is not a
     whole row of lanes copies its chunk of activations into a buffer on the stack of `chunk * lanes * vectors` elements.
 
@@ -156,6 +159,9 @@ def PrunePack : Pass<"prune-pack"> {
     A `linalg.conv_2d_nchw_fchw` with a masked weight that is sparse enough becomes a `prune.linear` with a window; zero padding
     before it moves into the window. The pixels are used as they lie, so there is no copy of the activations but the one that
     the kernel makes of a chunk. Grouped convolutions stay dense.
+
+    A `linalg.depthwise_conv_2d_nchw_chw`, masked or not, becomes `prune.depthwise` with such a window, unless the filter has more
+    than 25 elements or the stride is above 4.
 
     With `kernel=sparsifier` the contraction stays, and its weight becomes a sparse tensor in a format of upstream's
     sparsifier: CSR (or CSC), BSR for r x c blocks, padded n:m for n:m masks. That is the general path, and the check of ours.

@@ -23,6 +23,19 @@ static std::optional<std::pair<SmallVector<int64_t>, SmallVector<int64_t>>> matc
   return std::make_pair(SmallVector<int64_t>(low.take_back(2)), SmallVector<int64_t>(high.take_back(2)));
 }
 
+/// The window of a convolution on `x`; zero padding in front moves into it, and `x` becomes what was padded.
+static WindowAttr makeWindow(Value &x, ArrayRef<int64_t> kernel, DenseIntElementsAttr strides,
+                             DenseIntElementsAttr dilations) {
+  SmallVector<int64_t> low(2), high(2);
+  auto pad = x.getDefiningOp<tensor::PadOp>();
+  if (auto padding = matchZeroPadding(pad)) {
+    std::tie(low, high) = *padding;
+    x = pad.getSource();
+  }
+  return WindowAttr::get(x.getContext(), kernel, llvm::to_vector(strides.getValues<int64_t>()),
+                         llvm::to_vector(dilations.getValues<int64_t>()), low, high);
+}
+
 LogicalResult mlir::prune::packConvolution(RewriterBase &rewriter, linalg::LinalgOp op, const PackOptions &options) {
   auto declined = [&](const Twine &why) {
     remark::missed(op.getLoc(), remark::RemarkOpts::name("Pack").category("prune-pack")) << why.str();
@@ -67,20 +80,45 @@ LogicalResult mlir::prune::packConvolution(RewriterBase &rewriter, linalg::Linal
   if (packed.format == StorageFormat::Dense)
     return declined(layer->name + ": " + reason), failure();
 
-  SmallVector<int64_t> low(2), high(2);
-  auto pad = x.getDefiningOp<tensor::PadOp>();
-  if (auto padding = matchZeroPadding(pad)) {
-    std::tie(low, high) = *padding;
-    x = pad.getSource();
-  }
-  auto toList = [](DenseIntElementsAttr attr) { return llvm::to_vector(attr.getValues<int64_t>()); };
-  auto window = WindowAttr::get(rewriter.getContext(), filter.take_back(2), toList(convolution.getStrides()),
-                                toList(convolution.getDilations()), low, high);
+  WindowAttr window = makeWindow(x, filter.take_back(2), convolution.getStrides(), convolution.getDilations());
   rewriter.setInsertionPoint(op);
   ImplicitLocOpBuilder b(op.getLoc(), rewriter);
   Value init = tensor::EmptyOp::create(b, resultType.getShape(), resultType.getElementType());
   SmallVector<Value> storage = makeStorage(b, packed, layer->name);
   auto linear = LinearOp::create(b, storage, x, init, packed.format, packed.rows, packed.chunk, /*laneDims=*/2, window);
   rewriter.replaceOp(op, linear.getResult(0));
+  return success();
+}
+
+LogicalResult mlir::prune::packDepthwise(RewriterBase &rewriter, linalg::DepthwiseConv2DNchwChwOp op,
+                                         const PackOptions &options) {
+  constexpr int64_t maxTaps = 25, maxStride = 4; // the kernel holds the filter in registers and unrolls
+  Value x = op.getInputs()[0], filter = op.getInputs()[1];
+  auto type = cast<RankedTensorType>(x.getType()), filterType = cast<RankedTensorType>(filter.getType());
+  auto resultType = dyn_cast<RankedTensorType>(op->getResult(0).getType());
+  auto declined = [&](const Twine &why) {
+    remark::missed(op.getLoc(), remark::RemarkOpts::name("Pack").category("prune-pack"))
+        << ("depthwise convolution left as it is: " + why).str();
+    return failure();
+  };
+  if (options.kernel == "sparsifier")
+    return failure();
+  if (!resultType || !type.getElementType().isF32() || !filterType.getElementType().isF32() ||
+      !resultType.getElementType().isF32())
+    return declined("element type is not f32");
+  if (!type.hasStaticShape() || !filterType.hasStaticShape() || !resultType.hasStaticShape())
+    return declined("dynamic shape");
+  if (!isZeroFill(op.getOutputs()[0]))
+    return declined("the destination is not filled with zero");
+  int64_t stride = 0;
+  for (int64_t value : op.getStrides().getValues<int64_t>())
+    stride = std::max(stride, value);
+  if (filterType.getDimSize(1) * filterType.getDimSize(2) > maxTaps || stride > maxStride)
+    return declined(llvm::formatv("more than {0} elements of a kernel or strides above {1}", maxTaps, maxStride).str());
+  WindowAttr window = makeWindow(x, filterType.getShape().take_back(2), op.getStrides(), op.getDilations());
+  rewriter.setInsertionPoint(op);
+  Value init = tensor::EmptyOp::create(rewriter, op.getLoc(), resultType.getShape(), resultType.getElementType());
+  auto depthwise = DepthwiseOp::create(rewriter, op.getLoc(), x, filter, init, window);
+  rewriter.replaceOp(op, depthwise.getResult(0));
   return success();
 }

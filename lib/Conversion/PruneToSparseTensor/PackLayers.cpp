@@ -303,7 +303,8 @@ struct PrunePack : prune::impl::PrunePackBase<PrunePack> {
       options.unstructuredBreakEven = options.blockBreakEven = options.fewLanesBreakEven = 1.0;
     SmallVector<Operation *> layers;
     getOperation()->walk([&](Operation *op) {
-      if (isa<linalg::ContractOp, linalg::Conv2DNchwFchwOp, linalg::Conv2DNgchwGfchwOp>(op))
+      if (isa<linalg::ContractOp, linalg::Conv2DNchwFchwOp, linalg::Conv2DNgchwGfchwOp,
+              linalg::DepthwiseConv2DNchwChwOp>(op))
         layers.push_back(op);
     });
     IRRewriter rewriter(&getContext());
@@ -313,9 +314,14 @@ struct PrunePack : prune::impl::PrunePackBase<PrunePack> {
         hadError |= diagnostic.getSeverity() == DiagnosticSeverity::Error;
         return failure(); // let it through
       });
-      auto contraction = dyn_cast<linalg::ContractOp>(op);
-      if (succeeded(contraction ? packLayer(rewriter, contraction, options)
-                                : packConvolution(rewriter, cast<linalg::LinalgOp>(op), options)))
+      LogicalResult packed = failure();
+      if (auto contraction = dyn_cast<linalg::ContractOp>(op))
+        packed = packLayer(rewriter, contraction, options);
+      else if (auto depthwise = dyn_cast<linalg::DepthwiseConv2DNchwChwOp>(op))
+        packed = packDepthwise(rewriter, depthwise, options);
+      else
+        packed = packConvolution(rewriter, cast<linalg::LinalgOp>(op), options);
+      if (succeeded(packed))
         ++numPacked;
       else
         ++numDeclined;

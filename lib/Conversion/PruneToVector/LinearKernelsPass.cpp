@@ -31,6 +31,13 @@ struct ConvertPruneToVector : prune::impl::ConvertPruneToVectorBase<ConvertPrune
         return signalPassFailure();
       ++numLayers;
     }
+    SmallVector<DepthwiseOp> depthwise;
+    getOperation()->walk([&](DepthwiseOp op) { depthwise.push_back(op); });
+    for (DepthwiseOp op : depthwise) {
+      if (failed(lowerDepthwise(rewriter, op, LinearKernelOptions{lanes, vectors, registers, parallel})))
+        return signalPassFailure();
+      ++numLayers;
+    }
   }
 };
 

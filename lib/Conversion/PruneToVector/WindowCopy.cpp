@@ -40,8 +40,8 @@ struct IndexBuilder {
 
 } // namespace
 
-/// For each of `parts` vectors in a row: the elements whose position is in [begin, end).
-static SmallVector<Value> makeMasks(ImplicitLocOpBuilder &b, int64_t lanes, int64_t parts, Value begin, Value end) {
+SmallVector<Value> mlir::prune::makeRangeMasks(ImplicitLocOpBuilder &b, int64_t lanes, int64_t parts, Value begin,
+                                               Value end) {
   auto type = VectorType::get(lanes, b.getI32Type());
   auto splat = [&](Value index) {
     Value narrow = arith::IndexCastOp::create(b, b.getI32Type(), index);
@@ -59,9 +59,8 @@ static SmallVector<Value> makeMasks(ImplicitLocOpBuilder &b, int64_t lanes, int6
   return masks;
 }
 
-/// Every `stride`-th element of the vectors that `masks` are for, as one vector.
-static Value loadStrided(ImplicitLocOpBuilder &b, VectorType type, Value memref, ArrayRef<Value> indices,
-                         ArrayRef<Value> masks) {
+Value mlir::prune::loadStrided(ImplicitLocOpBuilder &b, VectorType type, Value memref, ArrayRef<Value> indices,
+                               ArrayRef<Value> masks) {
   int64_t lanes = type.getNumElements(), stride = masks.size();
   Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type)), result;
   for (int64_t part = 0; part < stride; ++part) {
@@ -96,7 +95,7 @@ void WindowCopy::emit(ImplicitLocOpBuilder &b, Value batch, Value lane, Value la
     Value begin = i.sub(i.constant(0), column);
     Value end = i.min(i.mul(length, strides[1]), i.sub(i.constant(width), column));
     end = arith::SelectOp::create(b, i.compare(arith::CmpIPredicate::ult, row, i.constant(height)), end, begin);
-    return Tap{i.add(i.mul(row, width), column), makeMasks(b, vectorLanes, strides[1], begin, end)};
+    return Tap{i.add(i.mul(row, width), column), makeRangeMasks(b, vectorLanes, strides[1], begin, end)};
   };
   auto copyTap = [&](const Tap &tap, Value channel, Value column, Value run) {
     Value loaded = loadStrided(b, vectorType, input, {batch, i.add(firstChannel, channel), tap.pixel}, tap.masks);

@@ -22,6 +22,13 @@ struct WindowCopy {
   void emit(ImplicitLocOpBuilder &b, Value batch, Value lane, Value lanes, Value firstChannel, Value channels) const;
 };
 
+/// Masks of `parts` vectors in a row: the elements whose position is in [begin, end).
+SmallVector<Value> makeRangeMasks(ImplicitLocOpBuilder &b, int64_t lanes, int64_t parts, Value begin, Value end);
+
+/// Every n-th element of n vectors in a row, as one vector; `masks` has one mask for each of them.
+Value loadStrided(ImplicitLocOpBuilder &b, VectorType type, Value memref, ArrayRef<Value> indices,
+                  ArrayRef<Value> masks);
+
 } // namespace mlir::prune
 
 #endif // PRUNE_LIB_CONVERSION_PRUNETOVECTOR_WINDOWCOPY_H

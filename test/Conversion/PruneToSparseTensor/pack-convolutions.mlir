@@ -1,4 +1,5 @@
-// Masked convolutions are packed as products with a window; the others stay, with the reason.
+// Masked convolutions are packed as products with a window; depthwise ones get the window too; the others stay,
+// with the reason.
 // RUN: prune-opt %s -split-input-file --prune-pack --canonicalize | FileCheck %s
 // RUN: prune-opt %s -split-input-file --prune-pack --remarks-filter-missed=prune-pack --remark-format=emitRemark -o /dev/null 2>&1 | FileCheck %s --check-prefix=REMARK
 
@@ -70,4 +71,30 @@ func.func @grouped(%x: tensor<1x2x1x8x8xf32>) -> tensor<1x2x1x7x7xf32> {
   %r = linalg.conv_2d_ngchw_gfchw {dilations = dense<1> : vector<2xi64>, strides = dense<1> : vector<2xi64>}
     ins(%x, %g : tensor<1x2x1x8x8xf32>, tensor<2x1x1x2x2xf32>) outs(%f : tensor<1x2x1x7x7xf32>) -> tensor<1x2x1x7x7xf32>
   return %r : tensor<1x2x1x7x7xf32>
+}
+
+// -----
+
+// CHECK-LABEL: @depthwise
+// CHECK-NOT: tensor.pad
+// CHECK: prune.depthwise window <kernel = [3, 3], strides = [1, 1], dilations = [1, 1], low = [1, 1], high = [1, 1]>
+// CHECK-SAME: ins(%arg0, %{{.*}} : tensor<1x2x8x8xf32>, tensor<2x3x3xf32>)
+// REMARK: depthwise convolution left as it is: more than 25 elements of a kernel or strides above 4
+func.func @depthwise(%x: tensor<1x2x8x8xf32>) -> (tensor<1x2x8x8xf32>, tensor<1x2x3x3xf32>) {
+  %w = arith.constant dense<1.0> : tensor<2x3x3xf32>
+  %large = arith.constant dense<1.0> : tensor<2x6x6xf32>
+  %z = arith.constant 0.0 : f32
+  %padded = tensor.pad %x low[0, 0, 1, 1] high[0, 0, 1, 1] {
+  ^bb0(%a: index, %b: index, %c: index, %d: index):
+    tensor.yield %z : f32
+  } : tensor<1x2x8x8xf32> to tensor<1x2x10x10xf32>
+  %e = tensor.empty() : tensor<1x2x8x8xf32>
+  %f = linalg.fill ins(%z : f32) outs(%e : tensor<1x2x8x8xf32>) -> tensor<1x2x8x8xf32>
+  %r = linalg.depthwise_conv_2d_nchw_chw {dilations = dense<1> : vector<2xi64>, strides = dense<1> : vector<2xi64>}
+    ins(%padded, %w : tensor<1x2x10x10xf32>, tensor<2x3x3xf32>) outs(%f : tensor<1x2x8x8xf32>) -> tensor<1x2x8x8xf32>
+  %e2 = tensor.empty() : tensor<1x2x3x3xf32>
+  %f2 = linalg.fill ins(%z : f32) outs(%e2 : tensor<1x2x3x3xf32>) -> tensor<1x2x3x3xf32>
+  %s = linalg.depthwise_conv_2d_nchw_chw {dilations = dense<1> : vector<2xi64>, strides = dense<1> : vector<2xi64>}
+    ins(%x, %large : tensor<1x2x8x8xf32>, tensor<2x6x6xf32>) outs(%f2 : tensor<1x2x3x3xf32>) -> tensor<1x2x3x3xf32>
+  return %r, %s : tensor<1x2x8x8xf32>, tensor<1x2x3x3xf32>
 }

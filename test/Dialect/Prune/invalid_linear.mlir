@@ -121,3 +121,51 @@ func.func private @window_c1() attributes {w = #prune.window<kernel = [3], strid
 
 // expected-error @below {{expected strides of at least 1, got 0}}
 func.func private @window_c2() attributes {w = #prune.window<kernel = [3, 3], strides = [1, 0], dilations = [1, 1], low = [1, 1], high = [1, 1]>}
+
+// -----
+
+func.func @depthwise_c1_rank(%x: tensor<8x6x6xf32>, %w: tensor<8x3x3xf32>, %i: tensor<1x8x6x6xf32>) {
+  // expected-error @below {{expected input and init of rank 4 and one element type with the filter}}
+  %y = prune.depthwise window <kernel = [3, 3], strides = [1, 1], dilations = [1, 1], low = [1, 1], high = [1, 1]>
+      ins(%x, %w : tensor<8x6x6xf32>, tensor<8x3x3xf32>) outs(%i : tensor<1x8x6x6xf32>) {
+  ^bb0(%s: f32):
+    prune.yield %s : f32
+  } -> tensor<1x8x6x6xf32>
+  return
+}
+
+// -----
+
+func.func @depthwise_c1_channels(%x: tensor<1x4x6x6xf32>, %w: tensor<8x3x3xf32>, %i: tensor<1x8x6x6xf32>) {
+  // expected-error @below {{expected the images and channels of input and init to be equal}}
+  %y = prune.depthwise window <kernel = [3, 3], strides = [1, 1], dilations = [1, 1], low = [1, 1], high = [1, 1]>
+      ins(%x, %w : tensor<1x4x6x6xf32>, tensor<8x3x3xf32>) outs(%i : tensor<1x8x6x6xf32>) {
+  ^bb0(%s: f32):
+    prune.yield %s : f32
+  } -> tensor<1x8x6x6xf32>
+  return
+}
+
+// -----
+
+func.func @depthwise_c1_filter(%x: tensor<1x8x6x6xf32>, %w: tensor<8x3x2xf32>, %i: tensor<1x8x6x6xf32>) {
+  // expected-error @below {{expected a filter of shape [8, 3, 3]}}
+  %y = prune.depthwise window <kernel = [3, 3], strides = [1, 1], dilations = [1, 1], low = [1, 1], high = [1, 1]>
+      ins(%x, %w : tensor<1x8x6x6xf32>, tensor<8x3x2xf32>) outs(%i : tensor<1x8x6x6xf32>) {
+  ^bb0(%s: f32):
+    prune.yield %s : f32
+  } -> tensor<1x8x6x6xf32>
+  return
+}
+
+// -----
+
+func.func @depthwise_c1_pixels(%x: tensor<1x8x6x6xf32>, %w: tensor<8x3x3xf32>, %i: tensor<1x8x7x6xf32>) {
+  // expected-error @below {{expected 6 pixels along spatial dimension 0 of init, got 7}}
+  %y = prune.depthwise window <kernel = [3, 3], strides = [1, 1], dilations = [1, 1], low = [1, 1], high = [1, 1]>
+      ins(%x, %w : tensor<1x8x6x6xf32>, tensor<8x3x3xf32>) outs(%i : tensor<1x8x7x6xf32>) {
+  ^bb0(%s: f32):
+    prune.yield %s : f32
+  } -> tensor<1x8x7x6xf32>
+  return
+}

@@ -45,3 +45,16 @@ func.func @window(%v: tensor<1x36x4xf32>, %x: tensor<1x4x6x6xf32>, %i: tensor<1x
   } -> tensor<1x4x3x6xf32>
   return %y : tensor<1x4x3x6xf32>
 }
+
+// CHECK-LABEL: @depthwise
+// CHECK: prune.depthwise window <kernel = [3, 3], strides = [1, 1], dilations = [1, 1], low = [1, 1], high = [1, 1]>
+// CHECK-SAME: ins(%{{.*}}, %{{.*}} : tensor<1x8x14x14xf32>, tensor<8x3x3xf32>) extras(%{{.*}} : tensor<8xf32>)
+func.func @depthwise(%x: tensor<1x8x14x14xf32>, %w: tensor<8x3x3xf32>, %b: tensor<8xf32>, %i: tensor<1x8x14x14xf32>) -> tensor<1x8x14x14xf32> {
+  %y = prune.depthwise window <kernel = [3, 3], strides = [1, 1], dilations = [1, 1], low = [1, 1], high = [1, 1]>
+      ins(%x, %w : tensor<1x8x14x14xf32>, tensor<8x3x3xf32>) extras(%b : tensor<8xf32>) outs(%i : tensor<1x8x14x14xf32>) {
+  ^bb0(%s: f32, %e: f32):
+    %0 = arith.addf %s, %e : f32
+    prune.yield %0 : f32
+  } -> tensor<1x8x14x14xf32>
+  return %y : tensor<1x8x14x14xf32>
+}

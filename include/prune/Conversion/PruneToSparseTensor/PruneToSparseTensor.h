@@ -32,6 +32,9 @@ LogicalResult packLayer(RewriterBase &rewriter, linalg::ContractOp op, const Pac
 /// window. Grouped convolutions and those without a mask stay.
 LogicalResult packConvolution(RewriterBase &rewriter, linalg::LinalgOp op, const PackOptions &options);
 
+/// Replaces a depthwise convolution by `prune.depthwise`; zero padding before it moves into the window.
+LogicalResult packDepthwise(RewriterBase &rewriter, linalg::DepthwiseConv2DNchwChwOp op, const PackOptions &options);
+
 } // namespace prune
 } // namespace mlir
 

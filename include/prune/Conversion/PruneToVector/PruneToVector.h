@@ -19,6 +19,9 @@ struct LinearKernelOptions {
 /// Replaces a `prune.linear` on memrefs with identity layouts by loops of `scf` and `vector`, with accumulators in registers.
 LogicalResult lowerLinear(RewriterBase &rewriter, LinearOp op, const LinearKernelOptions &options);
 
+/// The same for a depthwise convolution: blocks of rows of the result, one vector wide, share what they read.
+LogicalResult lowerDepthwise(RewriterBase &rewriter, DepthwiseOp op, const LinearKernelOptions &options);
+
 } // namespace prune
 } // namespace mlir
 

@@ -38,11 +38,36 @@ struct LinearOpInterface : DstBufferizableOpInterfaceExternalModel<LinearOpInter
         return failure();
       extras.push_back(*memref);
     }
-    auto bufferized = LinearOp::create(rewriter, op->getLoc(), TypeRange(), storage, *input, extras, *init,
-                                       linear.getFormat(), linear.getRows(), linear.getChunk(), linear.getLaneDims(),
-                                       linear.getWindowAttr());
+    auto bufferized =
+        LinearOp::create(rewriter, op->getLoc(), TypeRange(), storage, *input, extras, *init, linear.getFormat(),
+                         linear.getRows(), linear.getChunk(), linear.getLaneDims(), linear.getWindowAttr());
     rewriter.inlineRegionBefore(linear.getEpilogue(), bufferized.getEpilogue(), bufferized.getEpilogue().end());
     replaceOpWithBufferizedValues(rewriter, op, *init);
+    return success();
+  }
+};
+
+struct DepthwiseOpInterface : DstBufferizableOpInterfaceExternalModel<DepthwiseOpInterface, DepthwiseOp> {
+  bool bufferizesToMemoryRead(Operation *op, OpOperand &operand, const AnalysisState &state) const {
+    return &operand != &cast<DepthwiseOp>(op).getInitMutable();
+  }
+
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &options,
+                          BufferizationState &state) const {
+    auto depthwise = cast<DepthwiseOp>(op);
+    rewriter.setInsertionPoint(op);
+    SmallVector<Value> buffers;
+    for (Value operand : op->getOperands()) {
+      FailureOr<Value> memref = getBuffer(rewriter, operand, options, state);
+      if (failed(memref))
+        return failure();
+      buffers.push_back(*memref);
+    }
+    auto extras = ArrayRef(buffers).drop_front(2).drop_back();
+    auto bufferized = DepthwiseOp::create(rewriter, op->getLoc(), TypeRange(), buffers[0], buffers[1], extras,
+                                          buffers.back(), depthwise.getWindow());
+    rewriter.inlineRegionBefore(depthwise.getEpilogue(), bufferized.getEpilogue(), bufferized.getEpilogue().end());
+    replaceOpWithBufferizedValues(rewriter, op, buffers.back());
     return success();
   }
 };
@@ -50,5 +75,8 @@ struct LinearOpInterface : DstBufferizableOpInterfaceExternalModel<LinearOpInter
 } // namespace
 
 void mlir::prune::registerBufferizableOpInterfaceExternalModels(DialectRegistry &registry) {
-  registry.addExtension(+[](MLIRContext *context, PruneDialect *) { LinearOp::attachInterface<LinearOpInterface>(*context); });
+  registry.addExtension(+[](MLIRContext *context, PruneDialect *) {
+    LinearOp::attachInterface<LinearOpInterface>(*context);
+    DepthwiseOp::attachInterface<DepthwiseOpInterface>(*context);
+  });
 }

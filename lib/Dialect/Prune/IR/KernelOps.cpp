@@ -34,17 +34,67 @@ void LinearOp::build(OpBuilder &builder, OperationState &state, ValueRange stora
   YieldOp::create(builder, state.location, block->getArgument(0));
 }
 
-void LinearOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+/// Buffers: the destination is written, everything else read.
+template <typename OpTy>
+static void getLayerEffects(OpTy op, SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
   auto *resource = SideEffects::DefaultResource::get();
-  for (OpOperand &operand : getOperation()->getOpOperands()) {
+  for (OpOperand &operand : op->getOpOperands()) {
     if (!isa<BaseMemRefType>(operand.get().getType()))
       continue;
-    bool isInit = &operand == &getInitMutable();
-    if (isInit)
+    if (&operand == &op.getInitMutable())
       effects.emplace_back(MemoryEffects::Write::get(), &operand, resource);
     else
       effects.emplace_back(MemoryEffects::Read::get(), &operand, resource);
   }
+}
+
+void LinearOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+  getLayerEffects(*this, effects);
+}
+
+void DepthwiseOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+  getLayerEffects(*this, effects);
+}
+
+template <typename OpTy> static LogicalResult verifyExtras(OpTy op) { // linear_c2
+  for (Value extra : op.getExtras()) {
+    auto type = cast<ShapedType>(extra.getType());
+    bool isPerRow = type.getRank() == 1 && type.getDimSize(0) == op.getNumRows();
+    if (!isPerRow && type.getShape() != op.getInitType().getShape())
+      return op.emitOpError() << "expected an extra of shape [" << op.getNumRows() << "] or of init's shape, got "
+                              << type;
+  }
+  return success();
+}
+
+template <typename OpTy> static LogicalResult verifyEpilogue(OpTy op) { // linear_c3
+  Block &body = op.getEpilogue().front();
+  if (body.getNumArguments() != 1 + op.getExtras().size())
+    return op.emitOpError() << "expected " << 1 + op.getExtras().size() << " epilogue arguments, got "
+                            << body.getNumArguments();
+  Type element = op.getInitType().getElementType();
+  auto yield = dyn_cast<YieldOp>(body.getTerminator());
+  if (!yield || yield.getValues().size() != 1 || yield.getValues().front().getType() != element)
+    return op.emitOpError() << "expected the epilogue to yield one " << element;
+  for (auto [argument, extra] : llvm::zip(body.getArguments().drop_front(), op.getExtras()))
+    if (argument.getType() != getElementTypeOrSelf(extra.getType()))
+      return op.emitOpError() << "expected an epilogue argument of type " << getElementTypeOrSelf(extra.getType())
+                              << ", got " << argument.getType();
+  if (body.getArgument(0).getType() != element)
+    return op.emitOpError() << "expected the first epilogue argument to be " << element << ", got "
+                            << body.getArgument(0).getType();
+  return success();
+}
+
+template <typename OpTy> static LogicalResult verifyPixels(OpTy op, WindowAttr window) { // linear_c1
+  for (int64_t dim = 0; dim < 2; ++dim) {
+    int64_t size = op.getInputType().getDimSize(op.getRowDim() + 1 + dim);
+    int64_t got = op.getInitType().getDimSize(op.getRowDim() + 1 + dim);
+    if (ShapedType::isDynamic(size) || window.getResultSize(dim, size) != got)
+      return op.emitOpError() << "expected " << window.getResultSize(dim, size) << " pixels along spatial dimension "
+                              << dim << " of init, got " << got;
+  }
+  return success();
 }
 
 LogicalResult LinearOp::verify() {
@@ -62,24 +112,15 @@ LogicalResult LinearOp::verify() {
     if (static_cast<int64_t>(getChunk()) % window->getNumTaps() != 0)
       return emitOpError() << "expected a chunk of whole channels of " << window->getNumTaps() << " columns, got "
                            << getChunk();
-    for (int64_t dim = 0; dim < 2; ++dim) {
-      int64_t size = input.getDimSize(getRowDim() + 1 + dim), got = init.getDimSize(getRowDim() + 1 + dim);
-      if (ShapedType::isDynamic(size) || window->getResultSize(dim, size) != got)
-        return emitOpError() << "expected " << window->getResultSize(dim, size) << " pixels along spatial dimension "
-                             << dim << " of init, got " << got;
-    }
+    if (failed(verifyPixels(*this, *window)))
+      return failure();
   }
   for (int64_t dim = 0; dim < (window ? getRowDim() : init.getRank()); ++dim)
     if (dim != getRowDim() && input.getDimSize(dim) != init.getDimSize(dim))
       return emitOpError() << "expected dimension " << dim << " of input and init to be equal, got "
                            << input.getDimSize(dim) << " and " << init.getDimSize(dim);
-  // linear_c2
-  for (Value extra : getExtras()) {
-    auto type = cast<ShapedType>(extra.getType());
-    bool isPerRow = type.getRank() == 1 && type.getDimSize(0) == getNumRows();
-    if (!isPerRow && type.getShape() != init.getShape())
-      return emitOpError() << "expected an extra of shape [" << getNumRows() << "] or of init's shape, got " << type;
-  }
+  if (failed(verifyExtras(*this)))
+    return failure();
   // linear_c4
   if (static_cast<int64_t>(getRows()) < 1 || static_cast<int64_t>(getChunk()) < 1)
     return emitOpError() << "expected positive rows and chunk, got " << getRows() << " and " << getChunk();
@@ -88,22 +129,37 @@ LogicalResult LinearOp::verify() {
   return success();
 }
 
-LogicalResult LinearOp::verifyRegions() {
-  // linear_c3
-  Block &body = getEpilogue().front();
-  if (body.getNumArguments() != 1 + getExtras().size())
-    return emitOpError() << "expected " << 1 + getExtras().size() << " epilogue arguments, got "
-                         << body.getNumArguments();
-  Type element = getInitType().getElementType();
-  auto yield = dyn_cast<YieldOp>(body.getTerminator());
-  if (!yield || yield.getValues().size() != 1 || yield.getValues().front().getType() != element)
-    return emitOpError() << "expected the epilogue to yield one " << element;
-  for (auto [argument, extra] : llvm::zip(body.getArguments().drop_front(), getExtras()))
-    if (argument.getType() != getElementTypeOrSelf(extra.getType()))
-      return emitOpError() << "expected an epilogue argument of type " << getElementTypeOrSelf(extra.getType())
-                           << ", got " << argument.getType();
-  if (body.getArgument(0).getType() != element)
-    return emitOpError() << "expected the first epilogue argument to be " << element << ", got "
-                         << body.getArgument(0).getType();
-  return success();
+LogicalResult LinearOp::verifyRegions() { return verifyEpilogue(*this); }
+
+void DepthwiseOp::build(OpBuilder &builder, OperationState &state, Value input, Value filter, Value init,
+                        WindowAttr window) {
+  SmallVector<Type> results;
+  if (isa<RankedTensorType>(init.getType()))
+    results.push_back(init.getType());
+  build(builder, state, results, input, filter, /*extras=*/{}, init, window);
+  OpBuilder::InsertionGuard guard(builder);
+  Type element = getElementTypeOrSelf(init.getType());
+  Block *block = builder.createBlock(state.regions.front().get(), {}, element, state.location);
+  YieldOp::create(builder, state.location, block->getArgument(0));
 }
+
+LogicalResult DepthwiseOp::verify() {
+  ShapedType input = getInputType(), init = getInitType(), filter = cast<ShapedType>(getFilter().getType());
+  // depthwise_c1
+  if (input.getRank() != 4 || init.getRank() != 4 || input.getElementType() != init.getElementType() ||
+      filter.getElementType() != init.getElementType())
+    return emitOpError() << "expected input and init of rank 4 and one element type with the filter, got " << input
+                         << ", " << init << " and " << filter;
+  if (input.getShape().take_front(2) != init.getShape().take_front(2))
+    return emitOpError() << "expected the images and channels of input and init to be equal, got " << input << " and "
+                         << init;
+  ArrayRef<int64_t> kernel = getWindow().getKernel();
+  if (filter.getShape() != ArrayRef<int64_t>{getNumRows(), kernel[0], kernel[1]})
+    return emitOpError() << "expected a filter of shape [" << getNumRows() << ", " << kernel[0] << ", " << kernel[1]
+                         << "], got " << filter;
+  if (failed(verifyPixels(*this, getWindow())))
+    return failure();
+  return verifyExtras(*this);
+}
+
+LogicalResult DepthwiseOp::verifyRegions() { return verifyEpilogue(*this); }

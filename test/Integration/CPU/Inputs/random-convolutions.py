@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes a module of random masked convolutions, its inputs and its results as NumPy computes them.
+"""Writes a module of random convolutions, masked ones and depthwise ones, its inputs and its results as NumPy computes them.
 
 Usage: random-convolutions.py SEED COUNT MODULE.mlir INPUTS.npz RESULTS.npz
 """
@@ -26,15 +26,17 @@ def resource(name, array):
 
 
 def convolve(x, w, strides, dilations, low, high):
+    """w: [filters, channels, ...], or [channels, ...] of a depthwise convolution."""
+    equation = "bchw,fc->bfhw" if w.ndim == 4 else "bchw,c->bchw"
     x = numpy.pad(x, ((0, 0), (0, 0), (low[0], high[0]), (low[1], high[1]))).astype("f8")
-    size = [(x.shape[2 + d] - dilations[d] * (w.shape[2 + d] - 1) - 1) // strides[d] + 1 for d in range(2)]
+    size = [(x.shape[2 + d] - dilations[d] * (w.shape[d - 2] - 1) - 1) // strides[d] + 1 for d in range(2)]
     y = numpy.zeros((x.shape[0], w.shape[0], *size))
-    for i in range(w.shape[2]):
-        for j in range(w.shape[3]):
+    for i in range(w.shape[-2]):
+        for j in range(w.shape[-1]):
             top, left = i * dilations[0], j * dilations[1]
             part = x[:, :, top:top + (size[0] - 1) * strides[0] + 1:strides[0],
                      left:left + (size[1] - 1) * strides[1] + 1:strides[1]]
-            y += numpy.einsum("bchw,fc->bfhw", part, w[:, :, i, j])
+            y += numpy.einsum(equation, part, w[..., i, j])
     return y
 
 
@@ -51,9 +53,15 @@ def case(n):
             break
     blocks = pick(1, 1, 4)
     filters = -(-filters // blocks) * blocks
-    w = rng.standard_normal((filters, channels, *kernel)).astype("f4")
+    depthwise = n % 4 == 3
+    if depthwise:
+        filters, kernel = channels, [min(kernel[0], 5), min(kernel[1], 5)]
+        size = [(image[d] + low[d] + high[d] - dilations[d] * (kernel[d] - 1) - 1) // strides[d] + 1 for d in range(2)]
+    w = rng.standard_normal((filters, *([] if depthwise else [channels]), *kernel)).astype("f4")
     density = pick(0.0, 0.05, 0.1, 0.3, 0.5)
-    mask = numpy.repeat(rng.random((filters // blocks, channels, *kernel)) < density, blocks, 0)
+    mask = numpy.repeat(rng.random((-(-filters // blocks), channels, *kernel)) < density, blocks, 0)
+    if depthwise:
+        mask = numpy.ones(w.shape, bool)
     pattern = "unstructured" if blocks == 1 else f"block<{blocks}, 1>"
     x = rng.standard_normal((batch, channels, *image)).astype("f4")
     bias = rng.standard_normal(filters).astype("f4")
@@ -71,7 +79,8 @@ def case(n):
     results.append(f"%y{n}")
     result_types.append(tensor(shape))
     resource(f"w{n}", w)
-    resource(f"m{n}", mask.astype("u1"))
+    if not depthwise:
+        resource(f"m{n}", mask.astype("u1"))
     resource(f"b{n}", bias)
 
     source, source_shape = f"%x{n}", x.shape
@@ -88,14 +97,18 @@ def case(n):
         maps.insert(2, maps[0])
         extra, extra_type, extra_argument = f", %r{n}", ", " + tensor(shape), "%e: f32, "
         add = "    %u = arith.addf %s, %b : f32\n    %t = arith.addf %u, %e : f32\n"
-    body.append(f"""    %w{n} = arith.constant dense_resource<w{n}> : {tensor(w.shape)}
+    name, weight, masking = "depthwise_conv_2d_nchw_chw", f"%w{n}", ""
+    if not depthwise:
+        name, weight = "conv_2d_nchw_fchw", f"%a{n}"
+        masking = f"""
     %m{n} = arith.constant dense_resource<m{n}> : {tensor(w.shape, "i1")}
+    %a{n} = prune.apply %w{n}, %m{n} as(#prune.{pattern}){"" if mask.any() else " allow_empty"} : {tensor(w.shape)}"""
+    body.append(f"""    %w{n} = arith.constant dense_resource<w{n}> : {tensor(w.shape)}{masking}
     %b{n} = arith.constant dense_resource<b{n}> : {tensor([filters])}
-    %a{n} = prune.apply %w{n}, %m{n} as(#prune.{pattern}){"" if mask.any() else " allow_empty"} : {tensor(w.shape)}
     %e{n} = tensor.empty() : {tensor(shape)}
     %f{n} = linalg.fill ins(%zero : f32) outs(%e{n} : {tensor(shape)}) -> {tensor(shape)}
-    %c{n} = linalg.conv_2d_nchw_fchw {{dilations = dense<{dilations}> : vector<2xi64>, strides = dense<{strides}> : vector<2xi64>}}
-      ins({source}, %a{n} : {tensor(source_shape)}, {tensor(w.shape)}) outs(%f{n} : {tensor(shape)}) -> {tensor(shape)}
+    %c{n} = linalg.{name} {{dilations = dense<{dilations}> : vector<2xi64>, strides = dense<{strides}> : vector<2xi64>}}
+      ins({source}, {weight} : {tensor(source_shape)}, {tensor(w.shape)}) outs(%f{n} : {tensor(shape)}) -> {tensor(shape)}
     %y{n} = linalg.generic {{indexing_maps = [{", ".join(f"affine_map<{m}>" for m in maps)}],
         iterator_types = ["parallel", "parallel", "parallel", "parallel"]}}
       ins(%c{n}, %b{n}{extra} : {tensor(shape)}, {tensor([filters])}{extra_type}) outs(%e{n} : {tensor(shape)}) {{

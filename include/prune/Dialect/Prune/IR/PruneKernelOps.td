@@ -97,7 +97,62 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
   let hasRegionVerifier = 1;
 }
 
-def Prune_YieldOp : Prune_Op<"yield", [Pure, Terminator, ReturnLike, HasParent<"::mlir::prune::LinearOp">]> {
+def Prune_DepthwiseOp : Prune_Op<"depthwise", [DestinationStyleOpInterface,
+    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "Depthwise convolution with its padding and an epilogue";
+  let description = [{
+    `result[b, c, y, x] = epilogue(sum over i, j of filter[c, i, j] * input[b, c, window(y, x, i, j)], extras...)`
+
+    One kernel per channel. The window says which activation is read, zero outside of the image, so that no padded copy is
+    needed. Epilogue and extras are as in `prune.linear`, with the channel as row. The content of `init` is not read.
+
+    ```mlir
+    %y = prune.depthwise window <kernel = [3, 3], strides = [1, 1], dilations = [1, 1], low = [1, 1], high = [1, 1]>
+           ins(%x, %w : tensor<1x8x14x14xf32>, tensor<8x3x3xf32>) extras(%bias : tensor<8xf32>)
+           outs(%init : tensor<1x8x14x14xf32>) {
+    ^bb0(%sum: f32, %b: f32):
+      %0 = arith.addf %sum, %b : f32
+      prune.yield %0 : f32
+    } -> tensor<1x8x14x14xf32>
+    ```
+
+    **Constraints**
+    1. `depthwise_c1`: input and init have rank 4 and one element type, equal images and channels, and sizes that follow from the
+       window; the filter has the shape [channels, kernel].
+    2. `linear_c2` and `linear_c3` hold for the extras and the region.
+  }];
+  let arguments = (ins
+    AnyShaped:$input,
+    AnyShaped:$filter,
+    Variadic<AnyShaped>:$extras,
+    AnyShaped:$init,
+    Prune_WindowAttr:$window);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let regions = (region SizedRegion<1>:$epilogue);
+  let assemblyFormat = [{
+    `window` $window `ins` `(` $input `,` $filter `:` type($input) `,` type($filter) `)`
+    (`extras` `(` $extras^ `:` type($extras) `)`)? `outs` `(` $init `:` type($init) `)` $epilogue attr-dict
+    (`->` type($results)^)?
+  }];
+  let builders = [
+    /// Builds the op with an epilogue that returns the sum.
+    OpBuilder<(ins "::mlir::Value":$input, "::mlir::Value":$filter, "::mlir::Value":$init,
+                   "::mlir::prune::WindowAttr":$window)>
+  ];
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }
+    ::mlir::ShapedType getInputType() { return ::llvm::cast<::mlir::ShapedType>(getInput().getType()); }
+    ::mlir::ShapedType getInitType() { return ::llvm::cast<::mlir::ShapedType>(getInit().getType()); }
+    /// Position of the channels.
+    int64_t getRowDim() { return 1; }
+    int64_t getNumRows() { return getInitType().getDimSize(1); }
+  }];
+  let hasVerifier = 1;
+  let hasRegionVerifier = 1;
+}
+
+def Prune_YieldOp : Prune_Op<"yield", [Pure, Terminator, ReturnLike,
+    ParentOneOf<["::mlir::prune::LinearOp", "::mlir::prune::DepthwiseOp"]>]> {
   let summary = "Ends the epilogue of a packed layer";
   let description = [{ `prune.yield %v : f32` gives the element of the result. }];
   let arguments = (ins Variadic<AnyType>:$values);

@@ -24,11 +24,11 @@ static SmallVector<int64_t> withoutUnits(ArrayRef<int64_t> shape) {
 }
 
 /// The layer that `value` comes from, looking through reshapes that only add or drop unit dimensions.
-static LinearOp findLayer(Value value) {
+template <typename LayerOp> static LayerOp findLayer(Value value) {
   while (Operation *op = value.getDefiningOp()) {
     if (!value.hasOneUse())
       return nullptr;
-    if (auto layer = dyn_cast<LinearOp>(op))
+    if (auto layer = dyn_cast<LayerOp>(op))
       return layer;
     if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op))
       return nullptr;
@@ -58,7 +58,7 @@ static std::optional<SmallVector<unsigned>> getLoops(linalg::GenericOp op, OpOpe
 
 namespace {
 
-struct FuseIntoLayer : OpRewritePattern<linalg::GenericOp> {
+template <typename LayerOp> struct FuseIntoLayer : OpRewritePattern<linalg::GenericOp> {
   using OpRewritePattern::OpRewritePattern;
 
   LogicalResult matchAndRewrite(linalg::GenericOp op, PatternRewriter &rewriter) const override {
@@ -67,10 +67,10 @@ struct FuseIntoLayer : OpRewritePattern<linalg::GenericOp> {
     auto resultType = cast<RankedTensorType>(op->getResult(0).getType());
     if (!resultType.hasStaticShape())
       return rewriter.notifyMatchFailure(op, "dynamic shape");
-    LinearOp layer;
+    LayerOp layer;
     OpOperand *layerUse = nullptr;
     for (OpOperand *input : op.getDpsInputOperands())
-      if (isa<RankedTensorType>(input->get().getType()) && (layer = findLayer(input->get()))) {
+      if (isa<RankedTensorType>(input->get().getType()) && (layer = findLayer<LayerOp>(input->get()))) {
         layerUse = input;
         break;
       }
@@ -112,9 +112,10 @@ struct FuseIntoLayer : OpRewritePattern<linalg::GenericOp> {
     for (auto [operand, isPerRow] : extras)
       newExtras.push_back(
           reshapeTensor(rewriter, operand->get(), isPerRow ? ArrayRef(shape[layer.getRowDim()]) : shape));
-    auto fused = LinearOp::create(rewriter, op.getLoc(), layer->getResultTypes(), layer.getStorage(), layer.getInput(),
-                                  newExtras, layer.getInit(), layer.getFormat(), layer.getRows(), layer.getChunk(),
-                                  layer.getLaneDims(), layer.getWindowAttr());
+    // The same layer with more extras, at the place of its consumer.
+    auto fused = cast<LayerOp>(rewriter.cloneWithoutRegions(*layer.getOperation()));
+    fused->setLoc(op.getLoc());
+    fused.getExtrasMutable().assign(newExtras);
     // The layer's own epilogue, then the body of the consumer on its result.
     IRMapping mapping;
     layer.getEpilogue().cloneInto(&fused.getEpilogue(), mapping);
@@ -151,10 +152,11 @@ struct PruneFuseEpilogues : prune::impl::PruneFuseEpiloguesBase<PruneFuseEpilogu
 
 } // namespace
 
-int64_t mlir::prune::fuseEpilogues(Operation *root) {
+/// Fuses into all layers of one kind.
+template <typename LayerOp> static int64_t fuseInto(Operation *root) {
   // In program order, so that a chain of consumers moves in one after the other.
   int64_t numFused = 0;
-  FuseIntoLayer pattern(root->getContext());
+  FuseIntoLayer<LayerOp> pattern(root->getContext());
   PatternRewriter rewriter(root->getContext());
   SmallVector<linalg::GenericOp> generics;
   root->walk([&](linalg::GenericOp op) { generics.push_back(op); });
@@ -162,10 +164,12 @@ int64_t mlir::prune::fuseEpilogues(Operation *root) {
     if (succeeded(pattern.matchAndRewrite(op, rewriter)))
       ++numFused;
   // Layers whose consumer moved in are dead.
-  SmallVector<LinearOp> layers;
-  root->walk([&](LinearOp op) { layers.push_back(op); });
-  for (LinearOp op : llvm::reverse(layers))
+  SmallVector<LayerOp> layers;
+  root->walk([&](LayerOp op) { layers.push_back(op); });
+  for (LayerOp op : llvm::reverse(layers))
     if (isOpTriviallyDead(op))
       rewriter.eraseOp(op);
   return numFused;
 }
+
+int64_t mlir::prune::fuseEpilogues(Operation *root) { return fuseInto<LinearOp>(root) + fuseInto<DepthwiseOp>(root); }
