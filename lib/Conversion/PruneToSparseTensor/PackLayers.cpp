@@ -196,6 +196,12 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::ContractOp 
   FailureOr<LayerMatch> match = matchLayer(op, declined);
   if (failed(match))
     return failure();
+  auto resultType = cast<RankedTensorType>(op->getResult(0).getType()), flatType = resultType;
+  int64_t rank = resultType.getRank();
+  // Sequences too short for a panel lie side by side in it.
+  bool isFlat = match->lanesBeforeColumns && rank > 2 && match->numLanes < options.panel;
+  if (isFlat)
+    match->numLanes = resultType.getNumElements() / resultType.getShape().back();
   if (match->numLanes < options.minLanes && options.kernel != "sparsifier") {
     declined(llvm::formatv("{0} tokens or pixels, fewer than the {1} that fill vector lanes", match->numLanes,
                            options.minLanes)
@@ -230,13 +236,10 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::ContractOp 
   ImplicitLocOpBuilder b(op.getLoc(), rewriter);
   // Lanes innermost, and in panels of one register tile where they divide.
   Value x = match->activations;
-  auto resultType = cast<RankedTensorType>(op->getResult(0).getType()), flatType = resultType;
-  // Sequences too short for a panel lie side by side in it.
   SmallVector<ReassociationIndices> flatGroups;
-  int64_t numLanes = match->numLanes, rank = resultType.getRank();
-  if (match->lanesBeforeColumns && rank > 2 && numLanes < options.panel) {
+  int64_t numLanes = match->numLanes;
+  if (isFlat) {
     flatGroups = {llvm::to_vector(llvm::seq<int64_t>(0, rank - 1)), {rank - 1}};
-    numLanes = resultType.getNumElements() / matrix.numRows;
     x = tensor::CollapseShapeOp::create(b, x, flatGroups);
     flatType = RankedTensorType::get({numLanes, matrix.numRows}, resultType.getElementType());
   }

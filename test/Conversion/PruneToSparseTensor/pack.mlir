@@ -68,3 +68,20 @@ func.func @blocks(%x: tensor<64x4xf32>) -> tensor<64x4xf32> {
   %s = linalg.contract indexing_maps = [#x, #w, #y] ins(%r, %w : tensor<64x4xf32>, tensor<4x4xf32>) outs(%f : tensor<64x4xf32>) -> tensor<64x4xf32>
   return %s : tensor<64x4xf32>
 }
+
+// -----
+
+// Seventy sequences of one token are seventy tokens: attention that keeps the sequence first.
+// CHECK-LABEL: func @sequence_first
+// CHECK: prune.linear {{.*}} ins(%{{.*}} : tensor<8x70xf32>)
+// CHECK: tensor.expand_shape {{.*}} : tensor<70x4xf32> into tensor<70x1x4xf32>
+func.func @sequence_first(%x: tensor<70x1x8xf32>) -> tensor<70x1x4xf32> {
+  %zero = arith.constant 0.0 : f32
+  %w = arith.constant dense<2.0> : tensor<4x8xf32>
+  %e = tensor.empty() : tensor<70x1x4xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<70x1x4xf32>) -> tensor<70x1x4xf32>
+  %y = linalg.contract indexing_maps = [affine_map<(a, b, n, k) -> (a, b, k)>, affine_map<(a, b, n, k) -> (n, k)>,
+                                        affine_map<(a, b, n, k) -> (a, b, n)>]
+      ins(%x, %w : tensor<70x1x8xf32>, tensor<4x8xf32>) outs(%f : tensor<70x1x4xf32>) -> tensor<70x1x4xf32>
+  return %y : tensor<70x1x4xf32>
+}
