@@ -75,8 +75,7 @@ def pruned_layer(tools, tmp_path):
     return tmp_path / "pruned.mlirbc"
 
 
-@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.xfail(
-    strict=False, reason="libomp, built for debugging, formats a trace string for each work-sharing loop"))])
+@pytest.mark.parametrize("threads", [1, 2])
 def test_calls_allocate_nothing(tools, tmp_path, graph, run_cli, threads):
     """Convolution, pooling, sparse and dense products, softmax, layer norm and GELU, pruned where they can be."""
     g = graph(x=[1, 16, 32, 32])

@@ -93,6 +93,34 @@ def PruneHoistStackBuffers : Pass<"prune-hoist-stack-buffers"> {
   let dependentDialects = ["memref::MemRefDialect"];
 }
 
+def PruneSplitParallelLoops : Pass<"prune-split-parallel-loops", "ModuleOp"> {
+  let summary = "Run parallel loops in OpenMP's threads, each finding its share by itself";
+  let description = [{
+    An `scf.parallel` becomes an `omp.parallel` with an `scf.for` over the thread's share of all iterations: as many for
+    each thread, but for one, in order. Compared with work sharing by the runtime (`omp.wsloop`) this saves a call for
+    each loop and thread, in which libomp may allocate memory. A buffer on the stack of the body lives for one iteration.
+
+    Left alone: loops with reductions, and loops inside a loop that is split.
+
+    ```mlir
+    scf.parallel (%i) = (%c0) to (%n) step (%c1) { ... }
+    // becomes
+    omp.parallel num_threads(%c2) {
+      %thread = func.call @omp_get_thread_num() : () -> i32
+      %threads = func.call @omp_get_num_threads() : () -> i32
+      ...
+      scf.for %i = %begin to %end step %c1 { memref.alloca_scope { ... } }
+      omp.terminator
+    }
+    ```
+  }];
+  let options = [Option<"threads", "threads", "unsigned", "2", "Threads of a parallel region.">];
+  let statistics = [Statistic<"numSplit", "num-split", "Loops split">];
+  let dependentDialects = [
+    "arith::ArithDialect", "func::FuncDialect", "memref::MemRefDialect", "omp::OpenMPDialect", "scf::SCFDialect"
+  ];
+}
+
 def PruneOutlineKernels : Pass<"prune-outline-kernels", "ModuleOp"> {
   let summary = "Make functions of kernels, one for all equal ones";
   let description = [{

@@ -27,6 +27,10 @@ void prune::buildLowerToLLVMPipeline(OpPassManager &pm, const LowerToLLVMOptions
   pm.addPass(createLowerAffinePass());
   pm.addPass(createCSEPass());
   if (options.threads > 1) {
+    PruneSplitParallelLoopsOptions split;
+    split.threads = options.threads;
+    pm.addPass(createPruneSplitParallelLoops(split));
+    // What is left: loops with reductions, which hand-written kernels may hold.
     ConvertSCFToOpenMPPassOptions openMP;
     openMP.numThreads = options.threads;
     pm.addPass(createConvertSCFToOpenMPPass(openMP));
