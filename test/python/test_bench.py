@@ -1,4 +1,4 @@
-"""prune-bench: statistics, order of timing, reports, errors, and small runs of each command. Figures are not checked."""
+"""prune-bench: statistics, order of timing, reports, errors, small runs of each command. Figures are not checked."""
 
 from __future__ import annotations
 
@@ -95,7 +95,8 @@ def result(difference=1e-5, scale=1.0):
     from prune.bench.ours import Compiled
     label = {"weights": "unstructured", "sparsity": 0.9, "batch": 1, "tokens": 16, "threads": 1}
     peers = {"onnxruntime": Timing(6.0, 5.0, 7.0, 30), "deepsparse": Timing(1.5, 1.0, 2.0, 30)}
-    return compare.Result(label, Timing(2.0, 1.5, 2.5, 30), peers, {"onnxruntime": difference, "deepsparse": 0.0}, scale,
+    differences = {"onnxruntime": difference, "deepsparse": 0.0}
+    return compare.Result(label, Timing(2.0, 1.5, 2.5, 30), peers, differences, scale,
                           Compiled(None, 3.0, 10**9, 1000, 2000), {"onnxruntime": "1"}, 0.0)
 
 
@@ -118,6 +119,12 @@ def test_losses_and_wrong_results_are_shown(tmp_path, capsys):
     reporter(result(difference=2e-4))
     assert reporter.finish() == 2 and "WRONG" in capsys.readouterr().out
     assert result(difference=2e-4, scale=10.0).right
+    # The reference decides, if it is there; the others are shown in its absence only.
+    other = result()
+    other.differences["deepsparse"] = 1e-3
+    assert other.right and other.difference == 1e-5
+    del other.differences["onnxruntime"]
+    assert not other.right
 
 
 def test_ratios_mark_what_is_slower():

@@ -179,7 +179,7 @@ def _minilm(options: argparse.Namespace, steps: Steps) -> int:
     threads = options.threads or [t for t in (1, 2) if t <= len(os.sched_getaffinity(0))]
     settings = minilm.Settings(
         _folder(options), options.weights, options.sparsity, threads, _peers_of(options), options.runs, options.timeout,
-        Quiet(options.lock, options.priority), options.peers is None, options.batch, options.tokens)
+        Quiet(options.lock, options.priority), options.peers is None, False, options.batch, options.tokens)
     return minilm.run(settings, steps, machine(), options.json, options.html)
 
 
@@ -196,7 +196,7 @@ def _nets(options: argparse.Namespace, steps: Steps) -> int:
         raise PruneError("nets", "models", "no ONNX file", "files, or --models=DIR with some")
     settings = nets.Settings(
         _folder(options), options.weights, options.sparsity, options.threads, _peers_of(options), options.runs,
-        options.timeout, Quiet(options.lock, options.priority), options.peers is None, options.files, found,
+        options.timeout, Quiet(options.lock, options.priority), options.peers is None, True, options.files, found,
         dict(map(parse_shape, options.shape)), dict(map(parse_dim, options.dim)))
     return nets.run(settings, steps, machine(), options.json, options.html)
 
