@@ -108,3 +108,25 @@ func.func @index(%x: tensor<4x16x16xf32>) -> tensor<4x16xf32> {
   } -> tensor<4x16xf32>
   return %sum : tensor<4x16xf32>
 }
+
+// -----
+
+// A convolution is not cut by filters: what its window reads is copied once for all of them.
+// CHECK-LABEL: @whole_convolution
+// CHECK-NOT: scf.for
+// CHECK: linalg.conv_2d_nchw_fchw {{.*}} outs(%{{.*}} : tensor<1x64x112x112xf32>)
+func.func @whole_convolution(%x: tensor<1x3x230x230xf32>, %w: tensor<64x3x7x7xf32>, %b: tensor<64xf32>) -> tensor<1x64x112x112xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<1x64x112x112xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<1x64x112x112xf32>) -> tensor<1x64x112x112xf32>
+  %c = linalg.conv_2d_nchw_fchw {dilations = dense<1> : vector<2xi64>, strides = dense<2> : vector<2xi64>}
+    ins(%x, %w : tensor<1x3x230x230xf32>, tensor<64x3x7x7xf32>) outs(%f : tensor<1x64x112x112xf32>) -> tensor<1x64x112x112xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(n, f, h, w) -> (n, f, h, w)>, affine_map<(n, f, h, w) -> (f)>, affine_map<(n, f, h, w) -> (n, f, h, w)>],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+    ins(%c, %b : tensor<1x64x112x112xf32>, tensor<64xf32>) outs(%e : tensor<1x64x112x112xf32>) {
+  ^bb0(%in: f32, %bias: f32, %out: f32):
+    %s = arith.addf %in, %bias : f32
+    linalg.yield %s : f32
+  } -> tensor<1x64x112x112xf32>
+  return %y : tensor<1x64x112x112xf32>
+}

@@ -64,15 +64,19 @@ static std::optional<int64_t> findLoop(AffineMap map, int64_t loop) {
   return found;
 }
 
-/// True if every operand of `op` is a slice where `loops` are fixed, and its result has them all.
+/// True if every operand of `op` is a slice where `loops` are fixed, and its result has them all. A window over an
+/// operand that every slice reads whole is no slice: a convolution would copy for each filter what serves them all.
 static bool canFix(linalg::LinalgOp op, const TileLoops &loops) {
   SmallVector<utils::IteratorType> iterators = op.getIteratorTypesArray();
   for (int64_t loop : loops) {
     if (iterators[loop] != utils::IteratorType::parallel)
       return false;
-    for (OpOperand &operand : op->getOpOperands())
-      if (!findLoop(op.getMatchingIndexingMap(&operand), loop))
+    for (OpOperand &operand : op->getOpOperands()) {
+      AffineMap map = op.getMatchingIndexingMap(&operand);
+      std::optional<int64_t> position = findLoop(map, loop);
+      if (!position || (*position < 0 && !map.isProjectedPermutation(/*allowZeroInResults=*/true)))
         return false;
+    }
     if (*findLoop(op.getMatchingIndexingMap(op.getDpsInitOperand(0)), loop) < 0)
       return false;
   }
