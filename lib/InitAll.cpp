@@ -6,11 +6,13 @@
 #include "prune/Dialect/Prune/IR/BufferizableOpInterfaceImpl.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
+#include "prune/Pipelines/LayerTiming.h"
 #include "prune/Pipelines/Pipelines.h"
 
 void mlir::prune::registerAllDialects(DialectRegistry &registry) {
   registry.insert<PruneDialect>();
   registerBufferizableOpInterfaceExternalModels(registry);
+  registerLayerMeasurement(registry);
 }
 
 void mlir::prune::registerAllPasses() {

@@ -10,6 +10,7 @@
 #include "mlir/Dialect/SparseTensor/Transforms/Passes.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
+#include "prune/Analysis/CostModel.h"
 #include "prune/Conversion/LowerToLLVM/LowerToLLVM.h"
 #include "prune/Conversion/Passes.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
@@ -31,6 +32,13 @@ static VectorUnits getVectorUnits(const CPUPipelineOptions &options) {
     return {};
   }
   return *units;
+}
+
+static std::string getCostModelName(const CPUPipelineOptions &options, const VectorUnits &units) {
+  auto target = resolveTarget(options.cpu, options.features);
+  if (!target)
+    llvm::consumeError(target.takeError());
+  return CostModel::findBuiltIn(target ? target->cpu : "", units).str();
 }
 
 static void addCleanup(OpPassManager &pm) {
@@ -61,7 +69,15 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   PrunePackOptions pack;
   pack.kernel = options.kernel;
   pack.panel = lanes * vectors;
+  pack.lanes = lanes;
+  pack.registers = units.registers;
   pack.chunk = options.chunk;
+  pack.vectors = options.vectors;
+  pack.denseRows = options.denseRows;
+  pack.costModel =
+      options.costModel.getValue().empty() ? getCostModelName(options, units) : options.costModel.getValue();
+  pack.measure = options.measure;
+  pack.report = options.report;
   pm.addPass(createPruneVerifyMasks());
   pm.addPass(createPrunePack(pack));
   pm.addPass(createPruneFoldMasks());                 // layers that were declined

@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Calibrate.h"
 #include "mlir/IR/MLIRContext.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Selection.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
@@ -36,6 +37,32 @@ static cl::opt<double> sparsity("sparsity", cl::sub(masks), cl::desc("Target spa
 static cl::list<std::string> patterns("pattern", cl::sub(masks),
                                       cl::desc("Pattern, short or attribute; may be repeated"));
 
+static cl::SubCommand calibrateCommand("calibrate", "Measures kernels on this machine and writes a cost model of it");
+
+static CalibrateOptions calibration;
+static cl::opt<std::string, true> calibrationOutput("output", cl::sub(calibrateCommand), cl::desc("File of the model"),
+                                                    cl::location(calibration.output), cl::value_desc("file"));
+static cl::opt<std::string, true> calibrationCPU("cpu", cl::sub(calibrateCommand),
+                                                 cl::desc("Processor to compile for, as LLVM names it (host)"),
+                                                 cl::location(calibration.cpu), cl::value_desc("name"));
+static cl::opt<std::string, true> calibrationFeatures("features", cl::sub(calibrateCommand),
+                                                      cl::desc("Instruction sets to add or take away"),
+                                                      cl::location(calibration.features), cl::value_desc("+a,-b"));
+static cl::opt<std::string, true>
+    calibrationKinds("kinds", cl::sub(calibrateCommand),
+                     cl::desc("Kernels to measure: contract, dense, chunked_csr, block_rows (all)"),
+                     cl::location(calibration.kinds), cl::value_desc("names"));
+static cl::opt<std::string, true> calibrationBase("base", cl::sub(calibrateCommand),
+                                                  cl::desc("Model whose constants stay where none are measured"),
+                                                  cl::location(calibration.base), cl::value_desc("name or file"));
+static cl::opt<std::string, true>
+    calibrationCheck("check", cl::sub(calibrateCommand),
+                     cl::desc("Print how far this model is from what is measured; fit nothing"),
+                     cl::location(calibration.check), cl::value_desc("name or file"));
+static cl::opt<unsigned, true> calibrationRounds("rounds", cl::sub(calibrateCommand),
+                                                 cl::desc("Turns of each layer, the best of which counts (5)"),
+                                                 cl::location(calibration.rounds));
+
 static int64_t getPeakMemory() {
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
@@ -65,9 +92,12 @@ int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   cl::ParseCommandLineOptions(argc, argv,
                               "prune-bench: times compiled models against other programs (minilm, kernels, nets: "
-                              "prune-bench minilm --help) and parts of the compiler (masks)\n");
+                              "prune-bench minilm --help) and parts of the compiler (masks), or measures what its cost "
+                              "model needs (calibrate)\n");
+  if (calibrateCommand)
+    return calibrate(calibration);
   if (!masks) {
-    llvm::errs() << "prune-bench: expected what to time: minilm, kernels, nets or masks"
+    llvm::errs() << "prune-bench: expected what to time: minilm, kernels, nets, masks or calibrate"
                  << (argc > 1 ? llvm::Twine(", got '") + argv[1] + "'" : llvm::Twine()) << "\n";
     return 1;
   }

@@ -151,12 +151,18 @@ def PrunePack : Pass<"prune-pack"> {
     Replaces each `linalg.contract` with a constant f32 weight (behind a `prune.apply` or not) by `prune.linear`. The weight is
     packed at compile time: the constants of a sparse storage are held together by `sparse_tensor.assemble`, nothing is
     converted or allocated at run time. Masked weights become `chunked_csr`, or `block_rows` where the mask has the
-    pattern `#prune.block<r, 1>`; weights without a mask, or too dense for sparse code, become `dense`.
+    pattern `#prune.block<r, 1>`; weights without a mask, or too dense for sparse code, become `dense`, or stay as they are
+    below 8 tokens.
+
+    A cost model of the processor predicts what each code of a layer takes, from what its mask keeps: dense or sparse, chunk
+    and register tile are those of the least time. With `measure=true` the best candidates are compiled alone and timed, where
+    the tool can run code. A remark says for each masked layer which code it gets, why, and which comes next; `report` writes
+    all candidates. The model is built in for some processors and calibrated by `prune-bench calibrate` for others.
 
     Activations `[.., m, k]` are transposed to `[.., k, m]` in panels of `panel` tokens where that divides m, and the
     result back; `prune-propagate-layouts` removes most of these copies. Activations `[b, k, h, w]` are used as they are.
 
-    A `linalg.conv_2d_nchw_fchw` with a masked weight that is sparse enough becomes a `prune.linear` with a window; zero padding
+    A `linalg.conv_2d_nchw_fchw` with a masked weight that is sparse enough (by density, without the model) becomes a `prune.linear` with a window; zero padding
     before it moves into the window. The pixels are used as they lie, so there is no copy of the activations but the one that
     the kernel makes of a chunk. Grouped convolutions stay dense.
 
@@ -170,12 +176,18 @@ def PrunePack : Pass<"prune-pack"> {
     filled with zero. Fails on a mask that is not a constant.
   }];
   let options = [
-    Option<"kernel", "kernel", "std::string", "\"auto\"", "Storage of masked weights: auto (by density), sparse, dense; or sparsifier: formats of upstream's sparsifier">,
+    Option<"kernel", "kernel", "std::string", "\"auto\"", "Storage of masked weights: auto (the faster one), sparse, dense; or sparsifier: formats of upstream's sparsifier">,
     Option<"byColumn", "by-column", "bool", "false", "With kernel=sparsifier: CSC whatever the pattern">,
-    Option<"panel", "panel", "int64_t", "32", "Tokens of a panel: lanes times vectors of the register tile">,
-    Option<"chunk", "chunk", "int64_t", "192", "Columns of a chunk, whose activations stay in the first-level cache">,
-    Option<"denseRows", "dense-rows", "int64_t", "6", "Rows of a register tile of the dense kernel">,
-    Option<"minLanes", "min-lanes", "int64_t", "1", "Least number of tokens or pixels">];
+    Option<"panel", "panel", "int64_t", "32", "Tokens of a panel: lanes times vectors of the widest register tile">,
+    Option<"lanes", "lanes", "int64_t", "8", "Elements of one vector register">,
+    Option<"registers", "registers", "int64_t", "16", "Vector registers of the target">,
+    Option<"chunk", "chunk", "int64_t", "0", "Columns of a chunk, whose activations stay in the first-level cache; 0: as the cost model says">,
+    Option<"vectors", "vectors", "int64_t", "0", "Vectors of a register tile; 0: as the cost model says">,
+    Option<"denseRows", "dense-rows", "int64_t", "0", "Rows of a register tile of the dense kernel; 0: as the cost model says">,
+    Option<"minLanes", "min-lanes", "int64_t", "1", "Least number of tokens or pixels">,
+    Option<"costModel", "cost-model", "std::string", "\"x86-64-v3\"", "Cost model: the cpu of a built-in one, or a file of prune-bench calibrate">,
+    Option<"measure", "measure", "bool", "false", "Time the best candidates of each layer on this machine">,
+    Option<"report", "report", "std::string", "\"\"", "JSON file for the candidates of each layer and what they take">];
   let statistics = [
     Statistic<"numPacked", "num-packed", "Layers packed">,
     Statistic<"numDeclined", "num-declined", "Contractions left as they are">];

@@ -22,7 +22,28 @@ struct CPUPipelineOptions : PassPipelineOptions<CPUPipelineOptions> {
       llvm::cl::desc("Code of masked layers: auto (sparse where it pays), sparse, sparsifier (upstream's), dense"),
       llvm::cl::init("auto")};
   PassOptions::Option<int64_t> chunk{
-      *this, "chunk", llvm::cl::desc("Columns whose activations stay in the first-level cache"), llvm::cl::init(192)};
+      *this, "chunk",
+      llvm::cl::desc("Columns whose activations stay in the first-level cache; 0: as the cost model says"),
+      llvm::cl::init(0)};
+  PassOptions::Option<int64_t> vectors{
+      *this, "vectors",
+      llvm::cl::desc("Vector registers along the tokens of a register tile; 0: as the cost model says"),
+      llvm::cl::init(0)};
+  PassOptions::Option<int64_t> denseRows{*this, "dense-rows",
+                                         llvm::cl::desc("Rows of a dense register tile; 0: as the cost model says"),
+                                         llvm::cl::init(0)};
+  PassOptions::Option<std::string> costModel{
+      *this, "cost-model",
+      llvm::cl::desc(
+          "What code takes: the cpu of a built-in model or a file of prune-bench calibrate; default: that of "
+          "the target"),
+      llvm::cl::init("")};
+  PassOptions::Option<bool> measure{*this, "measure",
+                                    llvm::cl::desc("Time the best candidates of each masked layer on this machine"),
+                                    llvm::cl::init(false)};
+  PassOptions::Option<std::string> report{
+      *this, "report", llvm::cl::desc("JSON file for the candidates of each layer and what they take"),
+      llvm::cl::init("")};
   PassOptions::Option<std::string> entry{*this, "entry", llvm::cl::desc("Function that the model is called by"),
                                          llvm::cl::init("main")};
 };

@@ -22,9 +22,9 @@ struct LayerWeight {
 
 bool isZeroFill(Value value);
 
-/// The storage for a masked weight, or dense where sparse code would not be faster; `reason` then says why.
-PackedWeight choosePacking(const MaskedMatrix &matrix, ApplyOp apply, int64_t numLanes, const PackOptions &options,
-                           std::string &reason);
+/// The storage for the masked filter of a convolution. Dense storage, without content, where dense code would be faster;
+/// `reason` then says why.
+PackedWeight choosePacking(const MaskedMatrix &matrix, ApplyOp apply, const PackOptions &options, std::string &reason);
 
 /// The storage operands of `prune.linear`, as constants.
 SmallVector<Value> makeStorage(ImplicitLocOpBuilder &b, const PackedWeight &packed, StringRef name);

@@ -72,11 +72,11 @@ LogicalResult mlir::prune::packConvolution(RewriterBase &rewriter, linalg::Linal
   // Chunks of whole channels: what the window of a tile reads of them is copied once for all rows.
   int64_t taps = filter[2] * filter[3];
   PackOptions chunked = options;
-  chunked.chunk = std::max<int64_t>(1, options.chunk / taps) * taps;
+  chunked.chunk = std::max<int64_t>(1, (options.chunk ? options.chunk : 192) / taps) * taps;
   if (chunked.chunk > 65536)
     return op->emitOpError() << "expected at most 65536 columns in a chunk, got " << chunked.chunk;
   std::string reason;
-  PackedWeight packed = choosePacking(layer->matrix, apply, pixels, chunked, reason);
+  PackedWeight packed = choosePacking(layer->matrix, apply, chunked, reason);
   if (packed.format == StorageFormat::Dense)
     return declined(layer->name + ": " + reason), failure();
 
@@ -85,7 +85,8 @@ LogicalResult mlir::prune::packConvolution(RewriterBase &rewriter, linalg::Linal
   ImplicitLocOpBuilder b(op.getLoc(), rewriter);
   Value init = tensor::EmptyOp::create(b, resultType.getShape(), resultType.getElementType());
   SmallVector<Value> storage = makeStorage(b, packed, layer->name);
-  auto linear = LinearOp::create(b, storage, x, init, packed.format, packed.rows, packed.chunk, /*laneDims=*/2, window);
+  auto linear = LinearOp::create(b, storage, x, init, packed.format, packed.rows, packed.chunk, options.vectors,
+                                 /*laneDims=*/2, window);
   rewriter.replaceOp(op, linear.getResult(0));
   return success();
 }

@@ -20,6 +20,7 @@
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/IR/Remarks.h"
 #include "prune/Conversion/Passes.h"
+#include "prune/Conversion/PruneToSparseTensor/LayerMeasurement.h"
 #include "prune/Conversion/PruneToSparseTensor/Packing.h"
 #include "prune/Conversion/PruneToSparseTensor/PruneToSparseTensor.h"
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
@@ -129,30 +130,86 @@ SmallVector<Value> mlir::prune::makeStorage(ImplicitLocOpBuilder &b, const Packe
           makeConstant<uint16_t>(b, packed.sharedCounts, {chunks, rows / 2}, b.getI16Type(), name + ".shared")};
 }
 
-PackedWeight mlir::prune::choosePacking(const MaskedMatrix &matrix, ApplyOp apply, int64_t numLanes,
-                                        const PackOptions &options, std::string &reason) {
-  int64_t size = matrix.numRows * matrix.numColumns;
-  int64_t kept = matrix.mask.empty() ? size : llvm::count_if(matrix.mask, [](uint8_t bit) { return bit != 0; });
-  double density = size ? static_cast<double>(kept) / size : 1.0;
-  auto dense = [&] { return packDense(matrix, std::min<int64_t>(options.denseRows, matrix.numRows)); };
-  if (!apply)
-    return dense();
+/// Rows of the blocks that a kernel can take; 0 for other masks.
+static int64_t getBlockRows(ApplyOp apply, int64_t numRows) {
+  auto block = dyn_cast<BlockAttr>(apply.getPattern());
+  bool isBlocked = block && block.getRows() > 1 && numRows % block.getRows() == 0 && block.getRows() <= 8;
+  return isBlocked ? block.getRows() : 0;
+}
+
+PackedWeight mlir::prune::choosePacking(const MaskedMatrix &matrix, ApplyOp apply, const PackOptions &options,
+                                        std::string &reason) {
+  // Shares of the multiply-add peak that sparse kernels reach, against dense ones.
+  constexpr double unstructuredBreakEven = 0.65, blockBreakEven = 0.9;
   if (options.kernel == "dense") {
     reason = "dense because kernel=dense was asked for";
-    return dense();
+    return {};
   }
-  auto block = dyn_cast<BlockAttr>(apply.getPattern());
-  bool isBlocked = block && block.getRows() > 1 && matrix.numRows % block.getRows() == 0 && block.getRows() <= 8;
-  // Share of the multiply-add peak that each kernel reaches, against dense: docs/Benchmarks.md.
-  double breakEven = isBlocked ? options.blockBreakEven : options.unstructuredBreakEven;
-  if (numLanes < options.denseLanes) // there the weights stream at the speed of the last-level cache
-    breakEven = std::min(breakEven, options.fewLanesBreakEven);
+  int64_t size = matrix.numRows * matrix.numColumns;
+  int64_t kept = llvm::count_if(matrix.mask, [](uint8_t bit) { return bit != 0; });
+  double density = size ? static_cast<double>(kept) / size : 1.0;
+  int64_t blockRows = getBlockRows(apply, matrix.numRows);
+  double breakEven = options.kernel == "sparse" ? 1.0 : blockRows ? blockBreakEven : unstructuredBreakEven;
   if (density > breakEven) {
     reason = llvm::formatv("dense because density {0:f2} is above break-even {1:f2}", density, breakEven).str();
-    return dense();
+    return {};
   }
-  return isBlocked ? packBlockRows(matrix, block.getRows(), std::min(options.chunk, matrix.numColumns))
-                   : packChunkedCSR(matrix, std::min(options.chunk, matrix.numColumns));
+  int64_t chunk = std::min(options.chunk, matrix.numColumns);
+  return blockRows ? packBlockRows(matrix, blockRows, chunk) : packChunkedCSR(matrix, chunk);
+}
+
+/// How the tokens of a matched layer will lie in panels.
+static TokenShape getTokenShape(const LayerMatch &match, linalg::ContractOp op, const PackOptions &options) {
+  auto type = cast<RankedTensorType>(match.activations.getType());
+  TokenShape tokens;
+  tokens.lanes = match.numLanes;
+  tokens.batches = type.getNumElements() / std::max<int64_t>(1, type.getDimSize(match.columnDim) * match.numLanes);
+  tokens.registerLanes = options.lanes;
+  tokens.registers = options.registers;
+  tokens.vectors = options.vectors ? options.vectors : std::max<int64_t>(1, options.panel / options.lanes);
+  if (!match.lanesBeforeColumns)
+    return tokens;
+  if (tokens.lanes < options.panel) { // short sequences share a panel
+    tokens.lanes *= tokens.batches;
+    tokens.batches = 1;
+  }
+  if (tokens.lanes > options.panel && tokens.lanes % options.panel == 0) {
+    tokens.batches *= tokens.lanes / options.panel;
+    tokens.lanes = options.panel;
+  }
+  return tokens;
+}
+
+static llvm::json::Object reportLayer(StringRef name, const LayerShape &shape, ApplyOp apply,
+                                      const LayerChoice &choice) {
+  llvm::json::Array candidates;
+  for (const LayerCandidate &candidate : choice.candidates) {
+    llvm::json::Object entry{{"kernel", stringifyKernelKind(candidate.kind)},
+                             {"rows", candidate.rows},
+                             {"chunk", candidate.chunk},
+                             {"vectors", candidate.vectors},
+                             {"estimated_us", candidate.estimatedNs / 1e3}};
+    if (candidate.measuredNs)
+      entry["measured_us"] = *candidate.measuredNs / 1e3;
+    candidates.push_back(std::move(entry));
+  }
+  llvm::json::Object layer{{"name", name.str()},
+                           {"rows", shape.matrix.numRows},
+                           {"columns", shape.matrix.numColumns},
+                           {"tokens", shape.tokens.batches * shape.tokens.lanes},
+                           {"pattern", ""},
+                           {"density", choice.density},
+                           {"choice", choice.explain()},
+                           {"candidates", std::move(candidates)}};
+  if (apply) {
+    std::string pattern;
+    llvm::raw_string_ostream os(pattern);
+    apply.getPattern().printShort(os);
+    layer["pattern"] = pattern;
+  }
+  if (choice.breakEven)
+    layer["break_even"] = *choice.breakEven;
+  return layer;
 }
 
 static Value transposeLastTwo(ImplicitLocOpBuilder &b, Value value) {
@@ -208,6 +265,8 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::ContractOp 
                  .str());
     return failure();
   }
+  if (options.kernel == "contract")
+    return declined("left to the code of linalg.contract"), failure();
   FailureOr<LayerWeight> weight = LayerWeight::read(op, match->weight, match->apply);
   if (failed(weight))
     return failure();
@@ -225,12 +284,35 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::ContractOp 
     rewriter.modifyOpInPlace(op, [&] { op->setOperand(1, assembled); });
     return success();
   }
-  std::string reason;
-  PackedWeight packed = choosePacking(matrix, match->apply, match->numLanes, options, reason);
-  if (!reason.empty())
-    declined(name + ": " + reason);
-  if (packed.format == StorageFormat::Dense && match->numLanes < options.denseLanes)
-    return failure(); // linalg.contract runs with the columns in the lanes
+  LayerShape layer;
+  layer.matrix = matrix;
+  layer.tokens = getTokenShape(*match, op, options);
+  if (match->apply)
+    layer.blockRows = getBlockRows(match->apply, matrix.numRows);
+  ChoiceOptions choiceOptions;
+  choiceOptions.allowSparse = match->apply && options.kernel != "dense";
+  choiceOptions.allowDense = !choiceOptions.allowSparse || options.kernel != "sparse";
+  choiceOptions.allowContract = choiceOptions.allowDense && options.denseRows == 0;
+  choiceOptions.chunk = options.chunk;
+  choiceOptions.vectors = options.vectors;
+  choiceOptions.denseRows = options.denseRows;
+  choiceOptions.contractLanes = options.contractLanes;
+  choiceOptions.measure = options.measure;
+  LayerChoice choice = chooseLayer(layer, options.model, choiceOptions);
+  const LayerCandidate &best = choice.getBest();
+  if (options.report)
+    options.report->push_back(reportLayer(name, layer, match->apply, choice));
+  auto remarkOptions = remark::RemarkOpts::name("Pack").category("prune-pack");
+  if (match->apply) {
+    std::string text = name + ": " + choice.explain();
+    if (best.isSparse())
+      remark::passed(op.getLoc(), remarkOptions) << text;
+    else
+      remark::missed(op.getLoc(), remarkOptions) << text;
+  }
+  if (best.kind == KernelKind::Contract)
+    return failure(); // its columns are the lanes of the general loops
+  const PackedWeight &packed = choice.packed;
 
   rewriter.setInsertionPoint(op);
   ImplicitLocOpBuilder b(op.getLoc(), rewriter);
@@ -272,8 +354,7 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::ContractOp 
   shape[type.getRank() - 1 - laneDims] = matrix.numRows;
   Value init = tensor::EmptyOp::create(b, shape, type.getElementType());
   SmallVector<Value> storage = makeStorage(b, packed, name);
-  auto linear = LinearOp::create(b, storage, x, init, packed.format, packed.rows, std::min(packed.chunk, options.chunk),
-                                 laneDims);
+  auto linear = LinearOp::create(b, storage, x, init, packed.format, packed.rows, best.chunk, best.vectors, laneDims);
   Value y = linear.getResult(0);
   if (match->lanesBeforeColumns)
     y = transposeLastTwo(b, y);
@@ -290,28 +371,46 @@ struct PrunePack : prune::impl::PrunePackBase<PrunePack> {
   using Base::Base;
 
   void runOnOperation() override {
-    if (!llvm::is_contained({"auto", "dense", "sparse", "sparsifier"}, StringRef(kernel))) {
+    if (!llvm::is_contained({"auto", "contract", "dense", "sparse", "sparsifier"}, StringRef(kernel))) {
       emitError(UnknownLoc::get(&getContext()))
-          << "prune-pack: expected kernel auto, sparse, sparsifier or dense, got '" << kernel << "'";
+          << "prune-pack: expected kernel auto, contract, sparse, sparsifier or dense, got '" << kernel << "'";
       return signalPassFailure();
     }
     PackOptions options;
     options.kernel = kernel;
     options.panel = panel;
+    options.lanes = lanes;
+    options.registers = registers;
     options.chunk = chunk;
+    options.vectors = vectors;
     options.denseRows = denseRows;
     options.minLanes = minLanes;
     options.byColumn = byColumn;
-    if (kernel == "sparse")
-      options.unstructuredBreakEven = options.blockBreakEven = options.fewLanesBreakEven = 1.0;
-    SmallVector<Operation *> layers;
+    llvm::Expected<CostModel> model = CostModel::load(costModel);
+    if (!model) {
+      emitError(UnknownLoc::get(&getContext())) << "prune-pack: " << llvm::toString(model.takeError());
+      return signalPassFailure();
+    }
+    options.model = std::move(*model);
+    if (options.model.lanes != lanes) {
+      emitError(UnknownLoc::get(&getContext()))
+          << "prune-pack: cost model '" << costModel << "': expected a model for registers of " << lanes.getValue()
+          << " lanes, got one for " << options.model.lanes;
+      return signalPassFailure();
+    }
+    llvm::json::Array layers;
+    if (!report.empty())
+      options.report = &layers;
+    if (measure && failed(setUpMeasuring(options)))
+      return signalPassFailure();
+    SmallVector<Operation *> targets;
     getOperation()->walk([&](Operation *op) {
       if (isa<linalg::ContractOp, linalg::Conv2DNchwFchwOp, linalg::Conv2DNgchwGfchwOp,
               linalg::DepthwiseConv2DNchwChwOp>(op))
-        layers.push_back(op);
+        targets.push_back(op);
     });
     IRRewriter rewriter(&getContext());
-    for (Operation *op : layers) {
+    for (Operation *op : targets) {
       bool hadError = false;
       ScopedDiagnosticHandler handler(&getContext(), [&](Diagnostic &diagnostic) {
         hadError |= diagnostic.getSeverity() == DiagnosticSeverity::Error;
@@ -331,6 +430,37 @@ struct PrunePack : prune::impl::PrunePackBase<PrunePack> {
       if (hadError)
         return signalPassFailure();
     }
+    if (!report.empty() && failed(writeReport(std::move(layers), options.model)))
+      return signalPassFailure();
+  }
+
+private:
+  LogicalResult setUpMeasuring(PackOptions &options) {
+    auto *dialect = getContext().getLoadedDialect<PruneDialect>();
+    auto *interface = dialect ? dialect->getRegisteredInterface<LayerMeasurementInterface>() : nullptr;
+    EntryOp entry;
+    getOperation()->walk([&](EntryOp op) { entry = op; });
+    if (!interface || !entry)
+      return emitError(UnknownLoc::get(&getContext()))
+             << "prune-pack: expected "
+             << (interface ? "prune.entry, which says for what processor to measure" : "a tool that runs code")
+             << " with measure=true";
+    options.measure = [interface, entry](const LayerShape &shape, ArrayRef<LayerCandidate> candidates) mutable {
+      return interface->measure(entry, shape, candidates);
+    };
+    return success();
+  }
+
+  LogicalResult writeReport(llvm::json::Array layers, const CostModel &model) {
+    llvm::json::Object root{{"cost_model", model.cpu}, {"machine", model.machine}, {"layers", std::move(layers)}};
+    llvm::Error error = llvm::writeToOutput(report, [&](raw_ostream &os) {
+      os << llvm::formatv("{0:2}\n", llvm::json::Value(std::move(root)));
+      return llvm::Error::success();
+    });
+    if (!error)
+      return success();
+    return emitError(UnknownLoc::get(&getContext()))
+           << "prune-pack: cannot write report '" << report << "': " << llvm::toString(std::move(error));
   }
 };
 

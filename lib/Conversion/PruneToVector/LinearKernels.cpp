@@ -15,6 +15,7 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/PatternMatch.h"
+#include "prune/Analysis/CostModel.h"
 #include "prune/Conversion/PruneToVector/PruneToVector.h"
 
 using namespace mlir;
@@ -67,6 +68,7 @@ private:
   Tile accumulatePair(Tile tile, Value begin, Value second, Value end, Value shared);
   Tile accumulateSinglePair(Tile tile, Value begin, Value second, Value end, Value shared);
   Tile accumulateBlock(Tile tile, Value begin, Value end);
+  Tile accumulateSingleBlock(Tile tile, Value begin, Value end);
   Tile accumulateDense(Tile tile, Value group, Value chunk);
 
   Tile loop(Tile tile, Value begin, Value end, int64_t step, function_ref<Tile(Tile, Value)> body);
@@ -154,13 +156,10 @@ LogicalResult LinearEmitter::run() {
   input = collapse(op.getInput());
   output = collapse(op.getInit());
   numLanes = cast<MemRefType>(output.getType()).getDimSize(2);
-  // Fewer lanes than a register holds: a narrower one, but vectors of two are slower than half of four.
-  int64_t leastLanes = numLanes == 1 ? 1 : std::max<int64_t>(numLanes, 4);
-  while (options.lanes / 2 >= leastLanes)
-    options.lanes /= 2;
-  // The largest power of two of vectors whose accumulators stay in registers.
-  while (options.vectors > 1 && options.vectors * static_cast<int64_t>(op.getRows()) > options.registers * 3 / 4)
-    options.vectors /= 2;
+  options.lanes = getTileLanes(numLanes, options.lanes);
+  if (op.getVectors())
+    options.vectors = op.getVectors();
+  options.vectors = getTileVectors(options.vectors, op.getRows(), options.registers);
   vectorType = VectorType::get(options.lanes, op.getInitType().getElementType());
   for (Value extra : op.getExtras())
     extras.push_back(cast<MemRefType>(extra.getType()).getRank() == 1 ? extra : collapse(extra));
@@ -708,7 +707,51 @@ Tile LinearEmitter::accumulatePair(Tile tile, Value begin, Value second, Value e
   });
 }
 
+/// Blocks of four or eight rows times one lane: the lanes of a vector are rows, one activation is broadcast to them.
+Tile LinearEmitter::accumulateSingleBlock(Tile tile, Value begin, Value end) {
+  int64_t quads = op.getRows() / 4;
+  auto type = VectorType::get(4, vectorType.getElementType());
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type));
+  // Each entry of a step has its own sums: one alone would wait for itself.
+  Tile sums(quads, SmallVector<Value>(entriesPerStep, zero));
+  auto multiply = [&](Tile &sums, Value entry, Value column, int64_t i) {
+    SmallVector<Value> indices(activationsBase);
+    indices.push_back(add(activationsRow, column));
+    indices.push_back(index(0));
+    Value scalar = memref::LoadOp::create(b, activations, indices);
+    Value activation = vector::BroadcastOp::create(b, type, scalar);
+    for (int64_t quad = 0; quad < quads; ++quad) {
+      Value position = add(mul(entry, op.getRows()), quad * 4);
+      Value values = vector::LoadOp::create(b, type, op.getStorage()[2], ValueRange{position});
+      sums[quad][i] = vector::FMAOp::create(b, values, activation, sums[quad][i]);
+    }
+  };
+  Value length = arith::SubIOp::create(b, end, begin);
+  Value stepsEnd = add(begin, arith::AndIOp::create(b, length, index(~(entriesPerStep - 1))));
+  sums = loop(std::move(sums), begin, stepsEnd, entriesPerStep, [&](Tile sums, Value entry) {
+    SmallVector<Value> columns = loadCoordinates(entry);
+    for (int64_t i = 0; i < entriesPerStep; ++i)
+      multiply(sums, add(entry, i), columns[i], i);
+    return sums;
+  });
+  sums = loop(std::move(sums), stepsEnd, end, 1, [&](Tile sums, Value entry) {
+    multiply(sums, entry, loadIndex(op.getStorage()[1], entry), 0);
+    return sums;
+  });
+  for (auto [quad, row] : llvm::enumerate(sums)) {
+    Value low = arith::AddFOp::create(b, row[0], row[1]), high = arith::AddFOp::create(b, row[2], row[3]);
+    Value sum = arith::AddFOp::create(b, low, high);
+    for (int64_t i = 0; i < 4; ++i) {
+      Value &total = tile[quad * 4 + i][0];
+      total = arith::AddFOp::create(b, total, vector::ShuffleOp::create(b, sum, sum, ArrayRef<int64_t>{i}));
+    }
+  }
+  return tile;
+}
+
 Tile LinearEmitter::accumulateBlock(Tile tile, Value begin, Value end) {
+  if (numLanes == 1 && op.getRows() % 4 == 0)
+    return accumulateSingleBlock(std::move(tile), begin, end);
   int64_t rows = op.getRows();
   auto multiply = [&](Tile &tile, Value entry, Value column, int64_t i) {
     SmallVector<Value> activations = loadActivations(column);

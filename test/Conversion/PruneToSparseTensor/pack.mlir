@@ -1,11 +1,11 @@
 // Masked weights become constants held together by sparse_tensor.assemble; nothing is converted at run time.
-// RUN: prune-opt %s -split-input-file --prune-pack | FileCheck %s
+// RUN: prune-opt %s -split-input-file --prune-pack=kernel=sparse | FileCheck %s
 // RUN: prune-opt %s -split-input-file --prune-pack=kernel=dense | FileCheck %s --check-prefix=DENSE
 // RUN: prune-opt %s -split-input-file --prune-pack=kernel=sparsifier | FileCheck %s --check-prefix=UPSTREAM
 // RUN: prune-opt %s -split-input-file --prune-pack=min-lanes=128 | FileCheck %s --check-prefix=FEW
-// RUN: prune-opt %s -split-input-file --prune-pack --prune-expand-storage | FileCheck %s --check-prefix=EXPAND
+// RUN: prune-opt %s -split-input-file --prune-pack=kernel=sparse --prune-expand-storage | FileCheck %s --check-prefix=EXPAND
 // RUN: not prune-opt %s -split-input-file --prune-pack=kernel=fast 2>&1 | FileCheck %s --check-prefix=KERNEL
-// KERNEL: prune-pack: expected kernel auto, sparse, sparsifier or dense, got 'fast'
+// KERNEL: prune-pack: expected kernel auto, contract, sparse, sparsifier or dense, got 'fast'
 
 #x = affine_map<(m, n, k) -> (m, k)>
 #w = affine_map<(m, n, k) -> (n, k)>
@@ -18,7 +18,7 @@
 // CHECK-DAG: %[[VALUES:.*]] = arith.constant dense<[1.000000e+00, 4.000000e+00, 1.000000e+00, 4.000000e+00, 5.000000e+00, 9.000000e+00]>
 // CHECK: %[[W:.*]] = sparse_tensor.assemble (%[[POSITIONS]], %[[COLUMNS]]), %[[VALUES]]
 // CHECK: %[[ROWS:.*]] = arith.constant dense<{{\[}}[0, 2, 1, 3]]> : tensor<1x4xi32>
-// CHECK: prune.linear chunked_csr rows 2 chunk 4 storage(%[[W]], %[[ROWS]],
+// CHECK: prune.linear chunked_csr rows 2 chunk 4 {{.*}}storage(%[[W]], %[[ROWS]],
 // CHECK-NOT: sparse_tensor.convert
 // DENSE-LABEL: @unstructured
 // DENSE: prune.linear dense rows 4

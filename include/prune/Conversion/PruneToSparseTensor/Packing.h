@@ -18,9 +18,7 @@ struct MaskedMatrix {
   int64_t numColumns = 0;
 
   bool isKept(int64_t row, int64_t column) const { return mask.empty() || mask[row * numColumns + column]; }
-  float at(int64_t row, int64_t column) const {
-    return isKept(row, column) ? weight[row * numColumns + column] : 0.0f;
-  }
+  float at(int64_t row, int64_t column) const { return isKept(row, column) ? weight[row * numColumns + column] : 0.0f; }
 };
 
 /// A weight in storage order. See `prune.linear` for what each array means in each format.
@@ -44,9 +42,9 @@ struct PackedWeight {
   int64_t getNumBytes() const;
 };
 
-/// Packs for `StorageFormat::ChunkedCSR`: in each chunk rows are sorted by falling count and paired with a similar row; the
-/// columns both rows have come first. The rest of the shorter row is padded by zeros to the length of the longer one.
-/// An odd number of rows pairs the last row with an empty copy of itself.
+/// Packs for `StorageFormat::ChunkedCSR`: in each chunk rows are sorted by falling count and paired with a similar row;
+/// the columns both rows have come first. The rest of the shorter row is padded by zeros to the length of the longer
+/// one. An odd number of rows pairs the last row with an empty copy of itself.
 PackedWeight packChunkedCSR(const MaskedMatrix &matrix, int64_t chunk);
 
 /// Packs for `StorageFormat::BlockRows` with blocks of `rows` x 1. `rows` must divide the number of rows.

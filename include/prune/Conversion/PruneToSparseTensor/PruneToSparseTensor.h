@@ -3,6 +3,7 @@
 #define PRUNE_CONVERSION_PRUNETOSPARSETENSOR_PRUNETOSPARSETENSOR_H
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "prune/Conversion/PruneToSparseTensor/LayerChoice.h"
 #include <string>
 
 namespace mlir {
@@ -13,15 +14,17 @@ namespace prune {
 struct PackOptions {
   std::string kernel = "auto"; ///< auto, sparse, sparsifier or dense
   int64_t panel = 32;          ///< tokens of a panel: lanes times vectors of the register tile
-  int64_t chunk = 192;         ///< columns whose activations stay in the first-level cache
-  int64_t denseRows = 6;       ///< rows of a dense register tile
+  int64_t lanes = 8;           ///< elements of a vector register
+  int64_t registers = 16;      ///< vector registers
+  int64_t chunk = 0;           ///< columns whose activations stay in the first-level cache; 0: as the cost model says
+  int64_t vectors = 0;         ///< vectors of a register tile; 0: as the cost model says
+  int64_t denseRows = 0;       ///< rows of a dense register tile; 0: as the cost model says
   int64_t minLanes = 1;        ///< layers with fewer tokens or pixels are declined
-  int64_t denseLanes = 8;      ///< dense layers with fewer are left to linalg.contract
+  int64_t contractLanes = 8;   ///< dense layers with fewer may be left to linalg.contract
   bool byColumn = false;       ///< CSC instead of the format that suits the pattern, for the sparsifier
-  /// Densities above which the dense kernel is faster.
-  double unstructuredBreakEven = 0.65;
-  double blockBreakEven = 0.9;
-  double fewLanesBreakEven = 0.15; ///< with fewer lanes than `denseLanes`
+  CostModel model;             ///< of the processor
+  LayerMeasurer measure;       ///< times the best candidates; null: the model decides
+  llvm::json::Array *report = nullptr; ///< gets an object for each layer, if not null
 };
 
 /// Replaces a contraction with a constant weight by `prune.linear` on packed storage. Failure without a diagnostic

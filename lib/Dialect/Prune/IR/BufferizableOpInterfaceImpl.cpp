@@ -40,7 +40,8 @@ struct LinearOpInterface : DstBufferizableOpInterfaceExternalModel<LinearOpInter
     }
     auto bufferized =
         LinearOp::create(rewriter, op->getLoc(), TypeRange(), storage, *input, extras, *init, linear.getFormat(),
-                         linear.getRows(), linear.getChunk(), linear.getLaneDims(), linear.getWindowAttr());
+                         linear.getRows(), linear.getChunk(), linear.getVectors(), linear.getLaneDims(),
+                         linear.getWindowAttr());
     rewriter.inlineRegionBefore(linear.getEpilogue(), bufferized.getEpilogue(), bufferized.getEpilogue().end());
     replaceOpWithBufferizedValues(rewriter, op, *init);
     return success();

@@ -23,11 +23,11 @@ LogicalResult WindowAttr::verify(function_ref<InFlightDiagnostic()> emitError, A
 }
 
 void LinearOp::build(OpBuilder &builder, OperationState &state, ValueRange storage, Value input, Value init,
-                     StorageFormat format, int64_t rows, int64_t chunk, int64_t laneDims, WindowAttr window) {
+                     StorageFormat format, int64_t rows, int64_t chunk, int64_t vectors, int64_t laneDims, WindowAttr window) {
   SmallVector<Type> results;
   if (isa<RankedTensorType>(init.getType()))
     results.push_back(init.getType());
-  build(builder, state, results, storage, input, /*extras=*/{}, init, format, rows, chunk, laneDims, window);
+  build(builder, state, results, storage, input, /*extras=*/{}, init, format, rows, chunk, vectors, laneDims, window);
   OpBuilder::InsertionGuard guard(builder);
   Type element = getElementTypeOrSelf(init.getType());
   Block *block = builder.createBlock(state.regions.front().get(), {}, element, state.location);
@@ -124,6 +124,8 @@ LogicalResult LinearOp::verify() {
   // linear_c4
   if (static_cast<int64_t>(getRows()) < 1 || static_cast<int64_t>(getChunk()) < 1)
     return emitOpError() << "expected positive rows and chunk, got " << getRows() << " and " << getChunk();
+  if (static_cast<int64_t>(getVectors()) < 0)
+    return emitOpError() << "expected vectors of 0 or more, got " << static_cast<int64_t>(getVectors());
   if (getFormat() == StorageFormat::ChunkedCSR && getRows() != 2)
     return emitOpError() << "expected 2 rows for chunked_csr, got " << getRows();
   return success();

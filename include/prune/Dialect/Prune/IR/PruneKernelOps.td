@@ -40,6 +40,8 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     `C` counts the chunks of `chunk` columns. Storage rows come in the order of falling counts, in pairs of similar
     rows; the first `shared` entries of a pair have the same columns in both of its rows.
 
+    `vectors` is the width of the register tile in vector registers; without it, that of `convert-prune-to-vector`.
+
     ```mlir
     %y = prune.linear chunked_csr rows 2 chunk 192 storage(%w, %rows, %shared : tensor<2x1536x192xf32, #sparse>,
            tensor<2x1536xi16>, tensor<2x768xi16>) ins(%x : tensor<4x384x32xf32>) extras(%bias : tensor<1536xf32>)
@@ -55,7 +57,7 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
        window the spatial sizes of init follow from those of the input.
     2. `linear_c2`: an extra has rank 1 and size N, or the shape of init.
     3. `linear_c3`: the region takes one element of init's type and one element of each extra.
-    4. `linear_c4`: `rows` and `chunk` are positive; `chunked_csr` has `rows` 2.
+    4. `linear_c4`: `rows` and `chunk` are positive, `vectors` is not negative; `chunked_csr` has `rows` 2.
     5. `linear_c5`: a window has two lane dimensions and a chunk of whole channels.
   }];
   let arguments = (ins
@@ -66,12 +68,13 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     Prune_StorageFormatAttr:$format,
     I64Attr:$rows,
     I64Attr:$chunk,
+    DefaultValuedAttr<I64Attr, "0">:$vectors,
     DefaultValuedAttr<I64Attr, "1">:$lane_dims,
     OptionalAttr<Prune_WindowAttr>:$window);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let regions = (region SizedRegion<1>:$epilogue);
   let assemblyFormat = [{
-    $format `rows` $rows `chunk` $chunk (`lanes` $lane_dims^)? (`window` $window^)?
+    $format `rows` $rows `chunk` $chunk (`vectors` $vectors^)? (`lanes` $lane_dims^)? (`window` $window^)?
     `storage` `(` $storage `:` type($storage) `)`
     `ins` `(` $input `:` type($input) `)` (`extras` `(` $extras^ `:` type($extras) `)`)?
     `outs` `(` $init `:` type($init) `)` $epilogue attr-dict (`->` type($results)^)?
@@ -79,8 +82,8 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
   let builders = [
     /// Builds the op with an epilogue that returns the sum.
     OpBuilder<(ins "::mlir::ValueRange":$storage, "::mlir::Value":$input, "::mlir::Value":$init,
-                   "::mlir::prune::StorageFormat":$format, "int64_t":$rows, "int64_t":$chunk, "int64_t":$laneDims,
-                   CArg<"::mlir::prune::WindowAttr", "{}">:$window)>
+                   "::mlir::prune::StorageFormat":$format, "int64_t":$rows, "int64_t":$chunk, "int64_t":$vectors,
+                   "int64_t":$laneDims, CArg<"::mlir::prune::WindowAttr", "{}">:$window)>
   ];
   let extraClassDeclaration = [{
     ::mlir::MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }

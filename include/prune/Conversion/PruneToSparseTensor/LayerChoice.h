@@ -1,0 +1,75 @@
+//===- LayerChoice.h - Which code a layer gets ----------------------*- C++ -*-===//
+//
+// Compares the codes that a constant weight could run as (dense, sparse with several chunks and register tiles) by the
+// cost model, and by measuring where asked. No IR here.
+//
+//===----------------------------------------------------------------------===//
+#ifndef PRUNE_CONVERSION_PRUNETOSPARSETENSOR_LAYERCHOICE_H
+#define PRUNE_CONVERSION_PRUNETOSPARSETENSOR_LAYERCHOICE_H
+
+#include "prune/Analysis/CostModel.h"
+#include "prune/Conversion/PruneToSparseTensor/Packing.h"
+#include <functional>
+
+namespace mlir::prune {
+
+/// One code that a layer could run as.
+struct LayerCandidate {
+  KernelKind kind = KernelKind::Dense;
+  int64_t rows = 1;    ///< of a group
+  int64_t chunk = 0;   ///< columns of a chunk; 0: all
+  int64_t vectors = 1; ///< most vectors of a register tile
+  double estimatedNs = 0;
+  std::optional<double> measuredNs;
+
+  bool isSparse() const { return kind == KernelKind::ChunkedCSR || kind == KernelKind::BlockRows; }
+  /// "chunked_csr, chunk 192, 4 vectors".
+  std::string describe() const;
+};
+
+/// What is known of a layer before its code is chosen.
+struct LayerShape {
+  MaskedMatrix matrix;
+  int64_t blockRows = 0; ///< rows of the mask's blocks; 0: no such blocks
+  TokenShape tokens;     ///< `vectors` is the most that any candidate may have
+};
+
+/// Times candidates of one layer; nanoseconds of each, infinite for one that cannot run.
+using LayerMeasurer = std::function<std::vector<double>(const LayerShape &, ArrayRef<LayerCandidate>)>;
+
+struct ChoiceOptions {
+  bool allowDense = true;
+  bool allowContract = true;
+  bool allowSparse = true;
+  int64_t chunk = 0;         ///< the only chunk to consider; 0: several
+  int64_t vectors = 0;       ///< the only tile to consider; 0: several
+  int64_t denseRows = 0;     ///< the only rows of a dense tile to consider; 0: several
+  int64_t contractLanes = 8; ///< layers with fewer tokens may stay linalg.contract
+  LayerMeasurer measure;     ///< null: estimates decide
+  unsigned numMeasured = 4;  ///< candidates to measure
+};
+
+struct LayerChoice {
+  std::vector<LayerCandidate> candidates; ///< the best first
+  double density = 1;
+  /// Density at which sparse code would be as fast as dense code, by the model; none without both.
+  std::optional<double> breakEven;
+  PackedWeight packed; ///< of the best; empty for contract
+
+  const LayerCandidate &getBest() const { return candidates.front(); }
+  /// One sentence: the winner, why, and the runner-up.
+  std::string explain() const;
+};
+
+/// Counts for the cost model.
+WeightCounts countWeight(const PackedWeight &packed);
+/// Counts of dense code, packed in groups of `rows` or left to linalg.contract.
+WeightCounts countDense(KernelKind kind, int64_t numRows, int64_t numColumns, int64_t rows, int64_t chunk);
+
+LayerChoice chooseLayer(const LayerShape &shape, const CostModel &model, const ChoiceOptions &options);
+
+PackedWeight packCandidate(const LayerShape &shape, const LayerCandidate &candidate);
+
+} // namespace mlir::prune
+
+#endif // PRUNE_CONVERSION_PRUNETOSPARSETENSOR_LAYERCHOICE_H

@@ -1,0 +1,318 @@
+//===- LayerChoice.cpp - Which code a layer gets -------------------------------===//
+
+#include "prune/Conversion/PruneToSparseTensor/LayerChoice.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/FormatVariadic.h"
+#include <cmath>
+
+using namespace mlir;
+using namespace mlir::prune;
+
+/// Steps of the kernels take this many entries; what is left runs one by one.
+static constexpr int64_t kEntriesPerStep = 4;
+
+std::string LayerCandidate::describe() const {
+  switch (kind) {
+  case KernelKind::Contract:
+    return "dense, by linalg.contract";
+  case KernelKind::Dense:
+    return llvm::formatv("dense, {0} rows, chunk {1}, {2} vectors", rows, chunk, vectors).str();
+  case KernelKind::ChunkedCSR:
+    return llvm::formatv("chunked_csr, chunk {0}, {1} vectors", chunk, vectors).str();
+  case KernelKind::BlockRows:
+    return llvm::formatv("block_rows, {0} rows, chunk {1}, {2} vectors", rows, chunk, vectors).str();
+  }
+  llvm_unreachable("covered switch");
+}
+
+WeightCounts mlir::prune::countWeight(const PackedWeight &packed) {
+  WeightCounts counts;
+  counts.numRows = packed.numRows;
+  counts.numColumns = packed.numColumns;
+  counts.rows = packed.rows;
+  counts.chunk = packed.chunk;
+  counts.bytes = static_cast<double>(packed.getNumBytes());
+  auto addRun = [&](int64_t length) {
+    counts.rest += length / kEntriesPerStep * kEntriesPerStep;
+    counts.single += length % kEntriesPerStep;
+  };
+  switch (packed.format) {
+  case StorageFormat::Dense: {
+    return countDense(KernelKind::Dense, packed.numRows, packed.numColumns, packed.rows, packed.chunk);
+  }
+  case StorageFormat::ChunkedCSR:
+    counts.kind = KernelKind::ChunkedCSR;
+    for (size_t pair = 0; pair < packed.sharedCounts.size(); ++pair) {
+      counts.shared += packed.sharedCounts[pair];
+      addRun(packed.positions[2 * pair + 1] - packed.positions[2 * pair] - packed.sharedCounts[pair]);
+    }
+    counts.groups = packed.sharedCounts.size();
+    return counts;
+  case StorageFormat::BlockRows:
+    counts.kind = KernelKind::BlockRows;
+    for (size_t block = 0; block + 1 < packed.positions.size(); ++block)
+      addRun(packed.positions[block + 1] - packed.positions[block]);
+    counts.groups = packed.rowOrder.size();
+    return counts;
+  default:
+    llvm_unreachable("no cost model for this format");
+  }
+}
+
+WeightCounts mlir::prune::countDense(KernelKind kind, int64_t numRows, int64_t numColumns, int64_t rows,
+                                     int64_t chunk) {
+  WeightCounts counts;
+  counts.kind = kind;
+  counts.numRows = numRows;
+  counts.numColumns = numColumns;
+  counts.rows = rows;
+  counts.chunk = chunk;
+  if (kind == KernelKind::Contract) {
+    counts.rest = static_cast<double>(numRows) * numColumns;
+    counts.bytes = 4.0 * numRows * numColumns;
+    return counts;
+  }
+  int64_t groups = (numRows + rows - 1) / rows;
+  counts.groups = static_cast<double>(groups * counts.getNumChunks());
+  counts.rest = static_cast<double>(groups) * (numColumns / kEntriesPerStep * kEntriesPerStep);
+  counts.single = static_cast<double>(groups) * (numColumns % kEntriesPerStep);
+  counts.bytes = 4.0 * groups * rows * numColumns;
+  return counts;
+}
+
+PackedWeight mlir::prune::packCandidate(const LayerShape &shape, const LayerCandidate &candidate) {
+  switch (candidate.kind) {
+  case KernelKind::Contract:
+    return {};
+  case KernelKind::Dense:
+    return packDense(shape.matrix, candidate.rows);
+  case KernelKind::ChunkedCSR:
+    return packChunkedCSR(shape.matrix, candidate.chunk);
+  case KernelKind::BlockRows:
+    return packBlockRows(shape.matrix, candidate.rows, candidate.chunk);
+  }
+  llvm_unreachable("covered switch");
+}
+
+namespace {
+
+class Chooser {
+public:
+  Chooser(const LayerShape &shape, const CostModel &model, const ChoiceOptions &options)
+      : shape(shape), model(model), options(options) {}
+  LayerChoice run();
+
+private:
+  TokenShape withVectors(int64_t vectors) const {
+    TokenShape tokens = shape.tokens;
+    tokens.vectors = vectors;
+    return tokens;
+  }
+  void addDense();
+  void addSparse();
+  void addTiles(KernelKind kind, const WeightCounts &counts, ArrayRef<int64_t> vectors);
+  SmallVector<int64_t> getVectors(int64_t rows) const;
+  SmallVector<int64_t> getChunks() const;
+  WeightCounts countOtherChunk(const WeightCounts &known, int64_t chunk) const;
+  std::optional<double> findBreakEven(const LayerCandidate &sparse, const LayerCandidate &dense);
+  void measure();
+
+  const LayerShape &shape;
+  const CostModel &model;
+  const ChoiceOptions &options;
+  LayerChoice choice;
+  std::vector<WeightCounts> counts; ///< of each candidate, before sorting
+};
+
+} // namespace
+
+/// Different widths of the register tile, widest first, without those that would run the same code.
+SmallVector<int64_t> Chooser::getVectors(int64_t rows) const {
+  if (options.vectors)
+    return {options.vectors};
+  int64_t lanes = getTileLanes(shape.tokens.lanes, shape.tokens.registerLanes);
+  int64_t useful = (shape.tokens.lanes + lanes - 1) / lanes;
+  SmallVector<int64_t> result;
+  for (int64_t vectors = getTileVectors(shape.tokens.vectors, rows, shape.tokens.registers); vectors >= 1; vectors /= 2)
+    if (vectors == 1 || vectors / 2 < useful)
+      result.push_back(vectors);
+  return result;
+}
+
+SmallVector<int64_t> Chooser::getChunks() const {
+  constexpr int64_t maxChunk = 65536; // 16-bit offsets
+  int64_t columns = shape.matrix.numColumns;
+  if (options.chunk)
+    return {std::min(options.chunk, columns)};
+  SmallVector<int64_t> chunks;
+  for (int64_t chunk : {96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096}) {
+    if (chunk >= columns)
+      break;
+    chunks.push_back(chunk);
+  }
+  chunks.push_back(std::min(columns, maxChunk));
+  return chunks;
+}
+
+void Chooser::addTiles(KernelKind kind, const WeightCounts &weight, ArrayRef<int64_t> vectors) {
+  for (int64_t width : vectors) {
+    LayerCandidate candidate;
+    candidate.kind = kind;
+    candidate.rows = weight.rows;
+    candidate.chunk = weight.chunk;
+    candidate.vectors = width;
+    candidate.estimatedNs = model.estimate(weight, withVectors(width));
+    choice.candidates.push_back(candidate);
+    counts.push_back(weight);
+  }
+}
+
+void Chooser::addDense() {
+  int64_t numRows = shape.matrix.numRows, numColumns = shape.matrix.numColumns;
+  bool isContract = options.allowContract && shape.tokens.lanes < options.contractLanes;
+  if (isContract)
+    addTiles(KernelKind::Contract, countDense(KernelKind::Contract, numRows, numColumns, 1, numColumns), {1});
+  if (isContract && shape.tokens.lanes == 1)
+    return; // one value of the weight for each load
+  constexpr int64_t usualRows = 6;
+  SmallVector<int64_t> groups{std::min(options.denseRows ? options.denseRows : usualRows, numRows)};
+  // A narrow tile leaves registers for more rows.
+  if (!options.denseRows && 2 * usualRows <= numRows)
+    groups.push_back(2 * usualRows);
+  for (int64_t rows : groups) {
+    SmallVector<int64_t> vectors = getVectors(rows);
+    if (!options.denseRows && rows > usualRows)
+      vectors = {vectors.back()};
+    for (int64_t chunk : getChunks())
+      addTiles(KernelKind::Dense, countDense(KernelKind::Dense, numRows, numColumns, rows, chunk), vectors);
+  }
+}
+
+/// Counts for another chunk without packing for it: entries as they are, with the share that `known` could pair.
+WeightCounts Chooser::countOtherChunk(const WeightCounts &known, int64_t chunk) const {
+  WeightCounts result = known;
+  result.chunk = chunk;
+  double groupsPerChunk = known.groups / known.getNumChunks();
+  result.groups = groupsPerChunk * result.getNumChunks();
+  // What does not fill a step depends on the number of runs, not on their length.
+  double perRun = known.groups ? std::min(known.single / known.groups, 1.5) : 0;
+  double entries = known.rest + known.single;
+  result.single = std::min(entries, perRun * result.groups);
+  result.rest = entries - result.single;
+  return result;
+}
+
+void Chooser::addSparse() {
+  SmallVector<int64_t> chunks = getChunks();
+  auto add = [&](KernelKind kind, int64_t rows) {
+    // Packing takes time: pack for the chunk in the middle and work out the others.
+    LayerCandidate sample;
+    sample.kind = kind;
+    sample.rows = rows;
+    sample.chunk =
+        *llvm::min_element(chunks, [](int64_t a, int64_t b) { return std::abs(a - 256) < std::abs(b - 256); });
+    WeightCounts known = countWeight(packCandidate(shape, sample));
+    for (int64_t chunk : chunks)
+      addTiles(kind, chunk == sample.chunk ? known : countOtherChunk(known, chunk), getVectors(rows));
+  };
+  if (shape.blockRows > 1)
+    add(KernelKind::BlockRows, shape.blockRows);
+  else
+    add(KernelKind::ChunkedCSR, 2);
+}
+
+/// The density at which the line through the sparse estimates of this mask and of half its entries meets the dense one.
+std::optional<double> Chooser::findBreakEven(const LayerCandidate &sparse, const LayerCandidate &dense) {
+  const WeightCounts &full = counts[&sparse - choice.candidates.data()];
+  WeightCounts half = full;
+  for (double *entries : {&half.shared, &half.rest, &half.single, &half.bytes})
+    *entries /= 2;
+  double halfNs = model.estimate(half, withVectors(sparse.vectors));
+  double slope = (sparse.estimatedNs - halfNs) / (choice.density / 2);
+  if (!(slope > 0) || !std::isfinite(dense.estimatedNs))
+    return std::nullopt;
+  return std::clamp(choice.density + (dense.estimatedNs - sparse.estimatedNs) / slope, 0.0, 1.0);
+}
+
+void Chooser::measure() {
+  // The best by estimate, the best of each kind among them.
+  std::vector<LayerCandidate> &all = choice.candidates;
+  SmallVector<size_t> picked;
+  auto pick = [&](size_t i) {
+    if (!llvm::is_contained(picked, i))
+      picked.push_back(i);
+  };
+  for (KernelKind kind : {KernelKind::Contract, KernelKind::Dense, KernelKind::ChunkedCSR, KernelKind::BlockRows}) {
+    auto *first = llvm::find_if(all, [&](const LayerCandidate &c) { return c.kind == kind; }).base();
+    if (first != all.data() + all.size())
+      pick(first - all.data());
+  }
+  for (size_t i = 0; i < all.size() && picked.size() < options.numMeasured; ++i)
+    pick(i);
+  std::vector<LayerCandidate> trials;
+  for (size_t i : picked)
+    trials.push_back(all[i]);
+  std::vector<double> times = options.measure(shape, trials);
+  for (auto [i, ns] : llvm::zip(picked, times))
+    if (std::isfinite(ns))
+      all[i].measuredNs = ns;
+  llvm::stable_sort(all, [](const LayerCandidate &a, const LayerCandidate &b) {
+    if (a.measuredNs.has_value() != b.measuredNs.has_value())
+      return a.measuredNs.has_value();
+    return a.measuredNs ? *a.measuredNs < *b.measuredNs : a.estimatedNs < b.estimatedNs;
+  });
+}
+
+LayerChoice Chooser::run() {
+  int64_t size = shape.matrix.numRows * shape.matrix.numColumns;
+  int64_t kept = shape.matrix.mask.empty() ? size : size - llvm::count(shape.matrix.mask, 0);
+  choice.density = size ? static_cast<double>(kept) / size : 1.0;
+  if (options.allowDense)
+    addDense();
+  if (options.allowSparse)
+    addSparse();
+  auto better = [](const LayerCandidate &a, const LayerCandidate &b) { return a.estimatedNs < b.estimatedNs; };
+  LayerCandidate *sparse = nullptr, *dense = nullptr;
+  for (LayerCandidate &candidate : choice.candidates) {
+    LayerCandidate *&best = candidate.isSparse() ? sparse : dense;
+    if (!best || better(candidate, *best))
+      best = &candidate;
+  }
+  if (sparse && dense && choice.density > 0)
+    choice.breakEven = findBreakEven(*sparse, *dense);
+  llvm::stable_sort(choice.candidates, better);
+  if (options.measure)
+    measure();
+  choice.packed = packCandidate(shape, choice.getBest());
+  return std::move(choice);
+}
+
+LayerChoice mlir::prune::chooseLayer(const LayerShape &shape, const CostModel &model, const ChoiceOptions &options) {
+  return Chooser(shape, model, options).run();
+}
+
+static std::string describeTime(const LayerCandidate &candidate) {
+  if (candidate.measuredNs)
+    return llvm::formatv("{0:f1} us measured, {1:f1} estimated", *candidate.measuredNs / 1e3,
+                         candidate.estimatedNs / 1e3)
+        .str();
+  return llvm::formatv("{0:f1} us estimated", candidate.estimatedNs / 1e3).str();
+}
+
+std::string LayerChoice::explain() const {
+  const LayerCandidate &best = getBest();
+  std::string text;
+  if (!best.isSparse() && breakEven && density > *breakEven)
+    text = llvm::formatv("dense because density {0:f2} is above break-even {1:f2} for this shape and target: {2} ({3})",
+                         density, *breakEven, best.describe(), describeTime(best));
+  else
+    text = llvm::formatv("{0} at density {1:f2} ({2})", best.describe(), density, describeTime(best));
+  // The best of the other side, or just the second.
+  const LayerCandidate *second = nullptr;
+  for (const LayerCandidate &candidate : llvm::drop_begin(candidates))
+    if (!second || (second->isSparse() == best.isSparse() && candidate.isSparse() != best.isSparse()))
+      second = &candidate;
+  if (second)
+    text += "; next " + second->describe() + " (" + describeTime(*second) + ")";
+  return text;
+}

@@ -1,0 +1,275 @@
+//===- Calibrate.cpp - prune-bench calibrate -----------------------------------===//
+//
+// For each register tile that layers can get: compiles layers of several shapes, densities and chunks, times them in
+// turn, and fits nanoseconds per counted step to the times.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Calibrate.h"
+#include "mlir/InitAllDialects.h"
+#include "mlir/InitAllExtensions.h"
+#include "prune/InitAll.h"
+#include "prune/Pipelines/LayerTiming.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/raw_ostream.h"
+#include "llvm/TargetParser/Host.h"
+#include <cmath>
+#include <random>
+#include <unistd.h>
+
+using namespace mlir;
+using namespace mlir::prune;
+
+namespace {
+
+/// One layer to measure.
+struct Trial {
+  int64_t numRows, numColumns;
+  double density;
+  int64_t chunk; ///< 0: all columns
+  int64_t batches, lanes;
+};
+
+/// Trials that run one tile alone.
+struct TrialGroup {
+  KernelTile tile;
+  std::vector<Trial> trials;
+};
+
+/// A weight with rows and columns of uneven density, as pruning by magnitude leaves them.
+struct RandomLayer {
+  std::vector<float> weight;
+  std::vector<uint8_t> mask;
+
+  RandomLayer(const Trial &trial, int64_t blockRows) : weight(trial.numRows * trial.numColumns) {
+    std::mt19937 engine(static_cast<unsigned>(trial.numRows * 31 + trial.numColumns));
+    std::normal_distribution<float> normal;
+    std::uniform_real_distribution<double> uniform;
+    for (float &value : weight)
+      value = normal(engine);
+    if (trial.density >= 1)
+      return;
+    std::vector<double> columnScale(trial.numColumns);
+    for (double &scale : columnScale)
+      scale = std::exp(0.3 * normal(engine));
+    mask.resize(weight.size());
+    for (int64_t row = 0; row < trial.numRows; row += blockRows) {
+      double rowScale = std::exp(0.3 * normal(engine));
+      for (int64_t column = 0; column < trial.numColumns; ++column) {
+        bool kept = uniform(engine) < trial.density * rowScale * columnScale[column] / 1.09;
+        for (int64_t r = row; r < std::min(trial.numRows, row + blockRows); ++r)
+          mask[r * trial.numColumns + column] = kept;
+      }
+    }
+  }
+};
+
+int64_t readCacheSize(int name, int64_t otherwise) {
+  long size = sysconf(name);
+  return size > 0 ? size : otherwise;
+}
+
+class Calibration {
+public:
+  Calibration(const CalibrateOptions &options) : options(options) {}
+  int run();
+
+private:
+  std::vector<TrialGroup> makeGroups() const;
+  void measureGroup(const TrialGroup &group);
+  int fail(const llvm::Twine &message) {
+    llvm::errs() << "prune-bench: " << message << "\n";
+    return 1;
+  }
+
+  const CalibrateOptions &options;
+  DialectRegistry registry;
+  CPUTarget target;
+  VectorUnits units;
+  CostModel model;
+  double sumError = 0, worstError = 0;
+  int64_t numSamples = 0;
+};
+
+} // namespace
+
+std::vector<TrialGroup> Calibration::makeGroups() const {
+  int64_t lanes = units.bits / 32;
+  std::vector<TrialGroup> groups;
+  auto add = [&](KernelKind kind, int64_t rows, int64_t tileLanes, int64_t vectors, ArrayRef<double> densities) {
+    TrialGroup group{{kind, rows, tileLanes, vectors}, {}};
+    bool isWhole = tileLanes == lanes;
+    struct Shape {
+      int64_t rows, columns;
+    };
+    SmallVector<Shape> shapes{{384, 384}, {1536, 384}, {384, 1536}, {768, 3072}};
+    // Dense weights of those shapes soon leave the second-level cache: what the loops cost shows in small ones.
+    if (kind == KernelKind::Dense)
+      shapes.append({{96, 384}, {192, 192}, {192, 576}});
+    for (Shape shape : shapes) {
+      size_t index = 0;
+      const int64_t chunks[] = {96, 192, 384, shape.columns};
+      for (double density : densities)
+        for (const int64_t &chunk : chunks) {
+          if (chunk > shape.columns || (&chunk != chunks + 3 && chunk == shape.columns))
+            continue;
+          // Every second combination, all of them over the shapes; dense code has few.
+          bool isDense = kind == KernelKind::Dense;
+          if (!isDense && (index + shape.rows / 384 + shape.columns / 384) % 2) {
+            ++index;
+            continue;
+          }
+          ++index;
+          // Panels of one tile, and lanes of which a tile is a part and has to be copied.
+          bool isPart = isWhole && index % 4 == 0;
+          if (isDense && isWhole)
+            group.trials.push_back({shape.rows, shape.columns, density, chunk, 1, 2 * tileLanes * vectors});
+          int64_t tokens = tileLanes * vectors;
+          if (isPart)
+            group.trials.push_back({shape.rows, shape.columns, density, chunk, 1, 2 * tokens});
+          else
+            group.trials.push_back({shape.rows, shape.columns, density, chunk, isWhole ? 2 : 1, tokens});
+        }
+    }
+    groups.push_back(std::move(group));
+  };
+  auto addTiles = [&](KernelKind kind, int64_t rows, ArrayRef<double> densities) {
+    for (int64_t vectors = 4; vectors >= 1; vectors /= 2)
+      if (getTileVectors(vectors, rows, units.registers) == vectors)
+        add(kind, rows, lanes, vectors, densities);
+    for (int64_t narrow = lanes / 2; narrow >= 4; narrow /= 2)
+      add(kind, rows, narrow, 1, densities);
+    if (kind != KernelKind::Dense)
+      add(kind, rows, 1, 1, densities);
+  };
+  auto wants = [&](KernelKind kind) {
+    return options.kinds.empty() || StringRef(options.kinds).contains(stringifyKernelKind(kind));
+  };
+  if (wants(KernelKind::ChunkedCSR))
+    addTiles(KernelKind::ChunkedCSR, 2, {0.02, 0.1, 0.25, 0.5});
+  if (wants(KernelKind::BlockRows))
+    for (int64_t rows : {2, 4, 8})
+      addTiles(KernelKind::BlockRows, rows, {0.05, 0.2, 0.5});
+  if (wants(KernelKind::Dense))
+    for (int64_t rows : {6, 12})
+      addTiles(KernelKind::Dense, rows, {1.0});
+  if (wants(KernelKind::Contract)) {
+    TrialGroup group{{KernelKind::Contract, 1, lanes, 1}, {}};
+    for (int64_t tokens : {1, 2, 3, 5, 7})
+      for (auto [rows, columns] : {std::pair<int64_t, int64_t>{384, 384}, {1536, 384}, {384, 1536}, {3072, 768}})
+        group.trials.push_back({rows, columns, 1.0, columns, 1, tokens});
+    groups.push_back(std::move(group));
+  }
+  return groups;
+}
+
+void Calibration::measureGroup(const TrialGroup &group) {
+  const KernelTile &tile = group.tile;
+  llvm::outs() << llvm::formatv("{0,-12} rows {1,2} lanes {2,2} vectors {3}", stringifyKernelKind(tile.kind), tile.rows,
+                                tile.lanes, tile.vectors);
+  llvm::outs().flush();
+  std::vector<std::unique_ptr<TimedLayer>> layers;
+  std::vector<CostSample> samples;
+  for (const Trial &trial : group.trials) {
+    int64_t blockRows = tile.kind == KernelKind::BlockRows ? tile.rows : 1;
+    RandomLayer weight(trial, blockRows);
+    LayerShape shape;
+    shape.matrix = {weight.weight, weight.mask, trial.numRows, trial.numColumns};
+    shape.blockRows = blockRows > 1 ? blockRows : 0;
+    shape.tokens = {trial.batches, trial.lanes, units.bits / 32, units.registers, tile.vectors};
+    LayerCandidate candidate;
+    candidate.kind = tile.kind;
+    candidate.rows = tile.rows;
+    candidate.chunk = trial.chunk;
+    candidate.vectors = tile.vectors;
+    auto layer = TimedLayer::create(registry, shape, candidate, target.cpu, target.features, /*threads=*/1);
+    if (!layer) {
+      llvm::errs() << "\nprune-bench: " << llvm::toString(layer.takeError()) << "\n";
+      continue;
+    }
+    WeightCounts counts = candidate.isSparse()
+                              ? countWeight(packCandidate(shape, candidate))
+                              : countDense(tile.kind, trial.numRows, trial.numColumns, tile.rows, trial.chunk);
+    layers.push_back(std::move(*layer));
+    // A trial runs one kind of tile only.
+    samples.push_back({model.countWork(counts, shape.tokens).front().counts, 0});
+  }
+  std::vector<double> times = timeInTurn(layers, options.rounds, /*leastNs=*/3e5);
+  for (auto [sample, time] : llvm::zip(samples, times))
+    sample.ns = time;
+  CostArray ns;
+  if (options.check.empty()) {
+    // A call costs far less than any of these layers and would only take up what other counts do not explain.
+    constexpr double callNs = 100;
+    for (CostSample &sample : samples)
+      sample.counts[static_cast<size_t>(Cost::Call)] = 0;
+    ns = fitCosts(samples);
+    ns[static_cast<size_t>(Cost::Call)] = callNs;
+    llvm::erase_if(model.kernels, [&](const KernelCosts &costs) { return costs.tile == tile; });
+    model.kernels.push_back({tile, ns});
+  } else {
+    ns = model.getCosts(tile).value_or(CostArray{});
+  }
+  double sum = 0, worst = 0;
+  for (const CostSample &sample : samples) {
+    double error = std::abs(multiply(sample.counts, ns) / sample.ns - 1);
+    sum += error;
+    worst = std::max(worst, error);
+  }
+  sumError += sum;
+  numSamples += static_cast<int64_t>(samples.size());
+  worstError = std::max(worstError, worst);
+  llvm::outs() << llvm::formatv(": {0,2} layers, error {1:f1} % on average, {2:f1} % at most\n", samples.size(),
+                                100 * sum / std::max<size_t>(1, samples.size()), 100 * worst);
+}
+
+int Calibration::run() {
+  mlir::registerAllDialects(registry);
+  mlir::registerAllExtensions(registry);
+  mlir::prune::registerAllDialects(registry);
+  auto resolved = resolveTarget(options.cpu, options.features);
+  if (!resolved)
+    return fail(llvm::toString(resolved.takeError()));
+  target = *resolved;
+  auto described = describeVectorUnits(target);
+  if (!described)
+    return fail(llvm::toString(described.takeError()));
+  units = *described;
+  auto missing = findMissingFeatures(target);
+  if (!missing)
+    return fail(llvm::toString(missing.takeError()));
+  if (!missing->empty())
+    return fail("cannot calibrate for cpu '" + options.cpu + "': this machine lacks " + missing->front());
+  const std::string &start = options.check.empty() ? options.base : options.check;
+  if (!start.empty()) {
+    auto loaded = CostModel::load(start);
+    if (!loaded)
+      return fail(llvm::toString(loaded.takeError()));
+    model = std::move(*loaded);
+    if (model.lanes != units.bits / 32)
+      return fail("cost model '" + start + "': expected " + llvm::Twine(units.bits / 32) +
+                  " lanes, as the cpu to calibrate for has, got " + llvm::Twine(model.lanes));
+  } else {
+    model.cpu = target.cpu;
+    model.lanes = units.bits / 32;
+    model.machine = llvm::sys::getHostCPUName().str();
+    model.firstLevelBytes = readCacheSize(_SC_LEVEL1_DCACHE_SIZE, model.firstLevelBytes);
+    model.secondLevelBytes = readCacheSize(_SC_LEVEL2_CACHE_SIZE, model.secondLevelBytes);
+  }
+  for (const TrialGroup &group : makeGroups())
+    measureGroup(group);
+  llvm::outs() << llvm::formatv("all: {0} layers, error {1:f1} % on average, {2:f1} % at most\n", numSamples,
+                                100 * sumError / std::max<int64_t>(1, numSamples), 100 * worstError);
+  if (options.output.empty())
+    return 0;
+  llvm::Error error = llvm::writeToOutput(options.output, [&](llvm::raw_ostream &os) {
+    os << llvm::formatv("{0:1}\n", model.toJSON());
+    return llvm::Error::success();
+  });
+  if (error)
+    return fail("cannot write '" + options.output + "': " + llvm::toString(std::move(error)));
+  return 0;
+}
+
+int mlir::prune::calibrate(const CalibrateOptions &options) { return Calibration(options).run(); }
