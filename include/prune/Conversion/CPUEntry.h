@@ -17,7 +17,7 @@ namespace mlir::prune {
 constexpr int64_t kBufferAlignment = 64;
 
 /// Most bytes that the temporaries of one parallel loop may take on each thread's stack.
-constexpr int64_t kMaxStackBytes = 1 << 20;
+constexpr int64_t kMaxStackBytes = 2 << 20;
 
 /// Writes the `prune.entry` of the function that `options` names, which is still on tensors, and makes every other
 /// function private.

@@ -106,7 +106,7 @@ def PrunePlanMemory : Pass<"prune-plan-memory", "::mlir::ModuleOp"> {
     from its caller's. Those of an `scf.parallel` lie on the stack of each thread, planned the same way. The size is recorded
     in `prune.entry`, and reported as a remark of the category `plan-memory`.
 
-    Refuses sizes that are unknown at compile time, recursion, more than 1 MiB of temporaries in a parallel loop, and a
+    Refuses sizes that are unknown at compile time, recursion, more than 2 MiB of temporaries in a parallel loop, and a
     temporary that outlives the loop iteration which allocates it. Leaves `memref.alloca` alone.
 
     ```mlir

@@ -348,14 +348,31 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::ContractOp 
   }
   if (match->lanesBeforeColumns)
     x = transposeLastTwo(b, x);
+  // One sequence is no dimension.
   auto type = cast<RankedTensorType>(x.getType());
-  int64_t laneDims = match->lanesBeforeColumns ? 1 : type.getRank() - 1 - match->columnDim;
+  SmallVector<ReassociationIndices> unitGroups;
+  int64_t laneRank = match->lanesBeforeColumns ? 1 : type.getRank() - 1 - match->columnDim, units = 0;
+  while (units < type.getRank() - 1 - laneRank && type.getDimSize(units) == 1)
+    ++units;
+  if (units > 0) {
+    unitGroups.push_back(llvm::to_vector(llvm::seq<int64_t>(0, units + 1)));
+    for (int64_t dim = units + 1; dim < type.getRank(); ++dim)
+      unitGroups.push_back({dim});
+    x = tensor::CollapseShapeOp::create(b, x, unitGroups);
+    type = cast<RankedTensorType>(x.getType());
+  }
+  int64_t laneDims = laneRank;
   SmallVector<int64_t> shape(type.getShape());
   shape[type.getRank() - 1 - laneDims] = matrix.numRows;
   Value init = tensor::EmptyOp::create(b, shape, type.getElementType());
   SmallVector<Value> storage = makeStorage(b, packed, name);
   auto linear = LinearOp::create(b, storage, x, init, packed.format, packed.rows, best.chunk, best.vectors, laneDims);
   Value y = linear.getResult(0);
+  if (units > 0) {
+    SmallVector<int64_t> expanded(units, 1);
+    llvm::append_range(expanded, cast<RankedTensorType>(y.getType()).getShape());
+    y = tensor::ExpandShapeOp::create(b, RankedTensorType::get(expanded, type.getElementType()), y, unitGroups);
+  }
   if (match->lanesBeforeColumns)
     y = transposeLastTwo(b, y);
   if (isPaneled)

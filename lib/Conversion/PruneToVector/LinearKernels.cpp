@@ -142,8 +142,8 @@ Value LinearEmitter::collapse(Value memref) {
 LogicalResult LinearEmitter::run() {
   for (Value operand : op->getOperands()) {
     auto type = dyn_cast<MemRefType>(operand.getType());
-    if (!type || !type.getLayout().isIdentity() || !type.hasStaticShape())
-      return op.emitOpError() << "expected operands of static memref type with identity layout, got "
+    if (!type || !type.hasStaticShape() || !type.isLastDimUnitStride())
+      return op.emitOpError() << "expected operands of static memref type with contiguous lanes, got "
                               << operand.getType();
   }
   size_t storageOperands = op.getFormat() == StorageFormat::Dense        ? 1

@@ -22,19 +22,24 @@ namespace {
 struct ConvertPruneToVector : prune::impl::ConvertPruneToVectorBase<ConvertPruneToVector> {
   using Base::Base;
 
+  /// Inside of a parallel loop the threads are taken.
+  LinearKernelOptions getOptions(Operation *op) {
+    return {lanes, vectors, registers, parallel && !op->getParentOfType<scf::ParallelOp>()};
+  }
+
   void runOnOperation() override {
     SmallVector<LinearOp> layers;
     getOperation()->walk([&](LinearOp op) { layers.push_back(op); });
     IRRewriter rewriter(&getContext());
     for (LinearOp op : layers) {
-      if (failed(lowerLinear(rewriter, op, LinearKernelOptions{lanes, vectors, registers, parallel})))
+      if (failed(lowerLinear(rewriter, op, getOptions(op))))
         return signalPassFailure();
       ++numLayers;
     }
     SmallVector<DepthwiseOp> depthwise;
     getOperation()->walk([&](DepthwiseOp op) { depthwise.push_back(op); });
     for (DepthwiseOp op : depthwise) {
-      if (failed(lowerDepthwise(rewriter, op, LinearKernelOptions{lanes, vectors, registers, parallel})))
+      if (failed(lowerDepthwise(rewriter, op, getOptions(op))))
         return signalPassFailure();
       ++numLayers;
     }

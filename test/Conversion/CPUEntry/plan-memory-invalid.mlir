@@ -48,10 +48,10 @@ prune.entry @main () -> ()
 func.func @main() {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
-  // expected-error@+1 {{expected at most 1048576 bytes of temporaries inside a parallel loop, got 1048640}}
+  // expected-error@+1 {{expected at most 2097152 bytes of temporaries inside a parallel loop, got 2097216}}
   scf.parallel (%i) = (%c0) to (%c1) step (%c1) {
-    %a = memref.alloc() : memref<262160xf32>
-    "test.use"(%a) : (memref<262160xf32>) -> ()
+    %a = memref.alloc() : memref<524304xf32>
+    "test.use"(%a) : (memref<524304xf32>) -> ()
   }
   return
 }

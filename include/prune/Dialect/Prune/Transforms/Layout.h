@@ -24,7 +24,10 @@ struct LayoutStatistics {
 /// in memory, and its result lies likewise, until something needs the row-major order.
 LogicalResult propagateLayouts(FunctionOpInterface function, LayoutStatistics &statistics);
 
-/// Turns chains of linalg ops with common outer parallel dimensions into loops over these whose bodies work on slices,
+/// Most bytes of slices that one iteration of a chain may hold: they lie on a thread's stack.
+constexpr int64_t kMaxChainBytes = 2 << 20;
+
+/// Turns chains of linalg ops and packed layers with common outer parallel dimensions into loops over these whose bodies work on slices,
 /// where the largest intermediate has more than `sliceBytes` bytes. Returns how many chains.
 int64_t tileChains(FunctionOpInterface function, int64_t sliceBytes);
 

@@ -1,9 +1,9 @@
 //===- TileChains.cpp - Run chains of ops tile by tile ------------------------===//
 //
 // A chain ends in a root and holds the producers that only serve it (the softmax between two products of attention, the
-// statistics of a layer norm). All ops of a chain share outer parallel dimensions, the tile dimensions: they lead the
-// largest intermediate tensor. The chain becomes one scf.forall over them whose body computes one slice after another,
-// so that intermediates are slices that stay in cache.
+// statistics of a layer norm, the two layers around an activation). All ops of a chain share outer parallel dimensions,
+// the tile dimensions: they lead the largest intermediate tensor. The chain becomes one scf.forall over them whose body
+// computes one slice after another, so that intermediates are slices that stay in cache.
 //
 //===----------------------------------------------------------------------===//
 
@@ -12,6 +12,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "prune/Dialect/Prune/IR/Prune.h"
 #include "prune/Dialect/Prune/Transforms/Layout.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
 
@@ -28,21 +29,61 @@ namespace {
 using TileLoops = SmallVector<int64_t>;
 
 struct Chain {
-  linalg::LinalgOp root;
+  Operation *root;
   llvm::MapVector<Operation *, TileLoops> loops; ///< the root first, then producers, the last in the block first
   SmallVector<int64_t> extents;
   bool reduces = false;
 };
 } // namespace
 
-/// Slices of it are easily taken: on static tensors, with one result.
-static bool isSliceable(linalg::LinalgOp op) {
-  if (!op || isa<linalg::FillOp>(op) || !op.hasPureTensorSemantics() || op->getNumResults() != 1)
+/// An op that a chain may hold: a linalg op, or a packed layer, whose loops are the dimensions before its rows.
+static bool isSliceable(Operation *op) {
+  if (auto linear = dyn_cast_or_null<LinearOp>(op))
+    return linear->getNumResults() == 1 && !linear.getWindow() && linear.getInit().getDefiningOp<tensor::EmptyOp>();
+  auto linalgOp = dyn_cast_or_null<linalg::LinalgOp>(op);
+  if (!linalgOp || isa<linalg::FillOp>(op) || !linalgOp.hasPureTensorSemantics() || op->getNumResults() != 1)
     return false;
   return llvm::all_of(op->getOperandTypes(), [](Type type) {
     auto tensor = dyn_cast<RankedTensorType>(type);
     return !isa<ShapedType>(type) || (tensor && tensor.hasStaticShape() && !tensor.getEncoding());
   });
+}
+
+static bool isInit(OpOperand &operand) {
+  return cast<DestinationStyleOpInterface>(operand.getOwner()).isDpsInit(&operand);
+}
+
+/// How the loops of the op index an operand. What does not move with a loop is a constant.
+static AffineMap getMap(OpOperand &operand) {
+  if (auto op = dyn_cast<linalg::LinalgOp>(operand.getOwner()))
+    return op.getMatchingIndexingMap(&operand);
+  auto op = cast<LinearOp>(operand.getOwner());
+  MLIRContext *context = op.getContext();
+  int64_t numLoops = op.getRowDim(), rank = cast<ShapedType>(operand.get().getType()).getRank();
+  bool isActivation = operand.getOperandNumber() >= op.getStorage().size() && rank > 1;
+  SmallVector<AffineExpr> results(rank, getAffineConstantExpr(0, context));
+  for (int64_t dim = 0; isActivation && dim < numLoops; ++dim)
+    results[dim] = getAffineDimExpr(dim, context);
+  return AffineMap::get(numLoops, 0, results, context);
+}
+
+static OpOperand &getInit(Operation *op) { return *cast<DestinationStyleOpInterface>(op).getDpsInitOperand(0); }
+
+static SmallVector<int64_t> getRanges(Operation *op) {
+  if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op))
+    return linalgOp.getStaticLoopRanges();
+  auto linear = cast<LinearOp>(op);
+  return llvm::to_vector(linear.getInitType().getShape().take_front(linear.getRowDim()));
+}
+
+static bool isParallel(Operation *op, int64_t loop) {
+  auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
+  return !linalgOp || linalgOp.getIteratorTypesArray()[loop] == utils::IteratorType::parallel;
+}
+
+static bool reduces(Operation *op) {
+  auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
+  return !linalgOp || linalgOp.getNumReductionLoops() > 0;
 }
 
 static int64_t getBytes(Type type) {
@@ -66,35 +107,35 @@ static std::optional<int64_t> findLoop(AffineMap map, int64_t loop) {
 
 /// True if every operand of `op` is a slice where `loops` are fixed, and its result has them all. A window over an
 /// operand that every slice reads whole is no slice: a convolution would copy for each filter what serves them all.
-static bool canFix(linalg::LinalgOp op, const TileLoops &loops) {
-  SmallVector<utils::IteratorType> iterators = op.getIteratorTypesArray();
+static bool canFix(Operation *op, const TileLoops &loops) {
   for (int64_t loop : loops) {
-    if (iterators[loop] != utils::IteratorType::parallel)
+    if (!isParallel(op, loop))
       return false;
     for (OpOperand &operand : op->getOpOperands()) {
-      AffineMap map = op.getMatchingIndexingMap(&operand);
+      if (!isa<ShapedType>(operand.get().getType()))
+        continue;
+      AffineMap map = getMap(operand);
       std::optional<int64_t> position = findLoop(map, loop);
       if (!position || (*position < 0 && !map.isProjectedPermutation(/*allowZeroInResults=*/true)))
         return false;
     }
-    if (*findLoop(op.getMatchingIndexingMap(op.getDpsInitOperand(0)), loop) < 0)
+    if (*findLoop(getMap(getInit(op)), loop) < 0)
       return false;
   }
   return true;
 }
 
 /// The tile loops of `producer`, if all of its uses are inputs of ops of the chain that agree on them.
-static std::optional<TileLoops> getProducerLoops(linalg::LinalgOp producer, const Chain &chain) {
+static std::optional<TileLoops> getProducerLoops(Operation *producer, const Chain &chain) {
   std::optional<TileLoops> loops;
-  AffineMap resultMap = producer.getMatchingIndexingMap(producer.getDpsInitOperand(0));
+  AffineMap resultMap = getMap(getInit(producer));
   for (OpOperand &use : producer->getResult(0).getUses()) {
     auto it = chain.loops.find(use.getOwner());
-    auto user = dyn_cast<linalg::LinalgOp>(use.getOwner());
-    if (it == chain.loops.end() || !user.isDpsInput(&use))
+    if (it == chain.loops.end() || isInit(use))
       return std::nullopt;
     TileLoops mapped;
     for (int64_t loop : it->second) {
-      std::optional<int64_t> position = findLoop(user.getMatchingIndexingMap(&use), loop);
+      std::optional<int64_t> position = findLoop(getMap(use), loop);
       if (!position || *position < 0)
         return std::nullopt;
       auto dim = dyn_cast<AffineDimExpr>(resultMap.getResult(*position));
@@ -111,22 +152,31 @@ static std::optional<TileLoops> getProducerLoops(linalg::LinalgOp producer, cons
   return loops;
 }
 
-static Chain growChain(linalg::LinalgOp root, TileLoops loops) {
-  Chain chain{root, {}, {}, root.getNumReductionLoops() > 0};
-  SmallVector<int64_t> ranges = root.getStaticLoopRanges();
+static Chain growChain(Operation *root, TileLoops loops) {
+  Chain chain{root, {}, {}, reduces(root)};
+  SmallVector<int64_t> ranges = getRanges(root);
   for (int64_t loop : loops)
     chain.extents.push_back(ranges[loop]);
   chain.loops[root] = std::move(loops);
   for (Operation *op = root->getPrevNode(); op; op = op->getPrevNode()) {
-    auto producer = dyn_cast<linalg::LinalgOp>(op);
-    if (!producer || !isSliceable(producer))
+    if (!isSliceable(op))
       continue;
-    if (std::optional<TileLoops> mapped = getProducerLoops(producer, chain)) {
+    if (std::optional<TileLoops> mapped = getProducerLoops(op, chain)) {
       chain.loops[op] = std::move(*mapped);
-      chain.reduces |= producer.getNumReductionLoops() > 0;
+      chain.reduces |= reduces(op);
     }
   }
   return chain;
+}
+
+/// Bytes of all slices that live inside the chain: an upper bound of what an iteration needs.
+static int64_t getSliceBytes(const Chain &chain) {
+  int64_t bytes = 0;
+  for (auto &[op, loops] : llvm::drop_begin(chain.loops))
+    bytes += getBytes(op->getResult(0).getType());
+  for (int64_t extent : chain.extents)
+    bytes /= extent;
+  return bytes;
 }
 
 /// Bytes of the largest tensor that only lives inside the chain.
@@ -139,23 +189,23 @@ static int64_t getLargestIntermediate(const Chain &chain) {
 
 /// The longest chain that ends in `root`, over as few tile dimensions as make its intermediates fit. The dimensions
 /// that lead the root's largest input are tried, outermost first.
-static std::optional<Chain> findChain(linalg::LinalgOp root, int64_t sliceBytes) {
+static std::optional<Chain> findChain(Operation *root, int64_t sliceBytes) {
   if (!isSliceable(root))
     return std::nullopt;
   OpOperand *largest = nullptr;
-  for (OpOperand *input : root.getDpsInputOperands())
-    if (auto producer = input->get().getDefiningOp<linalg::LinalgOp>())
-      if (isSliceable(producer) && producer->getBlock() == root->getBlock() &&
-          (!largest || getBytes(input->get().getType()) > getBytes(largest->get().getType())))
-        largest = input;
+  for (OpOperand &input : root->getOpOperands()) {
+    Operation *producer = input.get().getDefiningOp();
+    if (!isInit(input) && isSliceable(producer) && producer->getBlock() == root->getBlock() &&
+        (!largest || getBytes(input.get().getType()) > getBytes(largest->get().getType())))
+      largest = &input;
+  }
   if (!largest)
     return std::nullopt;
 
   std::optional<Chain> best;
   TileLoops loops;
-  SmallVector<int64_t> ranges = root.getStaticLoopRanges();
-  AffineMap map = root.getMatchingIndexingMap(largest);
-  for (AffineExpr expr : map.getResults().drop_back()) {
+  SmallVector<int64_t> ranges = getRanges(root);
+  for (AffineExpr expr : getMap(*largest).getResults().drop_back()) {
     auto dim = dyn_cast<AffineDimExpr>(expr);
     if (!dim)
       break;
@@ -167,7 +217,7 @@ static std::optional<Chain> findChain(linalg::LinalgOp root, int64_t sliceBytes)
       break;
     Chain chain = growChain(root, loops);
     int64_t bytes = getLargestIntermediate(chain);
-    if (!chain.reduces || chain.loops.size() < 2 || bytes <= sliceBytes ||
+    if (!chain.reduces || chain.loops.size() < 2 || bytes <= sliceBytes || getSliceBytes(chain) > kMaxChainBytes ||
         (best && chain.loops.size() < best->loops.size()))
       continue;
     int64_t slice = bytes;
@@ -204,10 +254,10 @@ static Slice getSlice(OpBuilder &b, AffineMap map, RankedTensorType type, const 
 }
 
 static void emitChain(const Chain &chain) {
-  linalg::LinalgOp root = chain.root;
-  ImplicitLocOpBuilder b(root.getLoc(), root);
+  Operation *root = chain.root;
+  ImplicitLocOpBuilder b(root->getLoc(), root);
   auto resultType = cast<RankedTensorType>(root->getResult(0).getType());
-  Value init = root.getDpsInitOperand(0)->get();
+  Value init = getInit(root).get();
   if (init.getDefiningOp<linalg::FillOp>())
     init = tensor::EmptyOp::create(b, resultType.getShape(), resultType.getElementType());
   SmallVector<OpFoldResult> extents;
@@ -227,7 +277,6 @@ static void emitChain(const Chain &chain) {
     return tensor::ExtractSliceOp::create(b, type.clone(part.shape), tensor, part.offsets, part.sizes, part.strides);
   };
   for (auto &[op, loops] : llvm::reverse(chain.loops)) {
-    auto linalgOp = cast<linalg::LinalgOp>(op);
     b.setLoc(op->getLoc());
     SmallVector<Value> operands;
     for (OpOperand &operand : op->getOpOperands()) {
@@ -236,10 +285,10 @@ static void emitChain(const Chain &chain) {
         operands.push_back(operand.get());
         continue;
       }
-      Slice part = getSlice(b, linalgOp.getMatchingIndexingMap(&operand), type, loops, ivs);
+      Slice part = getSlice(b, getMap(operand), type, loops, ivs);
       Operation *definition = operand.get().getDefiningOp();
-      if (linalgOp.isDpsInput(&operand) || !isa_and_nonnull<tensor::EmptyOp, linalg::FillOp>(definition)) {
-        Value whole = op == root && !linalgOp.isDpsInput(&operand) ? forall.getRegionOutArgs()[0] : operand.get();
+      if (!isInit(operand) || !isa_and_nonnull<tensor::EmptyOp, linalg::FillOp>(definition)) {
+        Value whole = op == root && isInit(operand) ? forall.getRegionOutArgs()[0] : operand.get();
         operands.push_back(slice(whole, part));
         continue;
       }
@@ -249,9 +298,9 @@ static void emitChain(const Chain &chain) {
         target = linalg::FillOp::create(b, fill.getInputs(), ValueRange{target}).getResult(0);
       operands.push_back(target);
     }
-    auto tile = cast<linalg::LinalgOp>(mlir::clone(b, op, operands.back().getType(), operands));
+    Operation *tile = mlir::clone(b, op, operands.back().getType(), operands);
     OpBuilder::InsertionGuard guard(b);
-    tile.getBlock()->walk([&, &loops = loops](linalg::IndexOp index) {
+    tile->walk([&, &loops = loops](linalg::IndexOp index) {
       auto it = llvm::find(loops, int64_t(index.getDim()));
       if (it == loops.end())
         return;
@@ -261,8 +310,7 @@ static void emitChain(const Chain &chain) {
     });
     slices.map(op->getResult(0), tile->getResult(0));
   }
-  Slice part = getSlice(b, root.getMatchingIndexingMap(root.getDpsInitOperand(0)), resultType,
-                        chain.loops.find(root)->second, ivs);
+  Slice part = getSlice(b, getMap(getInit(root)), resultType, chain.loops.find(root)->second, ivs);
   b.setInsertionPointToStart(forall.getTerminator().getBody());
   tensor::ParallelInsertSliceOp::create(b, slices.lookup(root->getResult(0)), forall.getRegionOutArgs()[0],
                                         part.offsets, part.sizes, part.strides);
@@ -274,8 +322,7 @@ int64_t mlir::prune::tileChains(FunctionOpInterface function, int64_t sliceBytes
   for (Block &block : function.getFunctionBody()) {
     // Roots from the end of the block: a chain is as long as it can be.
     for (Operation *op = block.empty() ? nullptr : &block.back(); op;) {
-      auto root = dyn_cast<linalg::LinalgOp>(op);
-      std::optional<Chain> chain = root ? findChain(root, sliceBytes) : std::nullopt;
+      std::optional<Chain> chain = findChain(op, sliceBytes);
       if (!chain) {
         op = op->getPrevNode();
         continue;
