@@ -1,0 +1,107 @@
+//===- LinearEmitter.h - Emits the loops of one packed layer --------*- C++ -*-===//
+#ifndef PRUNE_LIB_CONVERSION_PRUNETOVECTOR_LINEAREMITTER_H
+#define PRUNE_LIB_CONVERSION_PRUNETOVECTOR_LINEAREMITTER_H
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "mlir/IR/PatternMatch.h"
+#include "prune/Conversion/PruneToVector/PruneToVector.h"
+
+namespace mlir::prune {
+
+/// Entries that one step of the inner loops takes: as many 16-bit coordinates as a 64-bit load holds.
+constexpr int64_t entriesPerStep = 4;
+
+/// A register tile: vectors[row][vector].
+using Tile = SmallVector<SmallVector<Value>>;
+
+/// Replaces one prune.linear on buffers by loops over vectors.
+class LinearEmitter {
+public:
+  LinearEmitter(RewriterBase &rewriter, LinearOp op, const LinearKernelOptions &options)
+      : b(op.getLoc(), rewriter), op(op), options(options), registerLanes(options.lanes) {}
+
+  LogicalResult run();
+
+private:
+  // Small builders.
+  Value index(int64_t value) { return arith::ConstantIndexOp::create(b, value); }
+  Value add(Value x, Value y) { return arith::AddIOp::create(b, x, y); }
+  Value add(Value x, int64_t y) { return y == 0 ? x : add(x, index(y)); }
+  Value mul(Value x, int64_t y) { return y == 1 ? x : arith::MulIOp::create(b, x, index(y)).getResult(); }
+  Value loadIndex(Value memref, ValueRange indices) {
+    Value loaded = memref::LoadOp::create(b, memref, indices);
+    return arith::IndexCastUIOp::create(b, b.getIndexType(), loaded);
+  }
+  /// Hides `value` from LLVM, so that a wide load is not split into one load for each use.
+  Value guard(Value value) {
+    bool isVector = isa<VectorType>(value.getType());
+    return LLVM::InlineAsmOp::create(b, value.getType(), value, "", isVector ? "=v,0" : "=r,0",
+                                     /*has_side_effects=*/false, /*is_align_stack=*/false, LLVM::TailCallKind::None,
+                                     LLVM::AsmDialectAttr(), ArrayAttr())
+        .getResult(0);
+  }
+  Value collapse(Value memref);
+
+  // The nest, from outside to inside.
+  void emitChunkCopy(Value scratch, Value firstColumn);
+  void emitLaneTile(Value batch, Value lane, int64_t vectors, int64_t tailLanes);
+  void emitRowGroups(Value chunk);
+  void emitGroup(ArrayRef<Value> rows, Value chunk, function_ref<Tile(Tile)> accumulate);
+  bool hasEpilogue();
+  void emitRowEpilogue();
+
+  // Inner products by format.
+  Tile accumulatePair(Tile tile, Value begin, Value second, Value end, Value shared);
+  Tile accumulateSinglePair(Tile tile, Value begin, Value second, Value end, Value shared);
+  Tile accumulateBlock(Tile tile, Value begin, Value end);
+  Tile accumulateSingleBlock(Tile tile, Value begin, Value end);
+  Tile accumulateDense(Tile tile, Value group, Value chunk);
+
+  Tile loop(Tile tile, Value begin, Value end, int64_t step, function_ref<Tile(Tile, Value)> body);
+  SmallVector<Value> loadActivations(Value column);
+  SmallVector<Value> loadCoordinates(Value position);
+  SmallVector<Value> loadValues(Value position, int64_t count);
+  Value broadcast(Value scalar) {
+    return vector::BroadcastOp::create(b, VectorType::get(options.lanes, scalar.getType()), scalar);
+  }
+
+  // Destination rows, with the mask of the last vector where the lanes are ragged.
+  Value loadLanes(Value memref, SmallVector<Value> indices, int64_t vector);
+  void storeLanes(Value value, Value memref, SmallVector<Value> indices, int64_t vector);
+  SmallVector<Value> emitEpilogue(ArrayRef<Value> sums, function_ref<Value(Value, int64_t)> loadExtra);
+
+  /// Adds `value` times `activations` to the chain of accumulators that entry `entry` of a step belongs to.
+  void multiplyAdd(SmallVector<Value> &row, Value value, ArrayRef<Value> activations, int64_t entry);
+
+  ImplicitLocOpBuilder b;
+  LinearOp op;
+  LinearKernelOptions options;
+  int64_t registerLanes; ///< lanes of a whole register; `options.lanes` may be fewer
+
+  int64_t numLanes = 0, numColumns = 0, numRows = 0, numChunks = 0, chunk = 0;
+  VectorType vectorType;
+  Value input, output;       // [batch, column or row, lane]
+  SmallVector<Value> extras; // [row] or [batch, row, lane]
+  MemRefType scratchType;    ///< a chunk of activations, for tiles that are not whole rows of lanes
+  Value sharedScratch;
+  /// Sums of the chunks so far, [row, lane] of a tile: rows of the result would lie far apart, often in the same sets
+  /// of the cache. Null where they do not fit: then the result holds them.
+  MemRefType partialType;
+  Value partialSums;
+  // State of the tile being emitted.
+  int64_t vectors = 0;
+  /// Accumulators of one row and vector, summed at the end: few accumulators alone would wait for each other.
+  int64_t chains = 1;
+  Value batch, lane, tailMask;
+  Value activations;                  // memref that the inner loops read
+  SmallVector<Value> activationsBase; // leading indices of it
+  Value activationsRow;
+};
+
+} // namespace mlir::prune
+
+#endif // PRUNE_LIB_CONVERSION_PRUNETOVECTOR_LINEAREMITTER_H

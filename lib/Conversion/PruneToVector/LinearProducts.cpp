@@ -1,0 +1,275 @@
+//===- LinearProducts.cpp - Inner products of packed layers ----------------------===//
+//
+// The innermost loops, by storage format. The load ports are the scarce resource of the unstructured kernel, so four
+// coordinates come in one 64-bit load and four values in one 128-bit load; an empty inline assembly keeps LLVM from
+// splitting them again.
+//
+//===----------------------------------------------------------------------===//
+
+#include "LinearEmitter.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace mlir::prune;
+
+Tile LinearEmitter::loop(Tile tile, Value begin, Value end, int64_t step, function_ref<Tile(Tile, Value)> body) {
+  SmallVector<Value> flat;
+  for (const auto &row : tile)
+    llvm::append_range(flat, row);
+  size_t perRow = tile.front().size();
+  auto fold = [&](ValueRange values) {
+    Tile folded(tile.size());
+    for (auto [i, value] : llvm::enumerate(values))
+      folded[i / perRow].push_back(value);
+    return folded;
+  };
+  auto loop = scf::ForOp::create(b, begin, end, index(step), flat);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  Tile next = body(fold(loop.getRegionIterArgs()), loop.getInductionVar());
+  SmallVector<Value> yielded;
+  for (const auto &row : next)
+    llvm::append_range(yielded, row);
+  scf::YieldOp::create(b, yielded);
+  return fold(loop.getResults());
+}
+
+SmallVector<Value> LinearEmitter::loadActivations(Value column) {
+  SmallVector<Value> loaded;
+  for (int64_t v = 0; v < vectors; ++v) {
+    SmallVector<Value> indices(activationsBase);
+    indices.push_back(add(activationsRow, column));
+    indices.push_back(index(v * options.lanes));
+    loaded.push_back(vector::LoadOp::create(b, vectorType, activations, indices));
+  }
+  return loaded;
+}
+
+/// The next four coordinates by one 64-bit load.
+SmallVector<Value> LinearEmitter::loadCoordinates(Value position) {
+  auto type = VectorType::get(entriesPerStep, b.getI16Type());
+  Value narrow = vector::LoadOp::create(b, type, op.getStorage()[1], ValueRange{position});
+  Value wide = vector::BitCastOp::create(b, VectorType::get(1, b.getI64Type()), narrow);
+  Value word = guard(vector::ExtractOp::create(b, wide, ArrayRef<int64_t>{0}));
+  SmallVector<Value> columns;
+  Value low = arith::ConstantIntOp::create(b, 0xffff, 64), sixteen = arith::ConstantIntOp::create(b, 16, 64);
+  for (int64_t i = 0; i < entriesPerStep; ++i) {
+    Value column = i + 1 == entriesPerStep ? word : arith::AndIOp::create(b, word, low).getResult();
+    columns.push_back(arith::IndexCastUIOp::create(b, b.getIndexType(), column));
+    word = arith::ShRUIOp::create(b, word, sixteen);
+  }
+  return columns;
+}
+
+/// `count` (a multiple of four) values from `position` on, each broadcast to all lanes, by 128-bit loads.
+SmallVector<Value> LinearEmitter::loadValues(Value position, int64_t count) {
+  SmallVector<Value> values;
+  auto quad = VectorType::get(4, vectorType.getElementType());
+  for (int64_t base = 0; base < count; base += 4) {
+    Value loaded = vector::LoadOp::create(b, quad, op.getStorage()[2], ValueRange{add(position, base)});
+    SmallVector<int64_t> repeat;
+    for (int64_t i = 0; i < std::max<int64_t>(options.lanes, 4); ++i)
+      repeat.push_back(i % 4);
+    Value repeated = guard(vector::ShuffleOp::create(b, loaded, loaded, repeat));
+    for (int64_t i = 0; i < 4; ++i) {
+      SmallVector<int64_t> splat;
+      for (int64_t j = 0; j < options.lanes; ++j)
+        splat.push_back(j / 4 * 4 + i);
+      values.push_back(vector::ShuffleOp::create(b, repeated, repeated, splat));
+    }
+  }
+  return values;
+}
+
+void LinearEmitter::multiplyAdd(SmallVector<Value> &row, Value value, ArrayRef<Value> activations, int64_t entry) {
+  int64_t first = entry % chains * vectors;
+  for (auto [v, activation] : llvm::enumerate(activations))
+    row[first + v] = vector::FMAOp::create(b, value, activation, row[first + v]);
+}
+
+/// Two rows times one lane: the lanes of a vector are entries of a row, their activations gathered by scalar loads.
+Tile LinearEmitter::accumulateSinglePair(Tile tile, Value begin, Value second, Value end, Value shared) {
+  auto type = VectorType::get(entriesPerStep, vectorType.getElementType());
+  auto gather = [&](Value position) {
+    SmallVector<Value> elements;
+    for (Value column : loadCoordinates(position)) {
+      SmallVector<Value> indices(activationsBase);
+      indices.push_back(add(activationsRow, column));
+      indices.push_back(index(0));
+      elements.push_back(memref::LoadOp::create(b, activations, indices));
+    }
+    return vector::FromElementsOp::create(b, type, elements).getResult();
+  };
+  auto values = [&](Value position) { return vector::LoadOp::create(b, type, op.getStorage()[2], position); };
+  Value length = arith::SubIOp::create(b, second, begin);
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type));
+  Tile sums{{zero}, {zero}};
+  sums = loop(std::move(sums), index(0), shared, entriesPerStep, [&](Tile sums, Value entry) {
+    Value first = add(begin, entry), gathered = gather(first);
+    sums[0][0] = vector::FMAOp::create(b, values(first), gathered, sums[0][0]);
+    sums[1][0] = vector::FMAOp::create(b, values(add(second, entry)), gathered, sums[1][0]);
+    return sums;
+  });
+  Value rest = arith::SubIOp::create(b, length, shared);
+  Value stepsEnd = add(shared, arith::AndIOp::create(b, rest, index(~(entriesPerStep - 1))));
+  sums = loop(std::move(sums), shared, stepsEnd, entriesPerStep, [&](Tile sums, Value entry) {
+    Value first = add(begin, entry), other = add(second, entry);
+    sums[0][0] = vector::FMAOp::create(b, values(first), gather(first), sums[0][0]);
+    sums[1][0] = vector::FMAOp::create(b, values(other), gather(other), sums[1][0]);
+    return sums;
+  });
+  tile = loop(std::move(tile), stepsEnd, length, 1, [&](Tile tile, Value entry) {
+    Value positions[] = {add(begin, entry), add(second, entry)};
+    for (int64_t r = 0; r < 2; ++r) {
+      Value value = memref::LoadOp::create(b, op.getStorage()[2], positions[r]);
+      multiplyAdd(tile[r], broadcast(value), loadActivations(loadIndex(op.getStorage()[1], positions[r])), 0);
+    }
+    return tile;
+  });
+  for (int64_t r = 0; r < 2; ++r) {
+    Value sum = sums[r][0];
+    for (SmallVector<int64_t> high : {SmallVector<int64_t>{2, 3, 2, 3}, SmallVector<int64_t>{1, 1, 1, 1}})
+      sum = arith::AddFOp::create(b, sum, vector::ShuffleOp::create(b, sum, sum, high));
+    tile[r][0] = arith::AddFOp::create(b, tile[r][0], vector::ShuffleOp::create(b, sum, sum, ArrayRef<int64_t>{0}));
+  }
+  return tile;
+}
+
+Tile LinearEmitter::accumulatePair(Tile tile, Value begin, Value second, Value end, Value shared) {
+  if (numLanes == 1)
+    return accumulateSinglePair(std::move(tile), begin, second, end, shared);
+  Value length = arith::SubIOp::create(b, second, begin);
+  // Columns both rows have: one load of the activations feeds two rows.
+  tile = loop(std::move(tile), index(0), shared, entriesPerStep, [&](Tile tile, Value entry) {
+    Value first = add(begin, entry), other = add(second, entry);
+    SmallVector<Value> columns = loadCoordinates(first);
+    SmallVector<Value> x = loadValues(first, entriesPerStep), y = loadValues(other, entriesPerStep);
+    for (int64_t i = 0; i < entriesPerStep; ++i) {
+      SmallVector<Value> activations = loadActivations(columns[i]);
+      multiplyAdd(tile[0], x[i], activations, i);
+      multiplyAdd(tile[1], y[i], activations, i);
+    }
+    return tile;
+  });
+  // The rest of both rows side by side: two independent chains hide the latency of the multiply-adds.
+  Value rest = arith::SubIOp::create(b, length, shared);
+  Value steps = arith::AndIOp::create(b, rest, index(~(entriesPerStep - 1)));
+  Value stepsEnd = add(shared, steps);
+  tile = loop(std::move(tile), shared, stepsEnd, entriesPerStep, [&](Tile tile, Value entry) {
+    Value first = add(begin, entry), other = add(second, entry);
+    SmallVector<Value> firstColumns = loadCoordinates(first), otherColumns = loadCoordinates(other);
+    SmallVector<Value> x = loadValues(first, entriesPerStep), y = loadValues(other, entriesPerStep);
+    for (int64_t i = 0; i < entriesPerStep; ++i) {
+      multiplyAdd(tile[0], x[i], loadActivations(firstColumns[i]), i);
+      multiplyAdd(tile[1], y[i], loadActivations(otherColumns[i]), i);
+    }
+    return tile;
+  });
+  return loop(std::move(tile), stepsEnd, length, 1, [&](Tile tile, Value entry) {
+    Value positions[] = {add(begin, entry), add(second, entry)};
+    for (int64_t r = 0; r < 2; ++r) {
+      Value value = memref::LoadOp::create(b, op.getStorage()[2], positions[r]);
+      multiplyAdd(tile[r], broadcast(value), loadActivations(loadIndex(op.getStorage()[1], positions[r])), 0);
+    }
+    return tile;
+  });
+}
+
+/// Blocks of four or eight rows times one lane: the lanes of a vector are rows, one activation is broadcast to them.
+Tile LinearEmitter::accumulateSingleBlock(Tile tile, Value begin, Value end) {
+  int64_t quads = op.getRows() / 4;
+  auto type = VectorType::get(4, vectorType.getElementType());
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type));
+  // Each entry of a step has its own sums: one alone would wait for itself.
+  Tile sums(quads, SmallVector<Value>(entriesPerStep, zero));
+  auto multiply = [&](Tile &sums, Value entry, Value column, int64_t i) {
+    SmallVector<Value> indices(activationsBase);
+    indices.push_back(add(activationsRow, column));
+    indices.push_back(index(0));
+    Value scalar = memref::LoadOp::create(b, activations, indices);
+    Value activation = vector::BroadcastOp::create(b, type, scalar);
+    for (int64_t quad = 0; quad < quads; ++quad) {
+      Value position = add(mul(entry, op.getRows()), quad * 4);
+      Value values = vector::LoadOp::create(b, type, op.getStorage()[2], ValueRange{position});
+      sums[quad][i] = vector::FMAOp::create(b, values, activation, sums[quad][i]);
+    }
+  };
+  Value length = arith::SubIOp::create(b, end, begin);
+  Value stepsEnd = add(begin, arith::AndIOp::create(b, length, index(~(entriesPerStep - 1))));
+  sums = loop(std::move(sums), begin, stepsEnd, entriesPerStep, [&](Tile sums, Value entry) {
+    SmallVector<Value> columns = loadCoordinates(entry);
+    for (int64_t i = 0; i < entriesPerStep; ++i)
+      multiply(sums, add(entry, i), columns[i], i);
+    return sums;
+  });
+  sums = loop(std::move(sums), stepsEnd, end, 1, [&](Tile sums, Value entry) {
+    multiply(sums, entry, loadIndex(op.getStorage()[1], entry), 0);
+    return sums;
+  });
+  for (auto [quad, row] : llvm::enumerate(sums)) {
+    Value low = arith::AddFOp::create(b, row[0], row[1]), high = arith::AddFOp::create(b, row[2], row[3]);
+    Value sum = arith::AddFOp::create(b, low, high);
+    for (int64_t i = 0; i < 4; ++i) {
+      Value &total = tile[quad * 4 + i][0];
+      total = arith::AddFOp::create(b, total, vector::ShuffleOp::create(b, sum, sum, ArrayRef<int64_t>{i}));
+    }
+  }
+  return tile;
+}
+
+Tile LinearEmitter::accumulateBlock(Tile tile, Value begin, Value end) {
+  if (numLanes == 1 && op.getRows() % 4 == 0)
+    return accumulateSingleBlock(std::move(tile), begin, end);
+  int64_t rows = op.getRows();
+  auto multiply = [&](Tile &tile, Value entry, Value column, int64_t i) {
+    SmallVector<Value> activations = loadActivations(column);
+    Value position = mul(entry, rows);
+    SmallVector<Value> values;
+    if (rows % 4 == 0)
+      values = loadValues(position, rows);
+    else
+      for (int64_t r = 0; r < rows; ++r)
+        values.push_back(broadcast(memref::LoadOp::create(b, op.getStorage()[2], ValueRange{add(position, r)})));
+    for (int64_t r = 0; r < rows; ++r)
+      multiplyAdd(tile[r], values[r], activations, i);
+  };
+  Value length = arith::SubIOp::create(b, end, begin);
+  Value stepsEnd = add(begin, arith::AndIOp::create(b, length, index(~(entriesPerStep - 1))));
+  tile = loop(std::move(tile), begin, stepsEnd, entriesPerStep, [&](Tile tile, Value entry) {
+    SmallVector<Value> columns = loadCoordinates(entry);
+    for (int64_t i = 0; i < entriesPerStep; ++i)
+      multiply(tile, add(entry, i), columns[i], i);
+    return tile;
+  });
+  return loop(std::move(tile), stepsEnd, end, 1, [&](Tile tile, Value entry) {
+    multiply(tile, entry, loadIndex(op.getStorage()[1], entry), 0);
+    return tile;
+  });
+}
+
+Tile LinearEmitter::accumulateDense(Tile tile, Value group, Value chunkIndex) {
+  Value firstColumn = mul(chunkIndex, chunk);
+  auto multiply = [&](Tile &tile, Value column, int64_t i) {
+    SmallVector<Value> activations = loadActivations(column);
+    for (auto [r, row] : llvm::enumerate(tile)) {
+      Value value =
+          memref::LoadOp::create(b, op.getStorage()[0], ValueRange{group, add(firstColumn, column), index(r)});
+      multiplyAdd(row, broadcast(value), activations, i);
+    }
+  };
+  Value columns = index(chunk);
+  if (numColumns % chunk) {
+    Value left = arith::SubIOp::create(b, index(numColumns), firstColumn);
+    columns = arith::MinUIOp::create(b, left, columns);
+  }
+  Value stepsEnd = arith::AndIOp::create(b, columns, index(~(entriesPerStep - 1)));
+  tile = loop(std::move(tile), index(0), stepsEnd, entriesPerStep, [&](Tile tile, Value column) {
+    for (int64_t i = 0; i < entriesPerStep; ++i)
+      multiply(tile, add(column, i), i);
+    return tile;
+  });
+  return loop(std::move(tile), stepsEnd, columns, 1, [&](Tile tile, Value column) {
+    multiply(tile, column, 0);
+    return tile;
+  });
+}
