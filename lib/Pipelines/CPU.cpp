@@ -19,26 +19,27 @@
 using namespace mlir;
 using namespace mlir::prune;
 
-/// The vectors of the target; of the plainest one if its name is wrong, which prune-capture-entry then reports.
-static VectorUnits getVectorUnits(const CPUPipelineOptions &options) {
+namespace {
+/// What the passes need to know of the target; the plainest one if its name is wrong, which prune-capture-entry
+/// reports.
+struct TargetFacts {
+  explicit TargetFacts(const CPUPipelineOptions &options);
+
+  VectorUnits units;
+  std::string costModel; ///< name of the built-in one
+};
+} // namespace
+
+TargetFacts::TargetFacts(const CPUPipelineOptions &options) {
   auto target = resolveTarget(options.cpu, options.features);
   if (!target) {
     llvm::consumeError(target.takeError());
-    return {};
+  } else if (auto described = describeVectorUnits(*target)) {
+    units = *described;
+  } else {
+    llvm::consumeError(described.takeError());
   }
-  auto units = describeVectorUnits(*target);
-  if (!units) {
-    llvm::consumeError(units.takeError());
-    return {};
-  }
-  return *units;
-}
-
-static std::string getCostModelName(const CPUPipelineOptions &options, const VectorUnits &units) {
-  auto target = resolveTarget(options.cpu, options.features);
-  if (!target)
-    llvm::consumeError(target.takeError());
-  return CostModel::findBuiltIn(target ? target->cpu : "", units).str();
+  costModel = CostModel::findBuiltIn(target ? target->cpu : "", units).str();
 }
 
 static void addCleanup(OpPassManager &pm) {
@@ -54,7 +55,8 @@ static void addBufferization(OpPassManager &pm) {
 }
 
 void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &options) {
-  VectorUnits units = getVectorUnits(options);
+  TargetFacts target(options);
+  const VectorUnits &units = target.units;
   int64_t lanes = units.bits / 32, vectors = 4;
 
   pm.addPass(createPruneNormalize());
@@ -74,8 +76,7 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   pack.chunk = options.chunk;
   pack.vectors = options.vectors;
   pack.denseRows = options.denseRows;
-  pack.costModel =
-      options.costModel.getValue().empty() ? getCostModelName(options, units) : options.costModel.getValue();
+  pack.costModel = options.costModel.getValue().empty() ? target.costModel : options.costModel.getValue();
   pack.measure = options.measure;
   pack.report = options.report;
   pm.addPass(createPruneVerifyMasks());

@@ -32,6 +32,10 @@ struct KernelTile {
   }
 };
 
+/// Entries that one step of the inner loops takes: as many 16-bit coordinates as a 64-bit load holds. What is left runs
+/// one by one.
+constexpr int64_t kEntriesPerStep = 4;
+
 /// Elements of the registers that a layer of `numLanes` tokens uses: fewer tokens take a narrower register.
 int64_t getTileLanes(int64_t numLanes, int64_t registerLanes);
 

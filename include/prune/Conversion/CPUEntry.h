@@ -10,6 +10,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "prune/Conversion/Passes.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
+#include "prune/Dialect/Prune/Transforms/Layout.h"
 
 namespace mlir::prune {
 
@@ -17,7 +18,7 @@ namespace mlir::prune {
 constexpr int64_t kBufferAlignment = 64;
 
 /// Most bytes that the temporaries of one parallel loop may take on each thread's stack.
-constexpr int64_t kMaxStackBytes = 2 << 20;
+constexpr int64_t kMaxStackBytes = kMaxChainBytes;
 
 /// Writes the `prune.entry` of the function that `options` names, which is still on tensors, and makes every other
 /// function private.

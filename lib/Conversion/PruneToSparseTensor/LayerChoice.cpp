@@ -8,9 +8,6 @@
 using namespace mlir;
 using namespace mlir::prune;
 
-/// Steps of the kernels take this many entries; what is left runs one by one.
-static constexpr int64_t kEntriesPerStep = 4;
-
 std::string LayerCandidate::describe() const {
   switch (kind) {
   case KernelKind::Contract:

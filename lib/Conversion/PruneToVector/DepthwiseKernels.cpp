@@ -7,12 +7,11 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "KernelBuilder.h"
 #include "WindowCopy.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/IR/IRMapping.h"
 #include "mlir/IR/PatternMatch.h"
 #include "prune/Conversion/PruneToVector/PruneToVector.h"
 #include <map>
@@ -22,18 +21,14 @@ using namespace mlir::prune;
 
 namespace {
 
-class DepthwiseEmitter {
+class DepthwiseEmitter : private KernelBuilder {
 public:
   DepthwiseEmitter(RewriterBase &rewriter, DepthwiseOp op, const LinearKernelOptions &options)
-      : b(op.getLoc(), rewriter), op(op), options(options), window(op.getWindow()) {}
+      : KernelBuilder(op.getLoc(), rewriter), op(op), options(options), window(op.getWindow()) {}
 
   LogicalResult run();
 
 private:
-  Value index(int64_t value) { return arith::ConstantIndexOp::create(b, value); }
-  Value add(Value x, Value y) { return arith::AddIOp::create(b, x, y); }
-  Value add(Value x, int64_t y) { return y == 0 ? x : add(x, index(y)); }
-  Value mul(Value x, int64_t y) { return y == 1 ? x : arith::MulIOp::create(b, x, index(y)).getResult(); }
   Value broadcast(Value scalar) {
     return vector::BroadcastOp::create(b, VectorType::get(vectorType.getShape(), scalar.getType()), scalar);
   }
@@ -47,7 +42,6 @@ private:
   void emitRows(Value firstRow, int64_t count, std::optional<int64_t> knownRow);
   Value emitEpilogue(Value sum, Value pixel);
 
-  ImplicitLocOpBuilder b;
   DepthwiseOp op;
   LinearKernelOptions options;
   WindowAttr window;
@@ -211,43 +205,18 @@ void DepthwiseEmitter::emitRows(Value firstRow, int64_t count, std::optional<int
 /// The region on vectors.
 Value DepthwiseEmitter::emitEpilogue(Value sum, Value pixel) {
   Block &body = op.getEpilogue().front();
-  IRMapping mapping;
-  mapping.map(body.getArgument(0), sum);
+  SmallVector<Value> arguments{sum};
   for (auto [argument, extra, broadcasted] : llvm::zip(body.getArguments().drop_front(), extras, channelExtras)) {
     auto type = VectorType::get(vectorType.getShape(), argument.getType());
     if (broadcasted)
-      mapping.map(argument, broadcasted);
+      arguments.push_back(broadcasted);
     else if (storeMask)
-      mapping.map(argument, vector::MaskedLoadOp::create(b, type, extra, ValueRange{plane, pixel}, storeMask,
-                                                         arith::ConstantOp::create(b, b.getZeroAttr(type)))
-                                .getResult());
+      arguments.push_back(vector::MaskedLoadOp::create(b, type, extra, ValueRange{plane, pixel}, storeMask,
+                                                       arith::ConstantOp::create(b, b.getZeroAttr(type))));
     else
-      mapping.map(argument, vector::LoadOp::create(b, type, extra, ValueRange{plane, pixel}).getResult());
+      arguments.push_back(vector::LoadOp::create(b, type, extra, ValueRange{plane, pixel}));
   }
-  // Constants may have been hoisted out of the region.
-  auto lookup = [&](Value value) {
-    Value mapped = mapping.lookupOrNull(value);
-    return mapped ? mapped : broadcast(value);
-  };
-  for (Operation &scalar : body.without_terminator()) {
-    if (auto constant = dyn_cast<arith::ConstantOp>(scalar)) {
-      auto type = VectorType::get(vectorType.getShape(), constant.getType());
-      mapping.map(constant.getResult(),
-                  arith::ConstantOp::create(b, DenseElementsAttr::get(type, constant.getValue())).getResult());
-      continue;
-    }
-    SmallVector<Type> types;
-    for (Type type : scalar.getResultTypes())
-      types.push_back(VectorType::get(vectorType.getShape(), type));
-    OperationState state(b.getLoc(), scalar.getName());
-    for (Value operand : scalar.getOperands())
-      state.operands.push_back(lookup(operand));
-    state.addTypes(types);
-    state.addAttributes(scalar.getDiscardableAttrDictionary().getValue());
-    state.propertiesAttr = scalar.getPropertiesAsAttribute();
-    mapping.map(scalar.getResults(), b.create(state)->getResults());
-  }
-  return lookup(cast<YieldOp>(body.getTerminator()).getValues().front());
+  return applyEpilogue(body, arguments, vectorType.getShape());
 }
 
 LogicalResult mlir::prune::lowerDepthwise(RewriterBase &rewriter, DepthwiseOp op, const LinearKernelOptions &options) {

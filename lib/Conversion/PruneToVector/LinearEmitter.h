@@ -2,36 +2,29 @@
 #ifndef PRUNE_LIB_CONVERSION_PRUNETOVECTOR_LINEAREMITTER_H
 #define PRUNE_LIB_CONVERSION_PRUNETOVECTOR_LINEAREMITTER_H
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "KernelBuilder.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/PatternMatch.h"
+#include "prune/Analysis/CostModel.h"
 #include "prune/Conversion/PruneToVector/PruneToVector.h"
 
 namespace mlir::prune {
-
-/// Entries that one step of the inner loops takes: as many 16-bit coordinates as a 64-bit load holds.
-constexpr int64_t entriesPerStep = 4;
 
 /// A register tile: vectors[row][vector].
 using Tile = SmallVector<SmallVector<Value>>;
 
 /// Replaces one prune.linear on buffers by loops over vectors.
-class LinearEmitter {
+class LinearEmitter : private KernelBuilder {
 public:
   LinearEmitter(RewriterBase &rewriter, LinearOp op, const LinearKernelOptions &options)
-      : b(op.getLoc(), rewriter), op(op), options(options), registerLanes(options.lanes) {}
+      : KernelBuilder(op.getLoc(), rewriter), op(op), options(options), registerLanes(options.lanes) {}
 
   LogicalResult run();
 
 private:
   // Small builders.
-  Value index(int64_t value) { return arith::ConstantIndexOp::create(b, value); }
-  Value add(Value x, Value y) { return arith::AddIOp::create(b, x, y); }
-  Value add(Value x, int64_t y) { return y == 0 ? x : add(x, index(y)); }
-  Value mul(Value x, int64_t y) { return y == 1 ? x : arith::MulIOp::create(b, x, index(y)).getResult(); }
   Value loadIndex(Value memref, ValueRange indices) {
     Value loaded = memref::LoadOp::create(b, memref, indices);
     return arith::IndexCastUIOp::create(b, b.getIndexType(), loaded);
@@ -59,6 +52,7 @@ private:
   Tile accumulateSinglePair(Tile tile, Value begin, Value second, Value end, Value shared);
   Tile accumulateBlock(Tile tile, Value begin, Value end);
   Tile accumulateSingleBlock(Tile tile, Value begin, Value end);
+  Tile accumulateSingleEntries(Tile tile, const Value (&rows)[2], Value begin, Value end);
   Tile accumulateDense(Tile tile, Value group, Value chunk);
 
   Tile loop(Tile tile, Value begin, Value end, int64_t step, function_ref<Tile(Tile, Value)> body);
@@ -77,7 +71,6 @@ private:
   /// Adds `value` times `activations` to the chain of accumulators that entry `entry` of a step belongs to.
   void multiplyAdd(SmallVector<Value> &row, Value value, ArrayRef<Value> activations, int64_t entry);
 
-  ImplicitLocOpBuilder b;
   LinearOp op;
   LinearKernelOptions options;
   int64_t registerLanes; ///< lanes of a whole register; `options.lanes` may be fewer

@@ -8,7 +8,6 @@
 #include "LinearEmitter.h"
 #include "WindowCopy.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include "prune/Analysis/CostModel.h"
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -156,7 +155,7 @@ void LinearEmitter::emitLaneTile(Value batchIndex, Value laneIndex, int64_t tile
   vectors = tileVectors;
   chains = 1;
   int64_t perChain = vectors * static_cast<int64_t>(op.getRows()), most = std::min<int64_t>(8, options.registers / 2);
-  while (chains < entriesPerStep && 2 * chains * perChain <= most)
+  while (chains < kEntriesPerStep && 2 * chains * perChain <= most)
     chains *= 2;
   tailMask = Value();
   if (tailLanes)
@@ -399,44 +398,20 @@ void LinearEmitter::emitGroup(ArrayRef<Value> rows, Value chunkIndex, function_r
 SmallVector<Value> LinearEmitter::emitEpilogue(ArrayRef<Value> sums,
                                                function_ref<Value(Value extra, int64_t i)> loadExtra) {
   int64_t count = sums.size(), width = cast<VectorType>(sums.front().getType()).getNumElements();
-  auto stackedType = [&](Type element) { return VectorType::get({count, width}, element); };
   auto stack = [&](Type element, function_ref<Value(int64_t)> get) {
-    Value stacked = arith::ConstantOp::create(b, b.getZeroAttr(stackedType(element)));
+    Value stacked = arith::ConstantOp::create(b, b.getZeroAttr(VectorType::get({count, width}, element)));
     for (int64_t i = 0; i < count; ++i)
       stacked = vector::InsertOp::create(b, get(i), stacked, ArrayRef<int64_t>{i});
     return stacked;
   };
   Block &body = op.getEpilogue().front();
-  IRMapping mapping;
+  SmallVector<Value> arguments;
   for (BlockArgument argument : body.getArguments()) {
     int64_t number = argument.getArgNumber();
-    mapping.map(argument, stack(argument.getType(),
-                                [&](int64_t i) { return number == 0 ? sums[i] : loadExtra(extras[number - 1], i); }));
+    arguments.push_back(
+        stack(argument.getType(), [&](int64_t i) { return number == 0 ? sums[i] : loadExtra(extras[number - 1], i); }));
   }
-  // Constants may have been hoisted out of the region.
-  auto lookup = [&](Value value) -> Value {
-    if (Value mapped = mapping.lookupOrNull(value))
-      return mapped;
-    return vector::BroadcastOp::create(b, stackedType(value.getType()), value);
-  };
-  for (Operation &scalar : body.without_terminator()) {
-    SmallVector<Type> types;
-    for (Type type : scalar.getResultTypes())
-      types.push_back(stackedType(type));
-    if (auto constant = dyn_cast<arith::ConstantOp>(scalar)) {
-      auto splat = DenseElementsAttr::get(cast<ShapedType>(types.front()), constant.getValue());
-      mapping.map(constant.getResult(), arith::ConstantOp::create(b, splat).getResult());
-      continue;
-    }
-    SmallVector<Value> operands;
-    for (Value operand : scalar.getOperands())
-      operands.push_back(lookup(operand));
-    OperationState state(b.getLoc(), scalar.getName().getStringRef(), operands, types, scalar.getAttrs());
-    state.propertiesAttr = scalar.getPropertiesAsAttribute();
-    Operation *vectorized = b.create(state);
-    mapping.map(scalar.getResults(), vectorized->getResults());
-  }
-  Value result = lookup(cast<YieldOp>(body.getTerminator()).getValues().front());
+  Value result = applyEpilogue(body, arguments, {count, width});
   SmallVector<Value> results;
   for (int64_t i = 0; i < count; ++i)
     results.push_back(vector::ExtractOp::create(b, result, ArrayRef<int64_t>{i}));

@@ -47,14 +47,14 @@ SmallVector<Value> LinearEmitter::loadActivations(Value column) {
 
 /// The next four coordinates by one 64-bit load.
 SmallVector<Value> LinearEmitter::loadCoordinates(Value position) {
-  auto type = VectorType::get(entriesPerStep, b.getI16Type());
+  auto type = VectorType::get(kEntriesPerStep, b.getI16Type());
   Value narrow = vector::LoadOp::create(b, type, op.getStorage()[1], ValueRange{position});
   Value wide = vector::BitCastOp::create(b, VectorType::get(1, b.getI64Type()), narrow);
   Value word = guard(vector::ExtractOp::create(b, wide, ArrayRef<int64_t>{0}));
   SmallVector<Value> columns;
   Value low = arith::ConstantIntOp::create(b, 0xffff, 64), sixteen = arith::ConstantIntOp::create(b, 16, 64);
-  for (int64_t i = 0; i < entriesPerStep; ++i) {
-    Value column = i + 1 == entriesPerStep ? word : arith::AndIOp::create(b, word, low).getResult();
+  for (int64_t i = 0; i < kEntriesPerStep; ++i) {
+    Value column = i + 1 == kEntriesPerStep ? word : arith::AndIOp::create(b, word, low).getResult();
     columns.push_back(arith::IndexCastUIOp::create(b, b.getIndexType(), column));
     word = arith::ShRUIOp::create(b, word, sixteen);
   }
@@ -87,9 +87,21 @@ void LinearEmitter::multiplyAdd(SmallVector<Value> &row, Value value, ArrayRef<V
     row[first + v] = vector::FMAOp::create(b, value, activation, row[first + v]);
 }
 
+/// What does not fill a step: the entries [begin, end) of two rows, which start at the positions `rows`.
+Tile LinearEmitter::accumulateSingleEntries(Tile tile, const Value (&rows)[2], Value begin, Value end) {
+  return loop(std::move(tile), begin, end, 1, [&](Tile tile, Value entry) {
+    Value positions[] = {add(rows[0], entry), add(rows[1], entry)};
+    for (int64_t r = 0; r < 2; ++r) {
+      Value value = memref::LoadOp::create(b, op.getStorage()[2], positions[r]);
+      multiplyAdd(tile[r], broadcast(value), loadActivations(loadIndex(op.getStorage()[1], positions[r])), 0);
+    }
+    return tile;
+  });
+}
+
 /// Two rows times one lane: the lanes of a vector are entries of a row, their activations gathered by scalar loads.
 Tile LinearEmitter::accumulateSinglePair(Tile tile, Value begin, Value second, Value end, Value shared) {
-  auto type = VectorType::get(entriesPerStep, vectorType.getElementType());
+  auto type = VectorType::get(kEntriesPerStep, vectorType.getElementType());
   auto gather = [&](Value position) {
     SmallVector<Value> elements;
     for (Value column : loadCoordinates(position)) {
@@ -104,28 +116,21 @@ Tile LinearEmitter::accumulateSinglePair(Tile tile, Value begin, Value second, V
   Value length = arith::SubIOp::create(b, second, begin);
   Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type));
   Tile sums{{zero}, {zero}};
-  sums = loop(std::move(sums), index(0), shared, entriesPerStep, [&](Tile sums, Value entry) {
+  sums = loop(std::move(sums), index(0), shared, kEntriesPerStep, [&](Tile sums, Value entry) {
     Value first = add(begin, entry), gathered = gather(first);
     sums[0][0] = vector::FMAOp::create(b, values(first), gathered, sums[0][0]);
     sums[1][0] = vector::FMAOp::create(b, values(add(second, entry)), gathered, sums[1][0]);
     return sums;
   });
   Value rest = arith::SubIOp::create(b, length, shared);
-  Value stepsEnd = add(shared, arith::AndIOp::create(b, rest, index(~(entriesPerStep - 1))));
-  sums = loop(std::move(sums), shared, stepsEnd, entriesPerStep, [&](Tile sums, Value entry) {
+  Value stepsEnd = add(shared, arith::AndIOp::create(b, rest, index(~(kEntriesPerStep - 1))));
+  sums = loop(std::move(sums), shared, stepsEnd, kEntriesPerStep, [&](Tile sums, Value entry) {
     Value first = add(begin, entry), other = add(second, entry);
     sums[0][0] = vector::FMAOp::create(b, values(first), gather(first), sums[0][0]);
     sums[1][0] = vector::FMAOp::create(b, values(other), gather(other), sums[1][0]);
     return sums;
   });
-  tile = loop(std::move(tile), stepsEnd, length, 1, [&](Tile tile, Value entry) {
-    Value positions[] = {add(begin, entry), add(second, entry)};
-    for (int64_t r = 0; r < 2; ++r) {
-      Value value = memref::LoadOp::create(b, op.getStorage()[2], positions[r]);
-      multiplyAdd(tile[r], broadcast(value), loadActivations(loadIndex(op.getStorage()[1], positions[r])), 0);
-    }
-    return tile;
-  });
+  tile = accumulateSingleEntries(std::move(tile), {begin, second}, stepsEnd, length);
   for (int64_t r = 0; r < 2; ++r) {
     Value sum = sums[r][0];
     for (SmallVector<int64_t> high : {SmallVector<int64_t>{2, 3, 2, 3}, SmallVector<int64_t>{1, 1, 1, 1}})
@@ -140,11 +145,11 @@ Tile LinearEmitter::accumulatePair(Tile tile, Value begin, Value second, Value e
     return accumulateSinglePair(std::move(tile), begin, second, end, shared);
   Value length = arith::SubIOp::create(b, second, begin);
   // Columns both rows have: one load of the activations feeds two rows.
-  tile = loop(std::move(tile), index(0), shared, entriesPerStep, [&](Tile tile, Value entry) {
+  tile = loop(std::move(tile), index(0), shared, kEntriesPerStep, [&](Tile tile, Value entry) {
     Value first = add(begin, entry), other = add(second, entry);
     SmallVector<Value> columns = loadCoordinates(first);
-    SmallVector<Value> x = loadValues(first, entriesPerStep), y = loadValues(other, entriesPerStep);
-    for (int64_t i = 0; i < entriesPerStep; ++i) {
+    SmallVector<Value> x = loadValues(first, kEntriesPerStep), y = loadValues(other, kEntriesPerStep);
+    for (int64_t i = 0; i < kEntriesPerStep; ++i) {
       SmallVector<Value> activations = loadActivations(columns[i]);
       multiplyAdd(tile[0], x[i], activations, i);
       multiplyAdd(tile[1], y[i], activations, i);
@@ -153,26 +158,19 @@ Tile LinearEmitter::accumulatePair(Tile tile, Value begin, Value second, Value e
   });
   // The rest of both rows side by side: two independent chains hide the latency of the multiply-adds.
   Value rest = arith::SubIOp::create(b, length, shared);
-  Value steps = arith::AndIOp::create(b, rest, index(~(entriesPerStep - 1)));
+  Value steps = arith::AndIOp::create(b, rest, index(~(kEntriesPerStep - 1)));
   Value stepsEnd = add(shared, steps);
-  tile = loop(std::move(tile), shared, stepsEnd, entriesPerStep, [&](Tile tile, Value entry) {
+  tile = loop(std::move(tile), shared, stepsEnd, kEntriesPerStep, [&](Tile tile, Value entry) {
     Value first = add(begin, entry), other = add(second, entry);
     SmallVector<Value> firstColumns = loadCoordinates(first), otherColumns = loadCoordinates(other);
-    SmallVector<Value> x = loadValues(first, entriesPerStep), y = loadValues(other, entriesPerStep);
-    for (int64_t i = 0; i < entriesPerStep; ++i) {
+    SmallVector<Value> x = loadValues(first, kEntriesPerStep), y = loadValues(other, kEntriesPerStep);
+    for (int64_t i = 0; i < kEntriesPerStep; ++i) {
       multiplyAdd(tile[0], x[i], loadActivations(firstColumns[i]), i);
       multiplyAdd(tile[1], y[i], loadActivations(otherColumns[i]), i);
     }
     return tile;
   });
-  return loop(std::move(tile), stepsEnd, length, 1, [&](Tile tile, Value entry) {
-    Value positions[] = {add(begin, entry), add(second, entry)};
-    for (int64_t r = 0; r < 2; ++r) {
-      Value value = memref::LoadOp::create(b, op.getStorage()[2], positions[r]);
-      multiplyAdd(tile[r], broadcast(value), loadActivations(loadIndex(op.getStorage()[1], positions[r])), 0);
-    }
-    return tile;
-  });
+  return accumulateSingleEntries(std::move(tile), {begin, second}, stepsEnd, length);
 }
 
 /// Blocks of four or eight rows times one lane: the lanes of a vector are rows, one activation is broadcast to them.
@@ -181,7 +179,7 @@ Tile LinearEmitter::accumulateSingleBlock(Tile tile, Value begin, Value end) {
   auto type = VectorType::get(4, vectorType.getElementType());
   Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type));
   // Each entry of a step has its own sums: one alone would wait for itself.
-  Tile sums(quads, SmallVector<Value>(entriesPerStep, zero));
+  Tile sums(quads, SmallVector<Value>(kEntriesPerStep, zero));
   auto multiply = [&](Tile &sums, Value entry, Value column, int64_t i) {
     SmallVector<Value> indices(activationsBase);
     indices.push_back(add(activationsRow, column));
@@ -195,10 +193,10 @@ Tile LinearEmitter::accumulateSingleBlock(Tile tile, Value begin, Value end) {
     }
   };
   Value length = arith::SubIOp::create(b, end, begin);
-  Value stepsEnd = add(begin, arith::AndIOp::create(b, length, index(~(entriesPerStep - 1))));
-  sums = loop(std::move(sums), begin, stepsEnd, entriesPerStep, [&](Tile sums, Value entry) {
+  Value stepsEnd = add(begin, arith::AndIOp::create(b, length, index(~(kEntriesPerStep - 1))));
+  sums = loop(std::move(sums), begin, stepsEnd, kEntriesPerStep, [&](Tile sums, Value entry) {
     SmallVector<Value> columns = loadCoordinates(entry);
-    for (int64_t i = 0; i < entriesPerStep; ++i)
+    for (int64_t i = 0; i < kEntriesPerStep; ++i)
       multiply(sums, add(entry, i), columns[i], i);
     return sums;
   });
@@ -234,10 +232,10 @@ Tile LinearEmitter::accumulateBlock(Tile tile, Value begin, Value end) {
       multiplyAdd(tile[r], values[r], activations, i);
   };
   Value length = arith::SubIOp::create(b, end, begin);
-  Value stepsEnd = add(begin, arith::AndIOp::create(b, length, index(~(entriesPerStep - 1))));
-  tile = loop(std::move(tile), begin, stepsEnd, entriesPerStep, [&](Tile tile, Value entry) {
+  Value stepsEnd = add(begin, arith::AndIOp::create(b, length, index(~(kEntriesPerStep - 1))));
+  tile = loop(std::move(tile), begin, stepsEnd, kEntriesPerStep, [&](Tile tile, Value entry) {
     SmallVector<Value> columns = loadCoordinates(entry);
-    for (int64_t i = 0; i < entriesPerStep; ++i)
+    for (int64_t i = 0; i < kEntriesPerStep; ++i)
       multiply(tile, add(entry, i), columns[i], i);
     return tile;
   });
@@ -262,9 +260,9 @@ Tile LinearEmitter::accumulateDense(Tile tile, Value group, Value chunkIndex) {
     Value left = arith::SubIOp::create(b, index(numColumns), firstColumn);
     columns = arith::MinUIOp::create(b, left, columns);
   }
-  Value stepsEnd = arith::AndIOp::create(b, columns, index(~(entriesPerStep - 1)));
-  tile = loop(std::move(tile), index(0), stepsEnd, entriesPerStep, [&](Tile tile, Value column) {
-    for (int64_t i = 0; i < entriesPerStep; ++i)
+  Value stepsEnd = arith::AndIOp::create(b, columns, index(~(kEntriesPerStep - 1)));
+  tile = loop(std::move(tile), index(0), stepsEnd, kEntriesPerStep, [&](Tile tile, Value column) {
+    for (int64_t i = 0; i < kEntriesPerStep; ++i)
       multiply(tile, add(column, i), i);
     return tile;
   });

@@ -32,7 +32,6 @@ struct Chain {
   Operation *root;
   llvm::MapVector<Operation *, TileLoops> loops; ///< the root first, then producers, the last in the block first
   SmallVector<int64_t> extents;
-  bool reduces = false;
 };
 } // namespace
 
@@ -153,7 +152,7 @@ static std::optional<TileLoops> getProducerLoops(Operation *producer, const Chai
 }
 
 static Chain growChain(Operation *root, TileLoops loops) {
-  Chain chain{root, {}, {}, reduces(root)};
+  Chain chain{root, {}, {}};
   SmallVector<int64_t> ranges = getRanges(root);
   for (int64_t loop : loops)
     chain.extents.push_back(ranges[loop]);
@@ -161,10 +160,8 @@ static Chain growChain(Operation *root, TileLoops loops) {
   for (Operation *op = root->getPrevNode(); op; op = op->getPrevNode()) {
     if (!isSliceable(op))
       continue;
-    if (std::optional<TileLoops> mapped = getProducerLoops(op, chain)) {
+    if (std::optional<TileLoops> mapped = getProducerLoops(op, chain))
       chain.loops[op] = std::move(*mapped);
-      chain.reduces |= reduces(op);
-    }
   }
   return chain;
 }
@@ -217,7 +214,8 @@ static std::optional<Chain> findChain(Operation *root, int64_t sliceBytes) {
       break;
     Chain chain = growChain(root, loops);
     int64_t bytes = getLargestIntermediate(chain);
-    if (!chain.reduces || chain.loops.size() < 2 || bytes <= sliceBytes || getSliceBytes(chain) > kMaxChainBytes ||
+    bool isElementwise = llvm::none_of(chain.loops, [](const auto &member) { return reduces(member.first); });
+    if (isElementwise || chain.loops.size() < 2 || bytes <= sliceBytes || getSliceBytes(chain) > kMaxChainBytes ||
         (best && chain.loops.size() < best->loops.size()))
       continue;
     int64_t slice = bytes;

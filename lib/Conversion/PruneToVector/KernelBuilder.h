@@ -1,0 +1,27 @@
+//===- KernelBuilder.h - What the emitters of kernels share -----------*- C++ -*-===//
+#ifndef PRUNE_LIB_CONVERSION_PRUNETOVECTOR_KERNELBUILDER_H
+#define PRUNE_LIB_CONVERSION_PRUNETOVECTOR_KERNELBUILDER_H
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "prune/Dialect/Prune/IR/Prune.h"
+
+namespace mlir::prune {
+
+struct KernelBuilder {
+  KernelBuilder(Location loc, OpBuilder &builder) : b(loc, builder) {}
+
+  Value index(int64_t value) { return arith::ConstantIndexOp::create(b, value); }
+  Value add(Value x, Value y) { return arith::AddIOp::create(b, x, y); }
+  Value add(Value x, int64_t y) { return y == 0 ? x : add(x, index(y)); }
+  Value mul(Value x, int64_t y) { return y == 1 ? x : arith::MulIOp::create(b, x, index(y)).getResult(); }
+
+  /// The region of an epilogue on vectors of `shape`; `arguments` are its block arguments as such vectors.
+  Value applyEpilogue(Block &body, ValueRange arguments, ArrayRef<int64_t> shape);
+
+  ImplicitLocOpBuilder b;
+};
+
+} // namespace mlir::prune
+
+#endif // PRUNE_LIB_CONVERSION_PRUNETOVECTOR_KERNELBUILDER_H
