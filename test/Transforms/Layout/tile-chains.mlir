@@ -130,3 +130,62 @@ func.func @whole_convolution(%x: tensor<1x3x230x230xf32>, %w: tensor<64x3x7x7xf3
   } -> tensor<1x64x112x112xf32>
   return %y : tensor<1x64x112x112xf32>
 }
+
+// -----
+
+// Two packed layers: storage of more dimensions than the layer has loops is read whole by each tile.
+// CHECK-LABEL: func @packed_layers
+// CHECK-SAME: %[[W:.*]]: tensor<4x16x6xf32>
+// CHECK: scf.forall (%[[T:.*]]) in (4)
+// CHECK: %[[HIDDEN:.*]] = prune.linear dense {{.*}} storage(%[[W]] : tensor<4x16x6xf32>) ins(%{{.*}} : tensor<1x16x32xf32>)
+// CHECK: prune.linear dense {{.*}} ins(%[[HIDDEN]] : tensor<1x24x32xf32>)
+func.func @packed_layers(%w: tensor<4x16x6xf32>, %v: tensor<3x24x6xf32>, %x: tensor<4x16x32xf32>) -> tensor<4x16x32xf32> {
+  %e = tensor.empty() : tensor<4x24x32xf32>
+  %h = prune.linear dense rows 6 chunk 16 storage(%w : tensor<4x16x6xf32>) ins(%x : tensor<4x16x32xf32>)
+         outs(%e : tensor<4x24x32xf32>) {
+  ^bb0(%sum: f32):
+    %0 = math.tanh %sum : f32
+    prune.yield %0 : f32
+  } -> tensor<4x24x32xf32>
+  %o = tensor.empty() : tensor<4x16x32xf32>
+  %y = prune.linear dense rows 6 chunk 24 storage(%v : tensor<3x24x6xf32>) ins(%h : tensor<4x24x32xf32>)
+         outs(%o : tensor<4x16x32xf32>) {
+  ^bb0(%sum: f32):
+    prune.yield %sum : f32
+  } -> tensor<4x16x32xf32>
+  return %y : tensor<4x16x32xf32>
+}
+
+// -----
+
+#scores = affine_map<(h, q, i, j) -> (h, q, i, j)>
+#keys = affine_map<(h, q, i, j) -> (i * 8 + j)>
+#row = affine_map<(h, q, i, j) -> (h, q)>
+
+// A mask of the keys, read by two loops as one dimension, moves with no tile: it is no window.
+// CHECK-LABEL: func @split_mask
+// CHECK-SAME: %{{.*}}: tensor<4x16x2x8xf32>, %[[MASK:.*]]: tensor<16xf32>
+// CHECK: scf.forall (%{{.*}}) in (4)
+// CHECK: linalg.generic {{.*}} ins(%{{.*}}, %[[MASK]] : tensor<1x16x2x8xf32>, tensor<16xf32>)
+func.func @split_mask(%x: tensor<4x16x2x8xf32>, %mask: tensor<16xf32>) -> tensor<4x16xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<4x16x2x8xf32>
+  %r = tensor.empty() : tensor<4x16xf32>
+  %zeros = linalg.fill ins(%zero : f32) outs(%r : tensor<4x16xf32>) -> tensor<4x16xf32>
+  %masked = linalg.generic {indexing_maps = [#scores, #keys, #scores],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%x, %mask : tensor<4x16x2x8xf32>, tensor<16xf32>) outs(%e : tensor<4x16x2x8xf32>) {
+  ^bb0(%a: f32, %m: f32, %o: f32):
+    %0 = arith.addf %a, %m : f32
+    %1 = math.exp %0 : f32
+    linalg.yield %1 : f32
+  } -> tensor<4x16x2x8xf32>
+  %sum = linalg.generic {indexing_maps = [#scores, #keys, #row],
+      iterator_types = ["parallel", "parallel", "reduction", "reduction"]}
+      ins(%masked, %mask : tensor<4x16x2x8xf32>, tensor<16xf32>) outs(%zeros : tensor<4x16xf32>) {
+  ^bb0(%a: f32, %m: f32, %s: f32):
+    %0 = arith.addf %a, %s : f32
+    linalg.yield %0 : f32
+  } -> tensor<4x16xf32>
+  return %sum : tensor<4x16xf32>
+}

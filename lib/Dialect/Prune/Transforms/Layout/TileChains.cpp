@@ -104,6 +104,17 @@ static std::optional<int64_t> findLoop(AffineMap map, int64_t loop) {
   return found;
 }
 
+/// True if `map` moves a window of `op` over an operand: an index is the sum of a parallel and of a reduction loop.
+static bool hasWindow(Operation *op, AffineMap map) {
+  return llvm::any_of(map.getResults(), [&](AffineExpr expr) {
+    bool isMoved = false, isReduced = false;
+    for (int64_t loop = 0, e = map.getNumDims(); loop < e; ++loop)
+      if (expr.isFunctionOfDim(loop))
+        (isParallel(op, loop) ? isMoved : isReduced) = true;
+    return isMoved && isReduced;
+  });
+}
+
 /// True if every operand of `op` is a slice where `loops` are fixed, and its result has them all. A window over an
 /// operand that every slice reads whole is no slice: a convolution would copy for each filter what serves them all.
 static bool canFix(Operation *op, const TileLoops &loops) {
@@ -115,7 +126,7 @@ static bool canFix(Operation *op, const TileLoops &loops) {
         continue;
       AffineMap map = getMap(operand);
       std::optional<int64_t> position = findLoop(map, loop);
-      if (!position || (*position < 0 && !map.isProjectedPermutation(/*allowZeroInResults=*/true)))
+      if (!position || (*position < 0 && hasWindow(op, map)))
         return false;
     }
     if (*findLoop(getMap(getInit(op)), loop) < 0)
