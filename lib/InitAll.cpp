@@ -6,6 +6,7 @@
 #include "prune/Dialect/Prune/IR/BufferizableOpInterfaceImpl.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
+#include "prune/Interfaces/DimCoupling.h"
 #include "prune/Pipelines/LayerTiming.h"
 #include "prune/Pipelines/Pipelines.h"
 
@@ -13,6 +14,7 @@ void mlir::prune::registerAllDialects(DialectRegistry &registry) {
   registry.insert<PruneDialect>();
   registerBufferizableOpInterfaceExternalModels(registry);
   registerLayerMeasurement(registry);
+  registerDimCouplingExternalModels(registry);
 }
 
 void mlir::prune::registerAllPasses() {

@@ -117,6 +117,10 @@ public:
 
   virtual ArrayRef<MeanSite> getMeanSites() const = 0;
 
+  /// True if units of a group add nothing to any sum of the model when exactly those weights hold zeros along them that
+  /// `isZero` says. Removing them then changes nothing.
+  virtual bool isIdle(const DimGroup &group, llvm::function_ref<bool(const GroupMember &)> isZero) const = 0;
+
   /// How the members of a group hang together: op, location and tie of each step, from the first member on.
   virtual void explain(const DimGroup &group, raw_ostream &os) const = 0;
   virtual llvm::json::Object toJSON(const DimGroup &group) const = 0;

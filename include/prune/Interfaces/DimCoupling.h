@@ -30,6 +30,13 @@ struct DimRef {
 /// What a value holds at the removed indices of one of its dimensions; null: not known.
 using ElementFn = llvm::function_ref<TypedAttr(Value, int64_t)>;
 
+/// Stands for "no index of the dimension is removed": where values from several places meet (concatenation), it yields
+/// to what the others hold.
+TypedAttr getAbsentElement(MLIRContext *context);
+
+/// What dimensions hold that consist of parts holding `a` and `b`.
+TypedAttr meetElements(TypedAttr a, TypedAttr b);
+
 /// Receives the relations of one op.
 class DimRelations {
 public:
@@ -41,8 +48,9 @@ public:
   virtual void tieRange(DimRef part, DimRef whole, int64_t offset) = 0;
   /// Indices of `flat` count row-major through `factors`.
   virtual void tieProduct(DimRef flat, ArrayRef<DimRef> factors) = 0;
-  /// `dim` keeps its size. `reason` is a clause about the dimension: "is read through a sliding window".
-  virtual void freeze(DimRef dim, const Twine &reason) = 0;
+  /// `dim` keeps its size. `reason` is a clause about the dimension: "is read through a sliding window". With
+  /// `isPosition` its indices are places (in space, in time), which nobody would think of as prunable: no remark.
+  virtual void freeze(DimRef dim, const Twine &reason, bool isPosition = false) = 0;
   /// The op adds up (or otherwise reduces) terms along `dim` of `operand`. Unless the terms at removed indices are
   /// neutral (isNeutralReduction), the dimension may only shrink where the reduction is part of a mean.
   virtual void reduce(OpOperand &operand, int64_t dim) = 0;
