@@ -215,11 +215,33 @@ void DimCouplingGraph::collectFunction(Operation *op) {
 // Axes
 //===----------------------------------------------------------------------===//
 
+/// Factors of one dimension are the same where it is split twice in the same way (windows x heads before and behind the
+/// scores of attention): those of equal size and stride.
+void DimCouplingGraph::joinEqualFactors(llvm::IntEqClasses &classes) const {
+  for (bool changed = true; changed;) {
+    changed = false;
+    llvm::DenseMap<std::tuple<unsigned, int64_t, int64_t>, unsigned> factorAt;
+    for (const DimRelation &relation : relations) {
+      int64_t stride = 1;
+      for (unsigned factor : llvm::reverse(relation.factors)) {
+        int64_t size = dims[factor].getSize();
+        unsigned first = factorAt.try_emplace({classes.findLeader(relation.a), stride, size}, factor).first->second;
+        if (classes.findLeader(first) != classes.findLeader(factor)) {
+          classes.join(first, factor);
+          changed = true;
+        }
+        stride *= size;
+      }
+    }
+  }
+}
+
 void DimCouplingGraph::makeAxes() {
   llvm::IntEqClasses classes(dims.size());
   for (const DimRelation &relation : relations)
     if (relation.kind == DimRelation::Same)
       classes.join(relation.a, relation.b);
+  joinEqualFactors(classes);
   classes.compress();
   // Numbered in the order of their first dimensions; those of one index are no axes.
   std::vector<int> axisOfClass(classes.getNumClasses(), -1);

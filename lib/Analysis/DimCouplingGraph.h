@@ -10,6 +10,7 @@
 
 #include "prune/Analysis/DimCoupling.h"
 #include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/IntEqClasses.h"
 #include <deque>
 
 namespace mlir::prune {
@@ -89,6 +90,7 @@ private:
   std::optional<unsigned> getDim(DimRef dim) const;
   DimRef getRef(unsigned dim) const;
 
+  void joinEqualFactors(llvm::IntEqClasses &classes) const;
   void makeAxes();
   /// Freezes an axis and all that follows from it. `frozen` is a state of all axes.
   void freezeAxis(unsigned axis, int cause, std::vector<int> &frozen) const;
