@@ -44,6 +44,12 @@ static Value copyUniform(OpBuilder &builder, Value value) {
   return copy->getResult(0);
 }
 
+/// True if `value`, or what a fill writes to, has other users.
+static bool isShared(Value value) {
+  auto fill = value.getDefiningOp<linalg::FillOp>();
+  return !value.hasOneUse() || (fill && isShared(fill.getDpsInitOperand(0)->get()));
+}
+
 void mlir::prune::unshareUniformTensors(ModuleOp module) {
   SmallVector<Operation *> users;
   module.walk([&](Operation *op) {
@@ -52,7 +58,7 @@ void mlir::prune::unshareUniformTensors(ModuleOp module) {
   });
   for (Operation *user : users)
     for (OpOperand &operand : user->getOpOperands())
-      if (isUniform(operand.get()) && !operand.get().hasOneUse()) {
+      if (isUniform(operand.get()) && isShared(operand.get())) {
         OpBuilder builder(user);
         operand.set(copyUniform(builder, operand.get()));
       }
