@@ -125,3 +125,46 @@ func.func @not_linear(%q: tensor<2x3x4xf32>, %k: tensor<2x4x3xf32>, %zeros: tens
   %t = linalg.batch_matmul ins(%q, %w : tensor<2x3x4xf32>, tensor<2x4x3xf32>) outs(%zeros : tensor<2x3x3xf32>) -> tensor<2x3x3xf32>
   return %s, %t : tensor<2x3x3xf32>, tensor<2x3x3xf32>
 }
+
+// -----
+
+// The same behind a reshape that joins the dimensions of the batch: linear layers over images, [N, H, W, C].
+// CHECK-LABEL: @batched_image
+#kn = affine_map<(d0, d1, d2, d3) -> (d2, d3)>
+#id = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>
+func.func @batched_image(%x: tensor<10x4x3xf32>, %zeros: tensor<10x4x2xf32>) -> tensor<10x4x2xf32> {
+  // CHECK: arith.constant {{.*}} : tensor<2x3xf32>
+  // CHECK-NOT: tensor<2x5x3x2xf32>
+  %w = arith.constant dense<[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]> : tensor<3x2xf32>
+  %e = tensor.empty() : tensor<2x5x3x2xf32>
+  %wb = linalg.generic {indexing_maps = [#kn, #id], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%w : tensor<3x2xf32>) outs(%e : tensor<2x5x3x2xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    linalg.yield %in : f32
+  } -> tensor<2x5x3x2xf32>
+  %wc = tensor.collapse_shape %wb [[0, 1], [2], [3]] : tensor<2x5x3x2xf32> into tensor<10x3x2xf32>
+  // CHECK: linalg.contract {{.*}} ins(%{{.*}}, %{{.*}} : tensor<10x4x3xf32>, tensor<2x3xf32>)
+  %y = linalg.batch_matmul ins(%x, %wc : tensor<10x4x3xf32>, tensor<10x3x2xf32>) outs(%zeros : tensor<10x4x2xf32>) -> tensor<10x4x2xf32>
+  return %y : tensor<10x4x2xf32>
+}
+
+// -----
+
+// Not if the weight differs along one of the joined dimensions: then each entry has a matrix of its own.
+// CHECK-LABEL: @two_weights
+#bkn = affine_map<(d0, d1, d2, d3) -> (d0, d2, d3)>
+#id = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>
+func.func @two_weights(%x: tensor<6x4x1xf32>, %zeros: tensor<6x4x2xf32>) -> tensor<6x4x2xf32> {
+  // CHECK: arith.constant {{.*}} : tensor<6x1x2xf32>
+  %w = arith.constant dense<[[[1.0, 2.0]], [[3.0, 4.0]]]> : tensor<2x1x2xf32>
+  %e = tensor.empty() : tensor<2x3x1x2xf32>
+  %wb = linalg.generic {indexing_maps = [#bkn, #id], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%w : tensor<2x1x2xf32>) outs(%e : tensor<2x3x1x2xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    linalg.yield %in : f32
+  } -> tensor<2x3x1x2xf32>
+  %wc = tensor.collapse_shape %wb [[0, 1], [2], [3]] : tensor<2x3x1x2xf32> into tensor<6x1x2xf32>
+  // CHECK: linalg.batch_matmul
+  %y = linalg.batch_matmul ins(%x, %wc : tensor<6x4x1xf32>, tensor<6x1x2xf32>) outs(%zeros : tensor<6x4x2xf32>) -> tensor<6x4x2xf32>
+  return %y : tensor<6x4x2xf32>
+}

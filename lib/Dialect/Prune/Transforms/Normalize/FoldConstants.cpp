@@ -12,8 +12,32 @@ using namespace mlir::prune;
 /// A broadcast of a constant that makes it larger than this many bytes stays.
 static constexpr int64_t kGrowthLimit = 4 << 20;
 
+/// A move whose result has dimensions joined that the source does not have: a weight broadcast to several dimensions of
+/// a batch, which are one dimension for the product.
+static std::optional<MoveOp> matchJoinedBroadcast(tensor::CollapseShapeOp collapse) {
+  std::optional<MoveOp> move = matchMove(collapse.getSrc());
+  if (!move)
+    return std::nullopt;
+  MLIRContext *context = collapse.getContext();
+  SmallVector<AffineExpr> dims(collapse.getSrcType().getRank(), getAffineConstantExpr(0, context));
+  for (auto [joined, group] : llvm::enumerate(collapse.getReassociationIndices())) {
+    auto isLong = [&](int64_t dim) { return collapse.getSrcType().getDimSize(dim) != 1; };
+    bool isOne = llvm::count_if(group, isLong) <= 1;
+    for (int64_t dim : llvm::make_filter_range(group, isLong)) {
+      if (isOne)
+        dims[dim] = getAffineDimExpr(joined, context);
+      else if (move->map.isFunctionOfDim(dim))
+        return std::nullopt;
+    }
+  }
+  AffineMap view = AffineMap::get(collapse.getResultType().getRank(), 0, dims, context);
+  return MoveOp{move->source, move->map.compose(view)};
+}
+
 std::optional<MoveOp> prune::matchMove(Value value) {
   Operation *op = value.getDefiningOp();
+  if (auto collapse = dyn_cast_if_present<tensor::CollapseShapeOp>(op))
+    return matchJoinedBroadcast(collapse);
   if (auto transpose = dyn_cast_if_present<linalg::TransposeOp>(op)) {
     AffineMap map = AffineMap::getPermutationMap(transpose.getPermutation(), op->getContext());
     return MoveOp{transpose.getInput(), inversePermutation(map)};
@@ -65,8 +89,11 @@ LogicalResult replaceByMove(PatternRewriter &rewriter, NormalizeState &state, Va
   int64_t bytes = getBytes(move.type);
   if (bytes > getBytes(cast<RankedTensorType>(source.getType())) && !constant.isSplat()) {
     // Products and elementwise ops read through a broadcast without copies.
-    if (bytes > kGrowthLimit ||
-        llvm::all_of(value.getUsers(), [](Operation *user) { return isa<linalg::LinalgOp>(user); }))
+    auto readsThrough = [](Operation *user) { return isa<linalg::LinalgOp>(user); };
+    if (bytes > kGrowthLimit || llvm::all_of(value.getUsers(), [&](Operation *user) {
+          return readsThrough(user) || (isa<tensor::CollapseShapeOp>(user) && matchMove(user->getResult(0)) &&
+                                        llvm::all_of(user->getUsers(), readsThrough));
+        }))
       return rewriter.notifyMatchFailure(value.getLoc(), "the broadcast constant would grow");
   }
   ElementsAttr result = state.store.move(constant, move);
