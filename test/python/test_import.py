@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from conftest import SHARED
+from conftest import ROOT, SHARED
 
 
 def import_raw(run_cli, source, target, *options):
@@ -101,6 +101,22 @@ def test_operators_rewritten_for_the_importer(graph, run_cli, tmp_path):
                      for m in (source.read_bytes(), model.SerializeToString()))
     assert np.abs(before - after).max() < 1e-5
     assert "torch." not in import_raw(run_cli, source, tmp_path / "m.mlir")
+
+
+@pytest.mark.parametrize("mode", ["DCR", "CRD"])
+def test_depth_to_space(graph, run_cli, tmp_path, mode):
+    """The pinned importer takes CRD, PyTorch's pixel shuffle, for DCR."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from structured.interpret import GENERIC, Module
+    g = graph(x=[1, 12, 3, 5])
+    source = g.save(tmp_path / "m.onnx", g.add("DepthToSpace", "x", blocksize=2, mode=mode))
+    import_raw(run_cli, source, tmp_path / "m.mlirbc")
+    text = subprocess.run([ROOT / "build" / "bin" / "prune-opt", tmp_path / "m.mlirbc", *GENERIC], capture_output=True,
+                          text=True, check=True).stdout
+    x = g.random.standard_normal((1, 12, 3, 5)).astype(np.float32)
+    expected, = onnxruntime.InferenceSession(str(source)).run(None, {"x": x})
+    actual, = Module(text).run({"x": x}).values()
+    assert np.array_equal(actual.astype(np.float32), expected)
 
 
 def test_wrapping_pad_is_refused(graph, run_cli, tmp_path):

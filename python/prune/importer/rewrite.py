@@ -37,6 +37,8 @@ def rewrite(model: ModelProto, place: str) -> None:
             replacement += [crop] if crop is not None else []
         elif node.op_type == "Softsign" and _is_float(node, model.graph):
             replacement = _softsign(node, model.graph)
+        elif node.op_type == "DepthToSpace" and _attributes(node).get("mode") == b"CRD" and node.input[0] in shapes:
+            replacement = _depth_to_space(node, shapes[node.input[0]], model.graph)
         elif node.op_type == "Pad" and _attributes(node).get("mode") == b"wrap":
             # The importer's pipeline does not come to an end on it.
             raise PruneError(place, "operators", f"Pad with mode=wrap (first '{one_line(node.name, 80)}')",
@@ -134,6 +136,20 @@ def _softsign(node: NodeProto, graph: GraphProto) -> list[NodeProto]:
     return [helper.make_node("Abs", [x], [f"{y}.abs"], name=f"{node.name}/Abs"),
             helper.make_node("Add", [f"{y}.abs", f"{y}.one"], [f"{y}.sum"], name=f"{node.name}/Add"),
             helper.make_node("Div", [x, f"{y}.sum"], [y], name=f"{node.name}/Div")]
+
+
+def _depth_to_space(node: NodeProto, shape: tuple[int, ...], graph: GraphProto) -> list[NodeProto]:
+    """Mode CRD, PyTorch's pixel shuffle, by its definition: the importer takes it for mode DCR and computes nonsense."""
+    x, y, block = node.input[0], node.output[0], _attributes(node)["blocksize"]
+    b, c, h, w = shape
+    c //= block * block
+    graph.initializer.extend(
+        numpy_helper.from_array(np.array(target, np.int64), f"{y}.{name}")
+        for name, target in (("split", [b, c, block, block, h, w]), ("shape", [b, c, h * block, w * block])))
+    return [helper.make_node("Reshape", [x, f"{y}.split"], [f"{y}.parts"], name=f"{node.name}/Split"),
+            helper.make_node("Transpose", [f"{y}.parts"], [f"{y}.order"], perm=[0, 1, 4, 2, 5, 3],
+                             name=f"{node.name}/Transpose"),
+            helper.make_node("Reshape", [f"{y}.order", f"{y}.shape"], [y], name=f"{node.name}/Reshape")]
 
 
 def _ungroup(node: NodeProto, shapes: dict, constants: dict, graph: GraphProto) -> None:
