@@ -38,9 +38,9 @@
 // REDEFINE: %{options} = pattern=2:4 sparsity=0.25
 // RUN: %{fails} IMPOSED
 // IMPOSED: {{.*}}: error: sparsity: 0.25 prunes 2 of 8 units of 'fc', but pattern 2:4 imposes 4
-// REDEFINE: %{options} = criterion=taylor
+// REDEFINE: %{options} = criterion=hessian
 // RUN: %{fails} CRITERION
-// CRITERION: {{.*}}: error: criterion 'taylor': expected magnitude, magnitude:l1, magnitude:l2, magnitude:linf, random, random:SEED or an attribute
+// CRITERION: {{.*}}: error: criterion 'hessian': expected magnitude, magnitude:l1, magnitude:l2, magnitude:linf, random, random:SEED, taylor or an attribute
 // REDEFINE: %{options} = include=nothing
 // RUN: %{fails} INCLUDE
 // INCLUDE: {{.*}}: error: include: 'nothing' matches none of 1 prunable weights

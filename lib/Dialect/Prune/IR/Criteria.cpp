@@ -3,6 +3,7 @@
 #include "prune/Dialect/Prune/IR/Prune.h"
 #include "llvm/Support/xxhash.h"
 #include <algorithm>
+#include <cmath>
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -62,3 +63,16 @@ void RandomAttr::printShort(raw_ostream &os) const {
   if (getSeed() != 0)
     os << ":" << getSeed();
 }
+
+//===----------------------------------------------------------------------===//
+// Taylor
+//===----------------------------------------------------------------------===//
+
+uint32_t TaylorAttr::getRequiredInputs() const { return NeedsWeight | NeedsGradient; }
+
+void TaylorAttr::scoreElements(const ScoreInputs &inputs, int64_t begin, int64_t end, float *scores) const {
+  for (int64_t i = begin; i < end; ++i)
+    scores[i - begin] = std::abs(inputs.weight[i] * inputs.gradient[i]);
+}
+
+void TaylorAttr::printShort(raw_ostream &os) const { os << "taylor"; }

@@ -142,6 +142,19 @@ def Prune_RandomAttr : Prune_Attr<"Random", "random", [DeclareAttrInterfaceMetho
   let assemblyFormat = "`<` struct(params) `>`";
 }
 
+def Prune_TaylorAttr : Prune_Attr<"Taylor", "taylor", [DeclareAttrInterfaceMethods<CriterionAttrInterface>]> {
+  let summary = "A weight is worth what the loss would change without it, to first order";
+  let description = [{
+    The score of an element is |w · g|, where g is the gradient of the loss by the weight. Needs gradients:
+    `prune-select-groups` reads them from a file, `prune-evaluate-masks` leaves the mask undecided.
+
+    ```mlir
+    #prune.taylor
+    ```
+    Short spelling: `taylor`.
+  }];
+}
+
 //===----------------------------------------------------------------------===//
 // Packed layers
 //===----------------------------------------------------------------------===//

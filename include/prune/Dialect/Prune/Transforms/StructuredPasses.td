@@ -35,6 +35,88 @@ def PruneExplainGroups : Pass<"prune-explain-groups", "::mlir::ModuleOp"> {
   ];
 }
 
+def PruneSelectGroups : Pass<"prune-select-groups", "::mlir::ModuleOp"> {
+  let summary = "Mask whole channels, neurons and heads in every weight they touch";
+  let description = [{
+    Finds the groups of indices that can only be removed together (`prune-explain-groups` prints them), scores their
+    units, and masks those with the lowest scores: each constant that has indices of such a unit gets a `prune.apply`
+    with a constant mask of `#prune.slice<dim = D>` for each dimension D concerned, and a `prune.record` by the name of
+    the constant and the dimension. `prune-shrink` then removes what is masked from all shapes.
+
+    The score of a unit is the mean (`aggregate`) of what the members of its group (the constants that own slices of it)
+    say: the sum of |w|, or the root of the sum of w², over its slice, and so on, as `criterion` wants. It is divided by
+    the mean over its group (`normalize`). Biases and other constants with one element for each index have no say where
+    others have, nor have constants that say the same of all units.
+
+    `ratio` is the share of units that go, of each group (`scope=local`), of all groups together (`global`), or of all
+    groups of one kind whose units and members have the same shapes (`isomorphic`). Of equal scores the lower index
+    stays, then the earlier group. What is left of a group is rounded to the nearest multiple of `round-to` elements of
+    its main member, and is never less than that. With `target` the ratio is searched for.
+
+    Where a dimension is split into heads and their width, whole heads go. If a share within 0.06 of the ratio is no
+    number of heads, or heads cannot go, the same indices of every head go instead.
+
+    Left alone, each with a remark (category `prune-select-groups`): groups that cannot lose units, with the op that
+    demands it and its location; groups over which normalisations take statistics, unless `statistics=survivors`; groups
+    that options leave out. Refused: values out of range, names and expressions that fit no group, and naming a group
+    that cannot lose units.
+
+    ```mlir
+    %w1 = arith.constant dense_resource<fc1> : tensor<8x4xf32>
+    %w2 = arith.constant dense_resource<fc2> : tensor<2x8xf32>
+    // with ratio=0.25 of the 8 neurons between fc1 and fc2
+    %p1 = prune.apply %w1, %m1 as(#prune.slice<dim = 0>) name("fc1:0") : tensor<8x4xf32>
+    %p2 = prune.apply %w2, %m2 as(#prune.slice<dim = 1>) name("fc2:1") : tensor<2x8xf32>
+    prune.record "fc1:0" as(#prune.slice<dim = 0>) keeps 24 of 32 digest "..."
+    prune.record "fc2:1" as(#prune.slice<dim = 1>) keeps 12 of 16 digest "..."
+    ```
+  }];
+  let options = [
+    Option<"ratio", "ratio", "double", "std::numeric_limits<double>::quiet_NaN()",
+           "Share of units to prune, in [0, 1). Default: 0.5, or what `target` needs">,
+    Option<"target", "target", "std::string", "\"\"",
+           "What shall be left, as `params:SHARE`, `flops:SHARE` or `latency:SHARE`, instead of a ratio: the ratio that "
+           "comes within 2 % of it is searched for">,
+    Option<"criterion", "criterion", "std::string", "\"l2\"",
+           "What a unit is worth: `l1`, `l2`, `linf`, `fpgm`, `taylor`, `bn-scale`, `random`, `random:SEED` or an attribute">,
+    Option<"gradients", "gradients", "std::string", "\"\"",
+           ".npz file with the gradients that `taylor` needs, by the names and in the shapes of the weights">,
+    Option<"aggregate", "aggregate", "std::string", "\"mean\"",
+           "How the members of a group agree on the score of a unit: `mean`, `sum` or `max`">,
+    Option<"normalize", "normalize", "std::string", "\"mean\"",
+           "`mean`: scores are divided by the mean of their group; `none`: they are not">,
+    Option<"scope", "scope", "std::string", "\"local\"",
+           "Which units compete: those of a group (`local`), of all groups (`global`), of groups of one kind and shape "
+           "(`isomorphic`)">,
+    Option<"roundTo", "round-to", "int64_t", "0",
+           "Multiple that the number of indices left is rounded to; heads are rounded to whole heads. 0: a power of two "
+           "of at most 8 (the floats of a 256-bit register) and a sixteenth of the group">,
+    Option<"maxRatio", "max-ratio", "double", "1.0",
+           "Share of units that no group may lose more than, in [0, 1]">,
+    ListOption<"ratios", "ratios", "std::string",
+           "Exceptions, as REGEX=RATIO: groups in whose name or a member's the expression is found are pruned by that "
+           "ratio, apart from all others. The first match decides">,
+    Option<"include", "include", "std::string", "\"\"",
+           "Regular expression; only groups are pruned in whose name, or the name of a member, it is found. Default: all">,
+    Option<"exclude", "exclude", "std::string", "\"\"",
+           "Regular expression; groups in whose name, or the name of a member, it is found are not pruned. Default: none">,
+    ListOption<"groups", "groups", "std::string", "Names of the groups to prune, in full. Default: all">,
+    ListOption<"kinds", "kinds", "std::string",
+           "Kinds of groups to prune: `channels`, `neurons`, `heads`, `head-width`, `width`. Default: all">,
+    Option<"statistics", "statistics", "std::string", "\"keep\"",
+           "`keep`: dimensions that a normalisation takes statistics over stay whole; `survivors`: they may lose indices, "
+           "and statistics are then taken over those that survive">,
+    Option<"threads", "threads", "unsigned", "0", "Number of threads; 0 takes all cores. The result does not depend on it">,
+  ];
+  let statistics = [
+    Statistic<"numGroups", "groups", "Number of groups that lose units">,
+    Statistic<"numDeclined", "declined-groups", "Number of groups left whole, each with a remark">,
+    Statistic<"numUnits", "pruned-units", "Number of units pruned">,
+    Statistic<"numMasks", "masks", "Number of masks written">,
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::prune::PruneDialect"];
+}
+
 def PruneShrink : Pass<"prune-shrink", "::mlir::ModuleOp"> {
   let summary = "Remove what slice masks prune from the shapes of all tensors";
   let description = [{

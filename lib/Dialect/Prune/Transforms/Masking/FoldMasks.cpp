@@ -26,6 +26,8 @@ FailureOr<FoldMasksResult> mlir::prune::foldMasks(ModuleOp module) {
   llvm::StringMap<RecordOp> records;
   for (RecordOp record : module.getOps<RecordOp>())
     records[record.getWeight()] = record;
+  // Which records a folded constant stands for: several if masks of several dimensions lie on one weight.
+  llvm::DenseMap<Operation *, SmallVector<RecordOp>> recordsOf;
   SmallVector<ApplyOp> applies;
   module.walk([&](ApplyOp apply) { applies.push_back(apply); });
 
@@ -50,7 +52,7 @@ FailureOr<FoldMasksResult> mlir::prune::foldMasks(ModuleOp module) {
       ++result.selects;
       continue;
     }
-    auto emit = [&] { return emitError(apply.getLoc()) << "mask of '" << name << "': "; };
+    auto emit = [&, loc = apply.getLoc()] { return emitError(loc) << "mask of '" << name << "': "; };
     FailureOr<RawConstant> weight = readRawConstant(weightAttr, emit);
     FailureOr<MaskData> mask = MaskData::read(maskAttr, emit);
     if (failed(weight) || failed(mask))
@@ -58,22 +60,32 @@ FailureOr<FoldMasksResult> mlir::prune::foldMasks(ModuleOp module) {
     std::string key = (name.empty() ? "weight" : name.str()) + ".masked";
     ElementsAttr attr = makeResourceAttr(type, maskBytes(*weight, mask->bytes()), key);
     auto constant = arith::ConstantOp::create(builder, apply.getLoc(), attr);
-    if (record) {
+    apply.replaceAllUsesWith(constant.getResult());
+    Operation *inputs[] = {apply.getWeight().getDefiningOp(), apply.getMask().getDefiningOp()};
+    apply->erase();
+    SmallVector<RecordOp> &stored = recordsOf[constant];
+    if (record)
+      stored.push_back(record);
+    for (Operation *input : inputs)
+      if (input->use_empty()) {
+        // A mask below this one now lives on in what both leave.
+        llvm::append_range(stored, recordsOf.lookup(input));
+        recordsOf.erase(input);
+        input->erase();
+      }
+    if (!stored.empty()) {
       FailureOr<WeightData> values = WeightData::read(attr, emit);
       if (failed(values))
         return failure();
       std::vector<uint8_t> nonzero(values->values().size());
       llvm::transform(values->values(), nonzero.begin(), [](float value) { return value != 0; });
-      // The key may have got a suffix to be unique.
-      record.setStored(getConstantName(constant));
-      record.setStoredDigest(digestMask(type.getShape(), nonzero));
+      std::string digest = digestMask(type.getShape(), nonzero);
+      for (RecordOp masked : stored) {
+        // The key may have got a suffix to be unique.
+        masked.setStored(getConstantName(constant));
+        masked.setStoredDigest(digest);
+      }
     }
-    apply.replaceAllUsesWith(constant.getResult());
-    Operation *inputs[] = {apply.getWeight().getDefiningOp(), apply.getMask().getDefiningOp()};
-    apply->erase();
-    for (Operation *input : inputs)
-      if (input->use_empty())
-        input->erase();
     ++result.folded;
   }
   return result;

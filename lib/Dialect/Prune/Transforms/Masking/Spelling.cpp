@@ -97,9 +97,11 @@ CriterionAttrInterface mlir::prune::parseCriterion(StringRef text, MLIRContext *
     uint64_t seed = 0;
     if (!hasArgument || !argument.getAsInteger(10, seed))
       return RandomAttr::get(context, seed);
+  } else if (text == "taylor") {
+    return TaylorAttr::get(context);
   }
   error = ("criterion '" + text + "': expected magnitude, magnitude:l1, magnitude:l2, magnitude:linf, random, " +
-           "random:SEED or an attribute")
+           "random:SEED, taylor or an attribute")
               .str();
   return {};
 }
