@@ -19,7 +19,15 @@ using namespace mlir::prune;
 // Uniform tensors
 //===----------------------------------------------------------------------===//
 
-/// tensor.empty, a splat constant, tensor.splat or a fill of such: cheap to make again, and the same in any size.
+/// What a fill writes to or a reshape reads: the tensor behind a uniform one. Null if there is none.
+static OpOperand *getUniformSource(Operation *op) {
+  if (auto fill = dyn_cast<linalg::FillOp>(op))
+    return fill.getDpsInitOperand(0);
+  return isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op) ? &op->getOpOperand(0) : nullptr;
+}
+
+/// tensor.empty, a splat constant, tensor.splat or a fill or reshape of such: cheap to make again, and the same in any
+/// size.
 static bool isUniform(Value value) {
   Operation *op = value.getDefiningOp();
   if (!op || !isa<RankedTensorType>(value.getType()))
@@ -28,32 +36,31 @@ static bool isUniform(Value value) {
     return isa<SplatElementsAttr>(constant.getValue());
   if (isa<tensor::EmptyOp, tensor::SplatOp>(op))
     return true;
-  auto fill = dyn_cast<linalg::FillOp>(op);
-  return fill && isUniform(fill.getDpsInitOperand(0)->get());
+  OpOperand *source = getUniformSource(op);
+  return source && isUniform(source->get());
 }
 
 /// A copy of the ops behind a uniform tensor, for one user.
 static Value copyUniform(OpBuilder &builder, Value value) {
   Operation *copy = builder.clone(*value.getDefiningOp());
-  if (auto fill = dyn_cast<linalg::FillOp>(copy)) {
+  if (OpOperand *source = getUniformSource(copy)) {
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPoint(copy);
-    OpOperand *init = fill.getDpsInitOperand(0);
-    init->set(copyUniform(builder, init->get()));
+    source->set(copyUniform(builder, source->get()));
   }
   return copy->getResult(0);
 }
 
-/// True if `value`, or what a fill writes to, has other users.
+/// True if `value`, or a tensor behind it, has other users.
 static bool isShared(Value value) {
-  auto fill = value.getDefiningOp<linalg::FillOp>();
-  return !value.hasOneUse() || (fill && isShared(fill.getDpsInitOperand(0)->get()));
+  OpOperand *source = getUniformSource(value.getDefiningOp());
+  return !value.hasOneUse() || (source && isShared(source->get()));
 }
 
 void mlir::prune::unshareUniformTensors(ModuleOp module) {
   SmallVector<Operation *> users;
   module.walk([&](Operation *op) {
-    if (!isa<linalg::FillOp>(op) || !isUniform(op->getResult(0)))
+    if (!getUniformSource(op) || !isUniform(op->getResult(0)))
       users.push_back(op);
   });
   for (Operation *user : users)
