@@ -8,12 +8,14 @@
 #include "prune/Dialect/Prune/Transforms/Passes.h"
 #include "prune/Interfaces/DimCoupling.h"
 #include "prune/Pipelines/LayerTiming.h"
+#include "prune/Pipelines/ModelExecution.h"
 #include "prune/Pipelines/Pipelines.h"
 
 void mlir::prune::registerAllDialects(DialectRegistry &registry) {
   registry.insert<PruneDialect>();
   registerBufferizableOpInterfaceExternalModels(registry);
   registerLayerMeasurement(registry);
+  registerModelExecution(registry);
   registerDimCouplingExternalModels(registry);
 }
 

@@ -55,9 +55,9 @@ template <typename T> static void store(HostTensor &tensor, int64_t i, T value) 
   std::memcpy(tensor.data.data() + i * sizeof(T), &value, sizeof(T));
 }
 
-std::vector<HostTensor> mlir::prune::makeRandomInputs(llvm::ArrayRef<TensorSpec> specs) {
+std::vector<HostTensor> mlir::prune::makeRandomInputs(llvm::ArrayRef<TensorSpec> specs, uint64_t seed) {
   // SplitMix64: the same numbers everywhere.
-  uint64_t state = 42;
+  uint64_t state = seed;
   auto next = [&] {
     uint64_t z = state += 0x9e3779b97f4a7c15;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;

@@ -26,8 +26,9 @@ void summarize(Timing &timing);
 Timing benchmark(CompiledModule &module, llvm::ArrayRef<const void *> inputs, llvm::ArrayRef<void *> outputs,
                  unsigned runs);
 
-/// Inputs that depend on nothing but the signature: floats in [-1, 1), integers 0 or 1 (valid as an index or a mask).
-std::vector<HostTensor> makeRandomInputs(llvm::ArrayRef<TensorSpec> specs);
+/// Inputs that depend on nothing but the signature and the seed: floats in [-1, 1), integers 0 or 1 (valid as an index or
+/// a mask).
+std::vector<HostTensor> makeRandomInputs(llvm::ArrayRef<TensorSpec> specs, uint64_t seed = 42);
 
 } // namespace mlir::prune
 

@@ -144,6 +144,9 @@ def PruneShrink : Pass<"prune-shrink", "::mlir::ModuleOp"> {
   }];
   let options = [
     Option<"zeros", "zeros", "bool", "false", "Remove units that zeros in the weights make idle">,
+    Option<"checkEquivalence", "check-equivalence", "bool", "false",
+           "Run the masked and the shrunk model on the same random inputs; fail if an output differs by more than 1e-5 of "
+           "its largest value">,
     Option<"report", "report", "std::string", "\"\"",
            "JSON file for the removed indices of each weight; none when empty">,
   ];

@@ -359,6 +359,5 @@ LogicalResult mlir::prune::maskDims(ModuleOp module, const DimCoupling &coupling
       if (operand.get() == mean.dim.value)
         operand.set(masked.getResult(0));
   }
-  store.nameWeights(module);
   return success();
 }

@@ -1,9 +1,11 @@
 //===- ShrinkMasked.cpp - From slice masks to smaller shapes ------------------===//
 
+#include "mlir/Bytecode/BytecodeWriter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Remarks.h"
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
+#include "prune/Dialect/Prune/Transforms/Structured/EquivalenceCheck.h"
 #include "prune/Dialect/Prune/Transforms/Structured/Shrink.h"
 #include "prune/Support/Constants.h"
 #include "llvm/ADT/MapVector.h"
@@ -253,6 +255,47 @@ int64_t mlir::prune::findIdleUnits(ModuleOp module, const DimCoupling &coupling,
   return found;
 }
 
+std::string mlir::prune::writeModule(ModuleOp module) {
+  std::string bytes;
+  llvm::raw_string_ostream os(bytes);
+  // Writing to memory does not fail.
+  (void)writeBytecodeToFile(module, os);
+  return bytes;
+}
+
+/// The model that the shrunk one must equal, as bytecode.
+static FailureOr<std::string> makeReference(ModuleOp module, const ShrinkPlan &plan) {
+  OwningOpRef<ModuleOp> reference = module.clone();
+  // Units of a copy have the same numbers.
+  std::unique_ptr<DimCoupling> coupling = DimCoupling::create(*reference);
+  if (failed(maskDims(*reference, *coupling, plan)))
+    return failure();
+  return writeModule(*reference);
+}
+
+/// Largest difference between masked and shrunk outputs, as a share of the largest output.
+static constexpr double kEquivalenceTolerance = 1e-5;
+
+static LogicalResult checkEquivalence(ModuleOp module, StringRef reference) {
+  auto *execution =
+      module.getContext()->getLoadedDialect<PruneDialect>()->getRegisteredInterface<EquivalenceCheckInterface>();
+  if (!execution)
+    return module.emitError() << "check-equivalence: this build cannot run models";
+  llvm::Expected<OutputDifference> difference = execution->compare(reference, writeModule(module));
+  if (!difference)
+    return module.emitError() << "check-equivalence: " << llvm::toString(difference.takeError());
+  std::string text =
+      llvm::formatv("outputs of the shrunk and the masked model differ by {0:e2} of the largest output (for another "
+                    "input: {1:e2})",
+                    difference->relative, difference->spread)
+          .str();
+  if (!(difference->relative <= kEquivalenceTolerance))
+    return module.emitError() << "check-equivalence: " << text << ", allowed are " << kEquivalenceTolerance;
+  remark::passed(module.getLoc(), remark::RemarkOpts::name("Equivalent").category("prune-shrink"))
+      << remark::add("{0}", text);
+  return success();
+}
+
 FailureOr<ShrinkResult> mlir::prune::shrinkMasked(ModuleOp module, const PruneShrinkOptions &options) {
   SliceMasks masks;
   if (failed(masks.read(module)))
@@ -260,6 +303,14 @@ FailureOr<ShrinkResult> mlir::prune::shrinkMasked(ModuleOp module, const PruneSh
   unshareUniformTensors(module);
   std::unique_ptr<DimCoupling> coupling = DimCoupling::create(module);
   ShrinkPlan plan = planMasked(*coupling, masks);
+  // Idle units add nothing as they are: the reference keeps them.
+  std::string reference;
+  if (options.checkEquivalence) {
+    FailureOr<std::string> bytes = makeReference(module, plan);
+    if (failed(bytes))
+      return failure();
+    reference = std::move(*bytes);
+  }
   if (options.zeros)
     findIdleUnits(module, *coupling, plan);
   remarkDeclined(*coupling, plan, masks);
@@ -276,6 +327,8 @@ FailureOr<ShrinkResult> mlir::prune::shrinkMasked(ModuleOp module, const PruneSh
   if (failed(left))
     return failure();
   result.declined = *left;
+  if (options.checkEquivalence && failed(checkEquivalence(module, reference)))
+    return failure();
   remark::passed(module.getLoc(), remark::RemarkOpts::name("Shrunk").category("prune-shrink"))
       << remark::add("removed {0} units from {1} weights", result.units, result.weights);
   if (!options.report.empty() && failed(writeReport(module, options.report, *weights)))

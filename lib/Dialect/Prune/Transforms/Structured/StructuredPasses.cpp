@@ -71,6 +71,7 @@ struct Shrink : prune::impl::PruneShrinkBase<Shrink> {
   void runOnOperation() override {
     PruneShrinkOptions options;
     options.zeros = zeros;
+    options.checkEquivalence = checkEquivalence;
     options.report = report;
     FailureOr<ShrinkResult> result = shrinkMasked(getOperation(), options);
     if (failed(result))

@@ -1,0 +1,37 @@
+//===- EquivalenceCheck.h - Running two modules from inside a pass --*- C++ -*-===//
+//
+// Transforms do not know how to run code. Whoever does attaches this interface to the prune dialect.
+//
+//===----------------------------------------------------------------------===//
+#ifndef PRUNE_DIALECT_PRUNE_TRANSFORMS_STRUCTURED_EQUIVALENCECHECK_H
+#define PRUNE_DIALECT_PRUNE_TRANSFORMS_STRUCTURED_EQUIVALENCECHECK_H
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/DialectInterface.h"
+#include "llvm/Support/Error.h"
+#include <string>
+
+namespace mlir::prune {
+
+/// What two modules return for the same random inputs.
+struct OutputDifference {
+  /// Largest difference of an element, as a share of the largest absolute value of its output.
+  double relative = 0;
+  /// The same between results of the first module for two different inputs: how much outputs depend on inputs at all.
+  double spread = 0;
+};
+
+class EquivalenceCheckInterface : public DialectInterface::Base<EquivalenceCheckInterface> {
+public:
+  EquivalenceCheckInterface(Dialect *dialect) : Base(dialect) {}
+
+  /// Compiles both modules, given as bytecode, for this machine and calls their public function on the same inputs.
+  virtual llvm::Expected<OutputDifference> compare(StringRef expected, StringRef actual) const = 0;
+};
+
+/// A module as bytecode: a copy that no later change of resources reaches.
+std::string writeModule(ModuleOp module);
+
+} // namespace mlir::prune
+
+#endif // PRUNE_DIALECT_PRUNE_TRANSFORMS_STRUCTURED_EQUIVALENCECHECK_H

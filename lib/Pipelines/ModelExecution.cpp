@@ -1,0 +1,101 @@
+//===- ModelExecution.cpp - Whole models run from inside passes ---------------===//
+
+#include "prune/Pipelines/ModelExecution.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "prune/Dialect/Prune/IR/Prune.h"
+#include "prune/Dialect/Prune/Transforms/Structured/EquivalenceCheck.h"
+#include "prune/ExecutionEngine/Benchmark.h"
+#include "prune/Pipelines/CPU.h"
+#include "prune/Support/Compare.h"
+#include <cmath>
+
+using namespace mlir;
+using namespace mlir::prune;
+
+namespace {
+
+/// A module compiled for this machine, one thread. In a context of its own: this runs inside passes of another.
+class CompiledCopy {
+public:
+  static llvm::Expected<std::unique_ptr<CompiledCopy>> create(const DialectRegistry &registry, StringRef bytecode) {
+    DialectRegistry all;
+    registry.appendTo(all);
+    registerCodeGenTranslations(all);
+    auto copy = std::make_unique<CompiledCopy>();
+    copy->context = std::make_unique<MLIRContext>(all, MLIRContext::Threading::DISABLED);
+    std::string message;
+    ScopedDiagnosticHandler handler(copy->context.get(), [&](Diagnostic &diagnostic) {
+      if (message.empty() && diagnostic.getSeverity() == DiagnosticSeverity::Error)
+        message = diagnostic.str();
+      return success();
+    });
+    OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(bytecode, copy->context.get());
+    PassManager passes(copy->context.get());
+    buildCPUPipeline(passes, CPUPipelineOptions());
+    if (!module || failed(passes.run(*module)))
+      return llvm::createStringError("does not compile: " + message);
+    auto compiled = CompiledModule::create(*module);
+    if (!compiled)
+      return compiled.takeError();
+    copy->module = std::move(*compiled);
+    return copy;
+  }
+
+  std::unique_ptr<MLIRContext> context;
+  std::unique_ptr<CompiledModule> module;
+};
+
+/// The largest difference of an element, as a share of the largest absolute value of its output in `expected`. Infinite
+/// if the outputs differ in number or shape, or hold NaN in different places.
+double getDifference(ArrayRef<HostTensor> expected, ArrayRef<HostTensor> actual) {
+  double worst = expected.size() == actual.size() ? 0 : INFINITY;
+  for (auto [e, a] : llvm::zip(expected, actual)) {
+    llvm::Expected<Difference> difference = compareTensors(a, e, /*rtol=*/0, /*atol=*/0);
+    HostTensor zero(e.kind, e.shape);
+    llvm::Expected<Difference> size = compareTensors(zero, e, /*rtol=*/0, /*atol=*/0);
+    if (!difference || !size) {
+      llvm::consumeError(difference.takeError());
+      llvm::consumeError(size.takeError());
+      return INFINITY;
+    }
+    if (difference->maxAbs > 0 || std::isnan(difference->maxAbs))
+      worst = std::max(worst, size->maxAbs > 0 ? difference->maxAbs / size->maxAbs : INFINITY);
+  }
+  return worst;
+}
+
+struct EquivalenceCheck : EquivalenceCheckInterface {
+  using EquivalenceCheckInterface::EquivalenceCheckInterface;
+
+  llvm::Expected<OutputDifference> compare(StringRef expected, StringRef actual) const override {
+    auto first = CompiledCopy::create(getContext()->getDialectRegistry(), expected);
+    if (!first)
+      return llvm::joinErrors(llvm::createStringError("the masked module"), first.takeError());
+    auto second = CompiledCopy::create(getContext()->getDialectRegistry(), actual);
+    if (!second)
+      return llvm::joinErrors(llvm::createStringError("the shrunk module"), second.takeError());
+    OutputDifference result;
+    std::vector<HostTensor> previous;
+    for (uint64_t seed = 1; seed <= 3; ++seed) {
+      std::vector<HostTensor> inputs = makeRandomInputs((*first)->module->getInputs(), seed);
+      auto reference = (*first)->module->run(inputs);
+      auto shrunk = (*second)->module->run(inputs);
+      if (!reference)
+        return reference.takeError();
+      if (!shrunk)
+        return shrunk.takeError();
+      result.relative = std::max(result.relative, getDifference(*reference, *shrunk));
+      if (!previous.empty())
+        result.spread = std::max(result.spread, getDifference(*reference, previous));
+      previous = std::move(*reference);
+    }
+    return result;
+  }
+};
+
+} // namespace
+
+void mlir::prune::registerModelExecution(DialectRegistry &registry) {
+  registry.addExtension(+[](MLIRContext *, PruneDialect *dialect) { dialect->addInterfaces<EquivalenceCheck>(); });
+}
