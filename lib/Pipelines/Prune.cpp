@@ -1,5 +1,6 @@
 //===- Prune.cpp - The pipeline that decides masks ----------------------------===//
 
+#include "mlir/Transforms/Passes.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
 #include "prune/Pipelines/CPU.h"
 #include "prune/Pipelines/Pipelines.h"
@@ -31,8 +32,44 @@ void mlir::prune::buildPrunePipeline(OpPassManager &manager, const PruneOptions 
   manager.addPass(createPruneVerifyMasks());
 }
 
+void mlir::prune::buildStructuredPipeline(OpPassManager &manager, const StructuredOptions &options) {
+  // Weights as outputs by inputs, batch norms folded, one constant for each weight.
+  manager.addPass(createPruneNormalize());
+
+  PruneSelectGroupsOptions select;
+  select.ratio = options.ratio;
+  select.target = options.target;
+  select.criterion = options.criterion;
+  select.gradients = options.gradients;
+  select.aggregate = options.aggregate;
+  select.normalize = options.normalize;
+  select.scope = options.scope;
+  select.roundTo = options.roundTo;
+  select.maxRatio = options.maxRatio;
+  select.ratios = llvm::to_vector(options.ratios);
+  select.include = options.include;
+  select.exclude = options.exclude;
+  select.groups = llvm::to_vector(options.groups);
+  select.kinds = llvm::to_vector(options.kinds);
+  select.statistics = options.statistics;
+  select.threads = options.threads;
+  manager.addPass(createPruneSelectGroups(select));
+  if (!options.shrink)
+    return;
+
+  PruneShrinkOptions shrink;
+  shrink.checkEquivalence = options.checkEquivalence;
+  shrink.report = options.report;
+  manager.addPass(createPruneShrink(shrink));
+  // Tensors that hold one number were copied for each of their users.
+  manager.addPass(createCSEPass());
+}
+
 void mlir::prune::registerPipelines() {
   PassPipelineRegistration<PruneOptions>(
       "prune", "Mask the weights of prunable layers: normalize, create masks, evaluate, verify", buildPrunePipeline);
+  PassPipelineRegistration<StructuredOptions>(
+      "prune-structured", "Remove whole channels, neurons and heads: normalize, select groups, mask, shrink all shapes",
+      buildStructuredPipeline);
   registerCPUPipeline();
 }

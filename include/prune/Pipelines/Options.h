@@ -51,6 +51,61 @@ struct PruneOptions : public PassPipelineOptions<PruneOptions> {
       llvm::cl::init(0)};
 };
 
+/// Options of the pipeline `prune-structured`; what they mean is described at prune-select-groups and prune-shrink.
+struct StructuredOptions : public PassPipelineOptions<StructuredOptions> {
+  Option<double> ratio{*this, "ratio",
+                       llvm::cl::desc("Share of units to prune, in [0, 1); default 0.5, or what target needs"),
+                       llvm::cl::init(std::numeric_limits<double>::quiet_NaN())};
+  Option<std::string> target{*this, "target",
+                             llvm::cl::desc("What shall be left instead of a ratio: params:SHARE, flops:SHARE or "
+                                            "latency:SHARE"),
+                             llvm::cl::init("")};
+  Option<std::string> criterion{*this, "criterion",
+                                llvm::cl::desc("What a unit is worth: l1, l2, linf, fpgm, taylor, bn-scale, random, "
+                                               "random:SEED or an attribute"),
+                                llvm::cl::init("l2")};
+  Option<std::string> gradients{*this, "gradients", llvm::cl::desc(".npz file with the gradients that taylor needs"),
+                                llvm::cl::init("")};
+  Option<std::string> aggregate{*this, "aggregate",
+                                llvm::cl::desc("How the weights of a group agree on a score: mean, sum or max"),
+                                llvm::cl::init("mean")};
+  Option<std::string> normalize{*this, "normalize",
+                                llvm::cl::desc("mean: scores are divided by the mean of their group; none"),
+                                llvm::cl::init("mean")};
+  Option<std::string> scope{*this, "scope",
+                            llvm::cl::desc("Which units compete: those of a group (local), of all groups (global), of "
+                                           "groups of one kind and shape (isomorphic)"),
+                            llvm::cl::init("local")};
+  Option<int64_t> roundTo{*this, "round-to",
+                          llvm::cl::desc("Multiple that kept counts are rounded to; 0: as suits group and target"),
+                          llvm::cl::init(0)};
+  Option<double> maxRatio{*this, "max-ratio", llvm::cl::desc("Share of units that no group may lose more than"),
+                          llvm::cl::init(1.0)};
+  ListOption<std::string> ratios{*this, "ratios", llvm::cl::desc("Exceptions by name of group or weight: REGEX=RATIO")};
+  Option<std::string> include{*this, "include",
+                              llvm::cl::desc("Regular expression; only groups it is found in are pruned"),
+                              llvm::cl::init("")};
+  Option<std::string> exclude{
+      *this, "exclude", llvm::cl::desc("Regular expression; groups it is found in are not pruned"), llvm::cl::init("")};
+  ListOption<std::string> groups{*this, "groups", llvm::cl::desc("Names of the groups to prune, in full")};
+  ListOption<std::string> kinds{
+      *this, "kinds", llvm::cl::desc("Kinds of groups to prune: channels, neurons, heads, head-width, width")};
+  Option<std::string> statistics{*this, "statistics",
+                                 llvm::cl::desc("keep: dimensions that normalisations run over stay whole; survivors"),
+                                 llvm::cl::init("keep")};
+  Option<bool> shrink{*this, "shrink",
+                      llvm::cl::desc("Remove what is pruned from all shapes; without, masks stay in the module"),
+                      llvm::cl::init(true)};
+  Option<bool> checkEquivalence{*this, "check-equivalence",
+                                llvm::cl::desc("Run the masked and the shrunk model and compare"),
+                                llvm::cl::init(false)};
+  Option<std::string> report{*this, "report", llvm::cl::desc("JSON file for the removed indices of each weight"),
+                             llvm::cl::init("")};
+  Option<unsigned> threads{*this, "threads",
+                           llvm::cl::desc("Threads that score; 0 takes all cores. The result does not depend on it"),
+                           llvm::cl::init(0)};
+};
+
 } // namespace mlir::prune
 
 #endif // PRUNE_PIPELINES_OPTIONS_H

@@ -10,6 +10,9 @@ namespace mlir::prune {
 /// `prune`: leaves weight, constant mask, prune.apply and prune.record of each pruned weight in the module.
 void buildPrunePipeline(OpPassManager &manager, const PruneOptions &options);
 
+/// `prune-structured`: leaves a smaller dense module.
+void buildStructuredPipeline(OpPassManager &manager, const StructuredOptions &options);
+
 /// Registers all pipelines of this folder for command lines and textual pipelines.
 void registerPipelines();
 
