@@ -159,4 +159,47 @@ def PruneShrink : Pass<"prune-shrink", "::mlir::ModuleOp"> {
                            "::mlir::tensor::TensorDialect"];
 }
 
+def PruneRemoveBlocks : Pass<"prune-remove-blocks", "::mlir::ModuleOp"> {
+  let summary = "Take out whole residual blocks";
+  let description = [{
+    A residual block is `x + f(x)` with weights in `f`: a half of a transformer layer, a bottleneck of a residual net. A
+    removed one passes on `x`, as if the last weights of `f` were masked. A block is called by what the names of its
+    weights have in common, such as `encoder.layer.3.attention`.
+
+    `blocks` chooses by name, `count` the blocks whose weights have the lowest root mean square (a weak criterion: measure
+    what is left). Every block is reported by an analysis remark with its parameters and score. Additions whose other
+    operand is not the input of the branch (a projection on the skip path) are no residual blocks.
+
+    ```mlir
+    %f = ... %x ...
+    %y = linalg.generic ... ins(%x, %f) { addf }   // with blocks=..., users of %y read %x
+    ```
+  }];
+  let options = [
+    Option<"blocks", "blocks", "std::string", "\"\"",
+           "Regular expression; blocks in whose name it is found are removed. Default: none">,
+    Option<"count", "count", "int64_t", "0", "Number of blocks to remove, those of the lowest scores first">,
+  ];
+  let statistics = [Statistic<"numRemoved", "removed-blocks", "Residual blocks removed">];
+}
+
+def PruneShrinkVocabulary : Pass<"prune-shrink-vocabulary", "::mlir::ModuleOp"> {
+  let summary = "Keep the rows of an embedding table that are used";
+  let description = [{
+    Removes all rows of an embedding table but those of `keep`. Callers go on with the ids they know: a table of new ids is
+    added, and ids that went are read as `unknown`. Results are the same for all ids kept.
+
+    A table that is also used as a whole (an output projection tied to it) stays beside the smaller one, with a remark.
+    Columns of tables are pruned by `prune-select-groups` (kind `width`).
+  }];
+  let options = [
+    Option<"table", "table", "std::string", "\"word_embeddings|wte|embed_tokens\"",
+           "Regular expression found in the name of exactly one table that is looked up by ids">,
+    Option<"keep", "keep", "std::string", "\"\"", "File with the ids to keep, one on each line">,
+    Option<"unknown", "unknown", "int64_t", "0", "Id that removed ids are read as; one of those kept">,
+  ];
+  let statistics = [Statistic<"numRows", "removed-rows", "Rows of the table removed">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
+}
+
 #endif // PRUNE_STRUCTURED_PASSES_TD

@@ -5,12 +5,16 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "prune/Analysis/DimCoupling.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
+#include "prune/Dialect/Prune/Transforms/Structured/RemoveBlocks.h"
 #include "prune/Dialect/Prune/Transforms/Structured/Shrink.h"
+#include "prune/Dialect/Prune/Transforms/Structured/ShrinkVocabulary.h"
 #include "llvm/Support/FormatVariadic.h"
 
 namespace mlir::prune {
 #define GEN_PASS_DEF_PRUNEEXPLAINGROUPS
+#define GEN_PASS_DEF_PRUNEREMOVEBLOCKS
 #define GEN_PASS_DEF_PRUNESHRINK
+#define GEN_PASS_DEF_PRUNESHRINKVOCABULARY
 #include "prune/Dialect/Prune/Transforms/Passes.h.inc"
 } // namespace mlir::prune
 
@@ -79,6 +83,35 @@ struct Shrink : prune::impl::PruneShrinkBase<Shrink> {
     numUnits = result->units;
     numWeights = result->weights;
     numDeclined = result->declined;
+  }
+};
+
+struct RemoveBlocks : prune::impl::PruneRemoveBlocksBase<RemoveBlocks> {
+  using PruneRemoveBlocksBase::PruneRemoveBlocksBase;
+
+  void runOnOperation() override {
+    PruneRemoveBlocksOptions options;
+    options.blocks = blocks;
+    options.count = count;
+    FailureOr<int64_t> removed = removeBlocks(getOperation(), options);
+    if (failed(removed))
+      return signalPassFailure();
+    numRemoved = *removed;
+  }
+};
+
+struct ShrinkVocabulary : prune::impl::PruneShrinkVocabularyBase<ShrinkVocabulary> {
+  using PruneShrinkVocabularyBase::PruneShrinkVocabularyBase;
+
+  void runOnOperation() override {
+    PruneShrinkVocabularyOptions options;
+    options.table = table;
+    options.keep = keep;
+    options.unknown = unknown;
+    FailureOr<int64_t> removed = shrinkVocabulary(getOperation(), options);
+    if (failed(removed))
+      return signalPassFailure();
+    numRows = *removed;
   }
 };
 
