@@ -8,6 +8,8 @@
 #include "prune/ExecutionEngine/Benchmark.h"
 #include "prune/Pipelines/CPU.h"
 #include "prune/Support/Compare.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/SourceMgr.h"
 #include <cmath>
 
 using namespace mlir;
@@ -30,7 +32,12 @@ public:
         message = diagnostic.str();
       return success();
     });
-    OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(bytecode, copy->context.get());
+    // Bytecode with resources wants an aligned buffer.
+    auto buffer = llvm::WritableMemoryBuffer::getNewUninitMemBuffer(bytecode.size(), "copy", llvm::Align(64));
+    llvm::copy(bytecode, buffer->getBufferStart());
+    auto sources = std::make_shared<llvm::SourceMgr>();
+    sources->AddNewSourceBuffer(std::move(buffer), llvm::SMLoc());
+    OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(sources, copy->context.get());
     PassManager passes(copy->context.get());
     buildCPUPipeline(passes, CPUPipelineOptions());
     if (!module || failed(passes.run(*module)))

@@ -1,10 +1,10 @@
 //===- RemoveBlocks.cpp - Take out whole residual blocks ----------------------===//
 
+#include "prune/Dialect/Prune/Transforms/Structured/RemoveBlocks.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/Remarks.h"
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
-#include "prune/Dialect/Prune/Transforms/Structured/RemoveBlocks.h"
 #include "prune/Support/Constants.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringMap.h"
@@ -60,7 +60,8 @@ static llvm::SetVector<Operation *> getSliceBetween(Value stop, Value value, boo
 static std::string getCommonName(ArrayRef<StringRef> names) {
   StringRef common = names.front();
   for (StringRef name : names)
-    while (!common.empty() && !(name.starts_with(common) && (name.size() == common.size() || name[common.size()] == '.')))
+    while (!common.empty() &&
+           !(name.starts_with(common) && (name.size() == common.size() || name[common.size()] == '.')))
       common = common.rsplit('.').first == common ? StringRef() : common.rsplit('.').first;
   return common.str();
 }

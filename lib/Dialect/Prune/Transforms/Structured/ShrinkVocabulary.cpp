@@ -1,12 +1,12 @@
 //===- ShrinkVocabulary.cpp - Keep the rows of an embedding that are used -----===//
 
+#include "prune/Dialect/Prune/Transforms/Structured/ShrinkVocabulary.h"
 #include "../Normalize/ConstantStore.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Remarks.h"
 #include "prune/Dialect/Prune/Transforms/Normalize.h"
-#include "prune/Dialect/Prune/Transforms/Structured/ShrinkVocabulary.h"
 #include "prune/Support/Constants.h"
 #include "llvm/ADT/BitVector.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -98,9 +98,8 @@ FailureOr<int64_t> mlir::prune::shrinkVocabulary(ModuleOp module, const PruneShr
   SmallVector<int64_t> shape(type.getShape());
   shape[0] = next;
   RankedTensorType newType = type.clone(shape);
-  Value newTable =
-      arith::ConstantOp::create(builder, table.getLoc(),
-                                store.create(newType, std::move(blob), cast<ElementsAttr>(table.getValue())));
+  Value newTable = arith::ConstantOp::create(
+      builder, table.getLoc(), store.create(newType, std::move(blob), cast<ElementsAttr>(table.getValue())));
   auto mapType = RankedTensorType::get({rows}, builder.getI64Type());
   auto mapBytes = ArrayRef<char>(reinterpret_cast<const char *>(newId.data()), rows * sizeof(int64_t));
   Value map = arith::ConstantOp::create(
