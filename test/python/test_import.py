@@ -92,6 +92,9 @@ def test_operators_rewritten_for_the_importer(graph, run_cli, tmp_path):
     up = g.add("ConvTranspose", "x", g.weight("same", 6, 6, 3, 3), strides=[2, 2], auto_pad="SAME_UPPER")
     up = g.add("ConvTranspose", up, g.weight("shape", 6, 6, 3, 3), strides=[2, 2], output_shape=[27, 28])
     up = g.add("ConvTranspose", up, g.weight("depthwise", 6, 1, 4, 4), strides=[2, 2], pads=[1, 1, 1, 1], group=6)
+    up = g.add("ConvTranspose", up, g.weight("grouped", 6, 2, 1, 3), g.weight("bias", 6), strides=[3, 1], group=3,
+               dilations=[1, 2], output_padding=[1, 0], pads=[0, 1, 0, 2])
+    up = g.add("ConvTranspose", up, g.weight("cropped", 6, 1, 2, 2), group=6, pads=[2, 0, 2, 1])
     source = g.save(tmp_path / "m.onnx", g.add("Softsign", up))
     model = load.load(source, "m")
     fold.Folder(model).run()

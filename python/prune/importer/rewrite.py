@@ -32,9 +32,10 @@ def rewrite(model: ModelProto, place: str) -> None:
             pass
         elif node.op_type == "ConvTranspose":
             _explicit_padding(node, shapes)
-            _ungroup(node, shapes, constants, model.graph)
-            crop = _even_padding(node, shapes, model.graph)
-            replacement += [crop] if crop is not None else []
+            replacement = _grouped_transposed(node, shapes, constants, model.graph)
+            if not replacement:
+                crop = _even_padding(node, shapes, model.graph)
+                replacement = [node, crop] if crop is not None else [node]
         elif node.op_type == "Softsign" and _is_float(node, model.graph):
             replacement = _softsign(node, model.graph)
         elif node.op_type == "DepthToSpace" and _attributes(node).get("mode") == b"CRD" and node.input[0] in shapes:
@@ -152,24 +153,49 @@ def _depth_to_space(node: NodeProto, shape: tuple[int, ...], graph: GraphProto) 
             helper.make_node("Reshape", [f"{y}.order", f"{y}.shape"], [y], name=f"{node.name}/Reshape")]
 
 
-def _ungroup(node: NodeProto, shapes: dict, constants: dict, graph: GraphProto) -> None:
-    """A depthwise transposed convolution (one channel in each group) as a dense one: its filter gets zeros elsewhere."""
-    groups = _attributes(node).get("group", 1)
-    tensor = constants.get(node.input[1])
-    if groups == 1 or tensor is None or tensor.dims[0] != groups:
-        return
-    weight = numpy_helper.to_array(tensor)
-    per_group = weight.shape[1]
-    dense = np.zeros((groups, groups * per_group, *weight.shape[2:]), weight.dtype)
-    for g in range(groups):
-        dense[g, g * per_group:(g + 1) * per_group] = weight[g]
-    # A name of its own only where another node needs the original.
-    users = sum(list(n.input).count(tensor.name) for n in graph.node)
-    if users > 1:
-        name = f"{tensor.name}.dense"
-        graph.initializer.append(numpy_helper.from_array(dense, name))
-        node.input[1] = name
+def _grouped_transposed(node: NodeProto, shapes: dict, constants: dict, graph: GraphProto) -> list[NodeProto]:
+    """A transposed convolution of several groups by its definition: zeros between the elements, then a convolution with
+    the mirrored filter. The importer takes dense ones only. Empty where that is not needed or shapes are not known."""
+    values = _attributes(node)
+    groups, tensor, shape = values.get("group", 1), constants.get(node.input[1]), shapes.get(node.input[0])
+    if groups == 1 or tensor is None or shape is None:
+        return []
+    weight, y = numpy_helper.to_array(tensor), node.output[0]
+    rank = weight.ndim - 2
+    strides, dilations, extra = (list(values.get(key, [default] * rank)) for key, default in (
+        ("strides", 1), ("dilations", 1), ("output_padding", 0)))
+    pads = list(values.get("pads", [0] * 2 * rank))
+    reach = [(k - 1) * d for k, d in zip(weight.shape[2:], dilations)]
+    begins = [r - p for r, p in zip(reach, pads[:rank])]
+    ends = [r - p + e - (s - 1) for r, p, e, s in zip(reach, pads[rank:], extra, strides)]
+
+    parts = weight.reshape(groups, shape[1] // groups, *weight.shape[1:]).swapaxes(1, 2)
+    mirrored = np.flip(parts.reshape(-1, *parts.shape[2:]), range(2, weight.ndim))
+    shared = sum(list(n.input).count(tensor.name) for n in graph.node) > 1
+    name = f"{tensor.name}.mirrored" if shared else tensor.name
+    if shared:
+        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(mirrored), name))
     else:
-        tensor.CopyFrom(numpy_helper.from_array(dense, tensor.name))
-    shapes[node.input[1]] = dense.shape
-    _set(node, group=1)
+        tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(mirrored), name))
+
+    result: list[NodeProto] = []
+
+    def step(op: str, source: str, **lists) -> str:
+        names = [f"{y}.{len(result)}.{key}" for key in lists]
+        graph.initializer.extend(numpy_helper.from_array(np.array(list(v), np.int64), n)
+                                 for v, n in zip(lists.values(), names))
+        result.append(helper.make_node(op, [source, *names], [f"{y}.{len(result)}"], name=f"{node.name}/{op}_{len(result)}"))
+        return result[-1].output[0]
+
+    x = node.input[0]
+    if max(strides) > 1:
+        x = step("Reshape", x, shape=[*shape[:2], *(v for size in shape[2:] for v in (size, 1))])
+        x = step("Pad", x, pads=[0] * (2 + 2 * rank) + [0, 0] + [v for s in strides for v in (0, s - 1)])
+        x = step("Reshape", x, shape=[*shape[:2], *(size * s for size, s in zip(shape[2:], strides))])
+    if min(*begins, *ends, 0) < 0:
+        x = step("Slice", x, starts=[max(0, -b) for b in begins],
+                 ends=[size * s + min(0, e) for size, s, e in zip(shape[2:], strides, ends)], axes=range(2, 2 + rank))
+    result.append(helper.make_node("Conv", [x, name, *node.input[2:]], [y], name=node.name, group=groups,
+                                   dilations=dilations, pads=[max(0, v) for v in begins + ends],
+                                   kernel_shape=weight.shape[2:]))
+    return result
