@@ -2,6 +2,7 @@
 #ifndef PRUNE_DIALECT_PRUNE_TRANSFORMS_STRUCTURED_REMOVEBLOCKS_H
 #define PRUNE_DIALECT_PRUNE_TRANSFORMS_STRUCTURED_REMOVEBLOCKS_H
 
+#include "mlir/IR/BuiltinOps.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
 
 namespace mlir::prune {
