@@ -4,7 +4,8 @@
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
-#include "prune/Dialect/Prune/Transforms/Structured/EquivalenceCheck.h"
+#include "prune/Dialect/Prune/Transforms/Structured/ModelExecution.h"
+#include "prune/Dialect/Prune/Transforms/Structured/Shrink.h"
 #include "prune/ExecutionEngine/Benchmark.h"
 #include "prune/Pipelines/CPU.h"
 #include "prune/Support/Compare.h"
@@ -20,7 +21,9 @@ namespace {
 /// A module compiled for this machine, one thread. In a context of its own: this runs inside passes of another.
 class CompiledCopy {
 public:
-  static llvm::Expected<std::unique_ptr<CompiledCopy>> create(const DialectRegistry &registry, StringRef bytecode) {
+  /// With `plan`, its units are removed first.
+  static llvm::Expected<std::unique_ptr<CompiledCopy>> create(const DialectRegistry &registry, StringRef bytecode,
+                                                              const ShrinkPlan *plan = nullptr) {
     DialectRegistry all;
     registry.appendTo(all);
     registerCodeGenTranslations(all);
@@ -40,7 +43,9 @@ public:
     OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(sources, copy->context.get());
     PassManager passes(copy->context.get());
     buildCPUPipeline(passes, CPUPipelineOptions());
-    if (!module || failed(passes.run(*module)))
+    // The units of a copy have the same numbers.
+    if (!module || (plan && failed(shrinkDims(*module, *DimCoupling::create(*module), *plan))) ||
+        failed(passes.run(*module)))
       return llvm::createStringError("does not compile: " + message);
     auto compiled = CompiledModule::create(*module);
     if (!compiled)
@@ -72,8 +77,8 @@ double getDifference(ArrayRef<HostTensor> expected, ArrayRef<HostTensor> actual)
   return worst;
 }
 
-struct EquivalenceCheck : EquivalenceCheckInterface {
-  using EquivalenceCheckInterface::EquivalenceCheckInterface;
+struct ModelExecution : ModelExecutionInterface {
+  using ModelExecutionInterface::ModelExecutionInterface;
 
   llvm::Expected<OutputDifference> compare(StringRef expected, StringRef actual) const override {
     auto first = CompiledCopy::create(getContext()->getDialectRegistry(), expected);
@@ -99,10 +104,27 @@ struct EquivalenceCheck : EquivalenceCheckInterface {
     }
     return result;
   }
+
+  llvm::Expected<double> measure(StringRef bytecode, const ShrinkPlan &plan) const override {
+    auto copy = CompiledCopy::create(getContext()->getDialectRegistry(), bytecode, &plan);
+    if (!copy)
+      return llvm::joinErrors(llvm::createStringError("a shrunk module"), copy.takeError());
+    CompiledModule &module = *(*copy)->module;
+    std::vector<HostTensor> inputs = makeRandomInputs(module.getInputs()), outputs;
+    std::vector<const void *> inputPointers;
+    std::vector<void *> outputPointers;
+    for (const TensorSpec &spec : module.getOutputs())
+      outputs.emplace_back(spec.kind, spec.shape);
+    for (HostTensor &tensor : inputs)
+      inputPointers.push_back(tensor.data.data());
+    for (HostTensor &tensor : outputs)
+      outputPointers.push_back(tensor.data.data());
+    return benchmark(module, inputPointers, outputPointers, /*runs=*/30).median * 1e6;
+  }
 };
 
 } // namespace
 
 void mlir::prune::registerModelExecution(DialectRegistry &registry) {
-  registry.addExtension(+[](MLIRContext *, PruneDialect *dialect) { dialect->addInterfaces<EquivalenceCheck>(); });
+  registry.addExtension(+[](MLIRContext *, PruneDialect *dialect) { dialect->addInterfaces<ModelExecution>(); });
 }

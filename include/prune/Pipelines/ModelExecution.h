@@ -6,7 +6,8 @@
 
 namespace mlir::prune {
 
-/// Lets prune-shrink compare the shrunk model with the masked one (`check-equivalence=true`).
+/// Lets prune-shrink compare the shrunk model with the masked one (`check-equivalence=true`) and prune-select-groups
+/// measure (`target=latency:SHARE`).
 void registerModelExecution(DialectRegistry &registry);
 
 } // namespace mlir::prune

@@ -2,6 +2,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
+#include "prune/Dialect/Prune/Transforms/Structured/ModelExecution.h"
 #include "prune/Dialect/Prune/Transforms/Structured/SelectGroups.h"
 #include "prune/Dialect/Prune/Transforms/Structured/Shrink.h"
 
@@ -40,11 +41,18 @@ struct SelectGroups : prune::impl::PruneSelectGroupsBase<SelectGroups> {
     // As prune-shrink does: the units here are the units there.
     unshareUniformTensors(module);
     std::unique_ptr<DimCoupling> coupling = DimCoupling::create(module);
-    auto *measurement =
-        getContext().getLoadedDialect<PruneDialect>()->getRegisteredInterface<LatencyMeasurementInterface>();
-    auto measure = [&](const ShrinkPlan &plan) { return measurement->measure(module, *coupling, plan); };
+    auto *execution = getContext().getLoadedDialect<PruneDialect>()->getRegisteredInterface<ModelExecutionInterface>();
+    std::string bytecode;
+    auto measure = [&](const ShrinkPlan &plan) -> FailureOr<double> {
+      if (bytecode.empty())
+        bytecode = writeModule(module);
+      llvm::Expected<double> nanoseconds = execution->measure(bytecode, plan);
+      if (!nanoseconds)
+        return module.emitError() << "target: " << llvm::toString(nanoseconds.takeError());
+      return *nanoseconds;
+    };
     FailureOr<SelectGroupsResult> result =
-        selectGroups(module, *coupling, options, measurement ? MeasureLatencyFn(measure) : MeasureLatencyFn());
+        selectGroups(module, *coupling, options, execution ? MeasureLatencyFn(measure) : MeasureLatencyFn());
     if (failed(result))
       return signalPassFailure();
     FailureOr<int64_t> masks = maskRemovedUnits(module, *coupling, result->plan);

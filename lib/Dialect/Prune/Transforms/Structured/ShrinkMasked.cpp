@@ -5,7 +5,7 @@
 #include "mlir/IR/Remarks.h"
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
-#include "prune/Dialect/Prune/Transforms/Structured/EquivalenceCheck.h"
+#include "prune/Dialect/Prune/Transforms/Structured/ModelExecution.h"
 #include "prune/Dialect/Prune/Transforms/Structured/Shrink.h"
 #include "prune/Support/Constants.h"
 #include "llvm/ADT/MapVector.h"
@@ -278,7 +278,7 @@ static constexpr double kEquivalenceTolerance = 1e-5;
 
 static LogicalResult checkEquivalence(ModuleOp module, StringRef reference) {
   auto *execution =
-      module.getContext()->getLoadedDialect<PruneDialect>()->getRegisteredInterface<EquivalenceCheckInterface>();
+      module.getContext()->getLoadedDialect<PruneDialect>()->getRegisteredInterface<ModelExecutionInterface>();
   if (!execution)
     return module.emitError() << "check-equivalence: this build cannot run models";
   llvm::Expected<OutputDifference> difference = execution->compare(reference, writeModule(module));

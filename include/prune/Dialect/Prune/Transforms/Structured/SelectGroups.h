@@ -7,7 +7,6 @@
 #ifndef PRUNE_DIALECT_PRUNE_TRANSFORMS_STRUCTURED_SELECTGROUPS_H
 #define PRUNE_DIALECT_PRUNE_TRANSFORMS_STRUCTURED_SELECTGROUPS_H
 
-#include "mlir/IR/DialectInterface.h"
 #include "prune/Analysis/DimCoupling.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
@@ -59,16 +58,6 @@ private:
     int64_t rest = 1;
   };
   std::vector<Product> products;
-};
-
-/// Selection does not know how to run code. Whoever does attaches this interface to the prune dialect.
-class LatencyMeasurementInterface : public DialectInterface::Base<LatencyMeasurementInterface> {
-public:
-  LatencyMeasurementInterface(Dialect *dialect) : Base(dialect) {}
-
-  /// Nanoseconds of one call of the module with the units of `plan` removed, on this machine. Leaves `module` as it is;
-  /// reports what went wrong.
-  virtual FailureOr<double> measure(ModuleOp module, const DimCoupling &coupling, const ShrinkPlan &plan) const = 0;
 };
 
 } // namespace mlir::prune

@@ -1,13 +1,14 @@
-//===- EquivalenceCheck.h - Running two modules from inside a pass --*- C++ -*-===//
+//===- ModelExecution.h - Running models from inside a pass ------*- C++ -*-===//
 //
 // Transforms do not know how to run code. Whoever does attaches this interface to the prune dialect.
 //
 //===----------------------------------------------------------------------===//
-#ifndef PRUNE_DIALECT_PRUNE_TRANSFORMS_STRUCTURED_EQUIVALENCECHECK_H
-#define PRUNE_DIALECT_PRUNE_TRANSFORMS_STRUCTURED_EQUIVALENCECHECK_H
+#ifndef PRUNE_DIALECT_PRUNE_TRANSFORMS_STRUCTURED_MODELEXECUTION_H
+#define PRUNE_DIALECT_PRUNE_TRANSFORMS_STRUCTURED_MODELEXECUTION_H
 
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/DialectInterface.h"
+#include "prune/Analysis/DimCoupling.h"
 #include "llvm/Support/Error.h"
 #include <string>
 
@@ -21,12 +22,15 @@ struct OutputDifference {
   double spread = 0;
 };
 
-class EquivalenceCheckInterface : public DialectInterface::Base<EquivalenceCheckInterface> {
+class ModelExecutionInterface : public DialectInterface::Base<ModelExecutionInterface> {
 public:
-  EquivalenceCheckInterface(Dialect *dialect) : Base(dialect) {}
+  ModelExecutionInterface(Dialect *dialect) : Base(dialect) {}
 
   /// Compiles both modules, given as bytecode, for this machine and calls their public function on the same inputs.
   virtual llvm::Expected<OutputDifference> compare(StringRef expected, StringRef actual) const = 0;
+
+  /// Nanoseconds of one call (median, one thread) of a module, given as bytecode, with the units of `plan` removed.
+  virtual llvm::Expected<double> measure(StringRef module, const ShrinkPlan &plan) const = 0;
 };
 
 /// A module as bytecode: a copy that no later change of resources reaches.
@@ -34,4 +38,4 @@ std::string writeModule(ModuleOp module);
 
 } // namespace mlir::prune
 
-#endif // PRUNE_DIALECT_PRUNE_TRANSFORMS_STRUCTURED_EQUIVALENCECHECK_H
+#endif // PRUNE_DIALECT_PRUNE_TRANSFORMS_STRUCTURED_MODELEXECUTION_H
