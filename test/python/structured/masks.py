@@ -127,3 +127,55 @@ def _zero(array: np.ndarray, axes: tuple[int, ...], indices: list[int]) -> None:
     for axis, index in zip(axes, where):
         places[axis] = index
     array[tuple(places)] = 0
+
+
+def over_survivors(model: ModelProto, gone: dict[str, dict[int, list[int]]]) -> ModelProto:
+    """The model with layer norms and RMS norms whose statistics run over the indices that their weight keeps; their
+    results are zero at the others."""
+    result = ModelProto()
+    result.CopyFrom(model)
+    arrays = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    users: dict[str, list[NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+
+    def lost(weight: str) -> list[int]:
+        return next(iter(gone.get(clean(weight), {}).values()), [])
+
+    nodes: list[NodeProto] = []
+
+    def constant(name: str, value, dtype=np.float32) -> str:
+        result.graph.initializer.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+    for node in result.graph.node:
+        nodes.append(node)
+        y = node.output[0]
+        if node.op_type == "LayerNormalization" and lost(node.input[1]):
+            size = arrays[node.input[1]].size
+            kept = np.setdiff1d(np.arange(size), lost(node.input[1]))
+            x = helper.make_node("Gather", [node.input[0], constant(f"{y}.kept", kept, np.int64)], [f"{y}.x"], axis=-1)
+            node.input[:] = [f"{y}.x", *(constant(f"{y}.{name}", arrays[name][kept]) for name in node.input[1:])]
+            node.output[0] = f"{y}.normal"
+            spread = constant(f"{y}.spread", np.eye(size)[kept])
+            nodes[-1:] = [x, node, helper.make_node("MatMul", [node.output[0], spread], [y])]
+        elif node.op_type == "ReduceMean" and (weight := _rms_weight(node, users, arrays)) and lost(weight):
+            node.output[0] = f"{y}.all"
+            ratio = arrays[weight].size / (arrays[weight].size - len(lost(weight)))
+            nodes.append(helper.make_node("Mul", [f"{y}.all", constant(f"{y}.ratio", ratio)], [y]))
+    del result.graph.node[:]
+    result.graph.node.extend(nodes)
+    del result.graph.value_info[:]
+    return result
+
+
+def _rms_weight(mean: NodeProto, users: dict[str, list[NodeProto]], arrays: dict[str, np.ndarray]) -> str:
+    """The weight of the RMS norm that a mean of squares belongs to: mean, + epsilon, sqrt, 1 /, * x, * weight."""
+    node = mean
+    for op in ("Add", "Sqrt", "Div", "Mul", "Mul"):
+        following = users.get(node.output[0], [])
+        if len(following) != 1 or following[0].op_type != op:
+            return ""
+        node = following[0]
+    return next((name for name in node.input if name in arrays and arrays[name].ndim == 1), "")

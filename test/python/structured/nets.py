@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 
 import numpy as np
@@ -21,7 +22,7 @@ def _builders(module) -> dict:
 LEAST = 0.4
 SHARES = {
     # Width stays whole where a layer norm takes statistics over it.
-    "convnext": 0.3, "swin": 0.3, "layer_norm_after_linear": 0.0,
+    "convnext": 0.3, "swin": 0.3, "layer_norm_after_linear": 0.0, "layer_norm_written_out": 0.35,
     # 2 of 8 heads of queries share keys and values; the ratio leaves one such group. The embedding's rows stay.
     "llama": 0.35, "multi_query": 0.35,
     # Weights behind a permutation lose what they read, those before it nothing.
@@ -40,11 +41,17 @@ FOLDED = {"recurrent_unrolled"}
 NETS = {name: build for module in (cnn, attention, sequence, traps) for name, build in _builders(module).items()}
 
 
-def zoo(names) -> ModelProto:
-    """One model of several nets that have nothing in common. Everything in it is called NET/NAME."""
+# Nets with a width that nothing but norms holds, each with a form of it whose norms are one operator.
+WIDTHS = {**{name: NETS[name] for name in ("convnext", "swin", "mixer", "vision", "gpt2", "llama",
+                                           "layer_norm_after_linear")},
+          "layer_norm_written_out": functools.partial(traps.layer_norm_written_out, decomposed=False)}
+
+
+def zoo(builders) -> ModelProto:
+    """One model of several nets, given by name, that have nothing in common. Everything in it is called NET/NAME."""
     nodes, inputs, outputs, constants = [], [], [], []
-    for name in names:
-        graph = onnx.compose.add_prefix(NETS[name](), f"{name}/").graph
+    for name, build in builders.items():
+        graph = onnx.compose.add_prefix(build(), f"{name}/").graph
         nodes += graph.node
         inputs += graph.input
         outputs += graph.output

@@ -147,6 +147,16 @@ def layer_norm_after_linear():
     return n.model(n.gemm("f2", y, 16, 3))
 
 
+def layer_norm_written_out(decomposed=True):
+    """The same as a dozen operators; and twice over a residual width."""
+    n = Net(x=[2, 6])
+    y = n.gemm("f0", "x", 6, 16)
+    for i in range(2):
+        h = n.gemm(f"up{i}", n.layer_norm(f"norm{i}", y, 16, decomposed), 16, 24)
+        y = n.add("Add", y, n.gemm(f"down{i}", n.relu(h), 24, 16))
+    return n.model(n.gemm("out", n.layer_norm("last", y, 16, decomposed), 16, 3))
+
+
 def mixed_reshape():
     """12 channels x 4 columns read as 6 x 8: no channel survives as such."""
     n = Net(x=[1, 3, 4, 4])
