@@ -321,11 +321,14 @@ void GroupSelector::report(SelectGroupsResult &result, double ratio) {
     int64_t pruned = llvm::count_if(group.units, [&](int32_t unit) { return result.plan.removed.test(unit); });
     if (pruned == 0) {
       ++result.declined;
+      double share = verdict.ratio.value_or(ratio);
+      std::string why =
+          options.scope == "local" || verdict.ratio
+              ? llvm::formatv("a share of {0} of its {1} units rounds to none", formatNumber(share), units).str()
+              : llvm::formatv("others have lower scores than its {0} units", units).str();
       remark::missed(main.dim.value.getLoc(), remark::RemarkOpts::name("Declined").category("prune-select-groups"))
-          << remark::add(
-                 "'{0}' (dimension {1} of '{2}') stays whole because its share of ratio {3} rounds to none of {4} "
-                 "units",
-                 group.name, main.dim.dim, main.name, formatNumber(verdict.ratio.value_or(ratio)), units);
+          << remark::add("'{0}' (dimension {1} of '{2}') stays whole because {3}", group.name, main.dim.dim, main.name,
+                         why);
       continue;
     }
     ++result.groups;
