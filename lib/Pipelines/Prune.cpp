@@ -33,8 +33,12 @@ void mlir::prune::buildPrunePipeline(OpPassManager &manager, const PruneOptions 
 }
 
 void mlir::prune::buildStructuredPipeline(OpPassManager &manager, const StructuredOptions &options) {
-  // Weights as outputs by inputs, batch norms folded, one constant for each weight.
-  manager.addPass(createPruneNormalize());
+  // Weights as outputs by inputs, batch norms folded, one constant for each weight. What batch norms shall judge is
+  // folded behind.
+  bool judgesScales = options.criterion == "bn-scale";
+  PruneNormalizeOptions normalize;
+  normalize.foldBatchNorm = !judgesScales;
+  manager.addPass(createPruneNormalize(normalize));
 
   PruneSelectGroupsOptions select;
   select.ratio = options.ratio;
@@ -63,6 +67,8 @@ void mlir::prune::buildStructuredPipeline(OpPassManager &manager, const Structur
   manager.addPass(createPruneShrink(shrink));
   // Tensors that hold one number were copied for each of their users.
   manager.addPass(createCSEPass());
+  if (judgesScales)
+    manager.addPass(createPruneNormalize());
 }
 
 void mlir::prune::registerPipelines() {

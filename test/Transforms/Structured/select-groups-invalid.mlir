@@ -29,7 +29,7 @@
 // PATTERN: {{.*}}: error: criterion '#prune.unstructured': the attribute is no criterion
 // REDEFINE: %{options} = criterion=bn-scale
 // RUN: %{fails} SCALE
-// SCALE: {{.*}}: error: {{.*}}criterion bn-scale: no vector scales group 'neurons:fc1' (prune-normalize folds batch norms into weights unless fold-batch-norm=false)
+// SCALE: {{.*}}: error: {{.*}}criterion bn-scale: no vector of different values scales group 'neurons:fc1' (prune-normalize folds batch norms into weights unless fold-batch-norm=false)
 // REDEFINE: %{options} = criterion=taylor
 // RUN: %{fails} GRADIENTS
 // GRADIENTS: {{.*}}: error: criterion taylor needs gradients=FILE

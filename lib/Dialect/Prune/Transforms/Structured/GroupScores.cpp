@@ -251,7 +251,7 @@ LogicalResult GroupScorer::collect() {
     if (judges.empty()) {
       Location loc = group.members.empty() ? UnknownLoc::get(options.criterion.elements.getContext())
                                            : group.members.front().dim.value.getLoc();
-      return emitError(loc) << "criterion bn-scale: no vector scales group '" << group.name
+      return emitError(loc) << "criterion bn-scale: no vector of different values scales group '" << group.name
                             << "' (prune-normalize folds batch norms into weights unless fold-batch-norm=false)";
     }
     for (const GroupMember *member : judges) {

@@ -48,7 +48,7 @@ struct SelectGroups : prune::impl::PruneSelectGroupsBase<SelectGroups> {
         bytecode = writeModule(module);
       llvm::Expected<double> nanoseconds = execution->measure(bytecode, plan);
       if (!nanoseconds)
-        return module.emitError() << "target: " << llvm::toString(nanoseconds.takeError());
+        return emitError(module.getLoc()) << "target: " << llvm::toString(nanoseconds.takeError());
       return *nanoseconds;
     };
     FailureOr<SelectGroupsResult> result =

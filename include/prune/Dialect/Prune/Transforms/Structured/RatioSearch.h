@@ -32,7 +32,7 @@ struct RatioSearchResult {
   bool isReachable = true;
 };
 
-/// Bisects the ratio. `getShare` gives what is left at a ratio in [0, 1); the nearest of all tries wins. Counts are
+/// Encloses the ratio. `getShare` gives what is left at a ratio in [0, 1); the nearest of all tries wins. Counts are
 /// searched to a thousandth of the target; latencies, each of which takes seconds, until one is within the tolerance.
 FailureOr<RatioSearchResult> searchRatio(const RatioTarget &target,
                                          llvm::function_ref<FailureOr<double>(double)> getShare);
