@@ -131,7 +131,7 @@ FailureOr<SmallVector<ResidualBlock>> mlir::prune::findResidualBlocks(ModuleOp m
 }
 
 FailureOr<int64_t> mlir::prune::removeBlocks(ModuleOp module, const PruneRemoveBlocksOptions &options) {
-  auto emit = [&] { return module.emitError() << "prune-remove-blocks: "; };
+  auto emit = [&] { return emitError(module.getLoc()) << "prune-remove-blocks: "; };
   FailureOr<SmallVector<ResidualBlock>> blocks = findResidualBlocks(module);
   if (failed(blocks))
     return failure();

@@ -183,7 +183,7 @@ LogicalResult writeReport(ModuleOp module, StringRef file, ArrayRef<ShrunkWeight
   });
   if (!error)
     return success();
-  return module.emitError() << "cannot write report '" << file << "': " << llvm::toString(std::move(error));
+  return emitError(module.getLoc()) << "cannot write report '" << file << "': " << llvm::toString(std::move(error));
 }
 
 } // namespace
@@ -280,17 +280,17 @@ static LogicalResult checkEquivalence(ModuleOp module, StringRef reference) {
   auto *execution =
       module.getContext()->getLoadedDialect<PruneDialect>()->getRegisteredInterface<ModelExecutionInterface>();
   if (!execution)
-    return module.emitError() << "check-equivalence: this build cannot run models";
+    return emitError(module.getLoc()) << "check-equivalence: this build cannot run models";
   llvm::Expected<OutputDifference> difference = execution->compare(reference, writeModule(module));
   if (!difference)
-    return module.emitError() << "check-equivalence: " << llvm::toString(difference.takeError());
+    return emitError(module.getLoc()) << "check-equivalence: " << llvm::toString(difference.takeError());
   std::string text =
       llvm::formatv("outputs of the shrunk and the masked model differ by {0:e2} of the largest output (for another "
                     "input: {1:e2})",
                     difference->relative, difference->spread)
           .str();
   if (!(difference->relative <= kEquivalenceTolerance))
-    return module.emitError() << "check-equivalence: " << text << ", allowed are " << kEquivalenceTolerance;
+    return emitError(module.getLoc()) << "check-equivalence: " << text << ", allowed are " << kEquivalenceTolerance;
   remark::passed(module.getLoc(), remark::RemarkOpts::name("Equivalent").category("prune-shrink"))
       << remark::add("{0}", text);
   return success();

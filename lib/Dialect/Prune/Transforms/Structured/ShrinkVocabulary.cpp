@@ -50,7 +50,7 @@ static SmallVector<tensor::ExtractOp> findLookUps(arith::ConstantOp table) {
 }
 
 FailureOr<int64_t> mlir::prune::shrinkVocabulary(ModuleOp module, const PruneShrinkVocabularyOptions &options) {
-  auto emit = [&] { return module.emitError() << "prune-shrink-vocabulary: "; };
+  auto emit = [&] { return emitError(module.getLoc()) << "prune-shrink-vocabulary: "; };
   std::string why;
   llvm::Regex name(options.table);
   if (!name.isValid(why))

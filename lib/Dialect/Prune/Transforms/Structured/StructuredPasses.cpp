@@ -31,7 +31,7 @@ LogicalResult writeFile(ModuleOp module, StringRef file, llvm::function_ref<void
   });
   if (!error)
     return success();
-  return module.emitError() << "cannot write groups to '" << file << "': " << llvm::toString(std::move(error));
+  return emitError(module.getLoc()) << "cannot write groups to '" << file << "': " << llvm::toString(std::move(error));
 }
 
 struct ExplainGroups : prune::impl::PruneExplainGroupsBase<ExplainGroups> {
