@@ -6,7 +6,6 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
-#include "mlir/Dialect/SCF/Transforms/Passes.h"
 #include "mlir/Dialect/SparseTensor/Transforms/Passes.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
@@ -89,6 +88,7 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   addCleanup(pm);
   pm.addPass(createPruneFuseEpilogues());
   addCleanup(pm);
+  pm.addPass(createPruneTileBatch());
   pm.addPass(createPruneTileChains());
   pm.addPass(createPruneExpandStorage());
   pm.addPass(createConvertTensorToLinalgPass()); // tensor.pad
@@ -113,7 +113,7 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   pm.addPass(bufferization::createBufferResultsToOutParamsPass(outParams));
   if (usesSparsifier)
     pm.addPass(createStorageSpecifierToLLVMPass());
-  pm.addNestedPass<func::FuncOp>(options.threads > 1 ? createForallToParallelLoopPass() : createForallToForLoopPass());
+  pm.addNestedPass<func::FuncOp>(createPruneForallToLoops({options.threads}));
   addCleanup(pm);
   pm.addPass(createPruneConstantsToBlob());
 

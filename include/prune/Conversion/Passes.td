@@ -97,17 +97,38 @@ def PruneConstantsToBlob : Pass<"prune-constants-to-blob", "::mlir::ModuleOp"> {
   ];
 }
 
+def PruneForallToLoops : Pass<"prune-forall-to-loops", "::mlir::func::FuncOp"> {
+  let summary = "Turn loops over tiles and samples into loops for threads";
+  let description = [{
+    Each `scf.forall` on buffers becomes an `scf.parallel`, with one thread an `scf.for`. Where one is in another (tiles
+    inside of samples) only one of them runs in parallel: the outer one if its iterations can be shared evenly (their
+    number is a multiple of `threads`, or at least eight times as large), each thread then going through its share in
+    order; otherwise the inner ones.
+
+    ```mlir
+    scf.forall (%sample) in (16) { scf.forall (%tile) in (4) { ... } }
+    // becomes, with threads=2
+    scf.parallel (%thread) = (%c0) to (%c2) step (%c1) {
+      scf.for %sample = %begin to %end step %c1 { scf.for %tile = %c0 to %c4 step %c1 { ... } }
+    }
+    ```
+  }];
+  let options = [Option<"threads", "threads", "int64_t", "1", "Threads that one call may use.">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect"];
+}
+
 def PrunePlanMemory : Pass<"prune-plan-memory", "::mlir::ModuleOp"> {
   let summary = "Give every temporary a fixed place in one workspace";
   let description = [{
     Each `memref.alloc` becomes a view of a new argument, the workspace, at an offset decided here: temporaries that never
     live at the same time share bytes (largest first, lowest offset that is free). A temporary lives from its first use
     to its last one, through views, branches and loops. `memref.dealloc` goes. A private function gets its workspace
-    from its caller's. Those of an `scf.parallel` lie on the stack of each thread, planned the same way. The size is recorded
-    in `prune.entry`, and reported as a remark of the category `plan-memory`.
+    from its caller's. Those of an `scf.parallel` lie on the stack of each thread, planned the same way; where they have
+    more than 2 MiB, in the workspace, once for each iteration. The size is recorded in `prune.entry`, and reported as a
+    remark of the category `plan-memory`.
 
-    Refuses sizes that are unknown at compile time, recursion, more than 2 MiB of temporaries in a parallel loop, and a
-    temporary that outlives the loop iteration which allocates it. Leaves `memref.alloca` alone.
+    Refuses sizes that are unknown at compile time, recursion, more than 2 MiB of temporaries in a parallel loop of more
+    than 64 iterations, and a temporary that outlives the loop iteration which allocates it. Leaves `memref.alloca` alone.
 
     ```mlir
     %a = memref.alloc() : memref<16xf32>

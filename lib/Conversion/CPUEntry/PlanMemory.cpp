@@ -3,6 +3,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/Remarks.h"
 #include "prune/Conversion/CPUEntry.h"
 #include "prune/Conversion/MemoryPlan.h"
@@ -14,6 +15,9 @@ namespace mlir::prune {
 
 using namespace mlir;
 using namespace mlir::prune;
+
+/// Most iterations of a parallel loop whose temporaries all have bytes of the workspace.
+constexpr int64_t kMaxSeparate = 64;
 
 namespace {
 /// Plans functions, callees before their callers.
@@ -104,7 +108,17 @@ static void placeBuffers(OpBuilder &builder, ArrayRef<PlannedBuffer> buffers, Va
       buffer.op->erase();
 }
 
-/// Temporaries of a parallel loop lie on the stack of each thread, as one planned buffer.
+/// Iterations of a parallel loop over [0, n) in steps of one, if they are few enough for temporaries of their own.
+static std::optional<int64_t> getFewIterations(scf::ParallelOp loop) {
+  if (loop.getNumLoops() != 1 || !isConstantIntValue(loop.getLowerBound().front(), 0) ||
+      !isConstantIntValue(loop.getStep().front(), 1))
+    return std::nullopt;
+  std::optional<int64_t> trips = getConstantIntValue(loop.getUpperBound().front());
+  return trips && *trips <= kMaxSeparate ? trips : std::nullopt;
+}
+
+/// Temporaries of a parallel loop lie on the stack of each thread, as one planned buffer; large ones in the workspace,
+/// once for each iteration.
 LogicalResult Planner::planParallelLoops(func::FuncOp function, WorkspaceStatistics &statistics) {
   SmallVector<scf::ParallelOp> loops;
   function.walk<WalkOrder::PreOrder>([&](scf::ParallelOp loop) {
@@ -119,13 +133,27 @@ LogicalResult Planner::planParallelLoops(func::FuncOp function, WorkspaceStatist
     if (buffers->empty())
       continue;
     int64_t size = assignOffsets(*buffers, kBufferAlignment);
-    if (size > kMaxStackBytes)
-      return loop.emitError() << "expected at most " << kMaxStackBytes
-                              << " bytes of temporaries inside a parallel loop, got " << size;
-    OpBuilder builder = OpBuilder::atBlockBegin(loop.getBody());
-    Value stack = memref::AllocaOp::create(builder, loop.getLoc(), MemRefType::get({size}, builder.getI8Type()),
-                                           builder.getI64IntegerAttr(kBufferAlignment));
-    placeBuffers(builder, *buffers, stack);
+    OpBuilder builder(loop);
+    Value memory;
+    if (size > kMaxStackBytes) {
+      std::optional<int64_t> trips = getFewIterations(loop);
+      if (!trips)
+        return loop.emitError() << "expected at most " << kMaxStackBytes
+                                << " bytes of temporaries inside a parallel loop of more than " << kMaxSeparate
+                                << " iterations, got " << size;
+      Location loc = loop.getLoc();
+      Value all = memref::AllocOp::create(builder, loc, MemRefType::get({*trips * size}, builder.getI8Type()));
+      builder.setInsertionPointToStart(loop.getBody());
+      Value bytes = arith::ConstantIndexOp::create(builder, loc, size);
+      Value offset = arith::MulIOp::create(builder, loc, loop.getInductionVars().front(), bytes);
+      auto type = MemRefType::get({size}, builder.getI8Type());
+      memory = memref::ViewOp::create(builder, loc, type, all, offset, ValueRange());
+    } else {
+      builder.setInsertionPointToStart(loop.getBody());
+      memory = memref::AllocaOp::create(builder, loop.getLoc(), MemRefType::get({size}, builder.getI8Type()),
+                                        builder.getI64IntegerAttr(kBufferAlignment));
+    }
+    placeBuffers(builder, *buffers, memory);
     statistics.numBuffers += buffers->size();
     statistics.totalBytes += size;
   }

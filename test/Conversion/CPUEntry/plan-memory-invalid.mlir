@@ -48,8 +48,9 @@ prune.entry @main () -> ()
 func.func @main() {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
-  // expected-error@+1 {{expected at most 2097152 bytes of temporaries inside a parallel loop, got 2097216}}
-  scf.parallel (%i) = (%c0) to (%c1) step (%c1) {
+  %c65 = arith.constant 65 : index
+  // expected-error@+1 {{expected at most 2097152 bytes of temporaries inside a parallel loop of more than 64 iterations, got 2097216}}
+  scf.parallel (%i) = (%c0) to (%c65) step (%c1) {
     %a = memref.alloc() : memref<524304xf32>
     "test.use"(%a) : (memref<524304xf32>) -> ()
   }

@@ -141,3 +141,26 @@ func.func @parallel() {
   }
   return
 }
+
+// -----
+
+// Too much for a stack: each of two iterations has its own bytes of the workspace.
+// CHECK-LABEL: prune.entry @large_shares
+// CHECK-SAME: workspace(8388608)
+prune.entry @large_shares () -> ()
+// CHECK: func.func @large_shares(%[[W:.*]]: memref<8388608xi8>)
+func.func @large_shares() {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  // CHECK: %[[ALL:.*]] = memref.view %[[W]]
+  // CHECK: scf.parallel (%[[I:.*]]) =
+  scf.parallel (%i) = (%c0) to (%c2) step (%c1) {
+    // CHECK: %[[OFFSET:.*]] = arith.muli %[[I]], %{{.*}} : index
+    // CHECK: %[[OWN:.*]] = memref.view %[[ALL]][%[[OFFSET]]][] : {{.*}} to memref<4194304xi8>
+    // CHECK: memref.view %[[OWN]]{{.*}} to memref<1048576xf32>
+    %a = memref.alloc() : memref<1048576xf32>
+    "test.use"(%a) : (memref<1048576xf32>) -> ()
+  }
+  return
+}

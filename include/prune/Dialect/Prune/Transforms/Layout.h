@@ -7,8 +7,8 @@
 
 namespace mlir::prune {
 
-/// `value` with `shape`, by tensor.collapse_shape and tensor.expand_shape. The two shapes without their unit dimensions must
-/// be equal or a merge or split of one another.
+/// `value` with `shape`, by tensor.collapse_shape and tensor.expand_shape. The two shapes without their unit dimensions
+/// must be equal or a merge or split of one another.
 Value reshapeTensor(OpBuilder &b, Value value, ArrayRef<int64_t> shape);
 
 /// Moves elementwise consumers of packed layers (bias, activation, residual) into their epilogues. Returns how many.
@@ -24,11 +24,16 @@ struct LayoutStatistics {
 /// in memory, and its result lies likewise, until something needs the row-major order.
 LogicalResult propagateLayouts(FunctionOpInterface function, LayoutStatistics &statistics);
 
+/// Runs what a batch passes through sample by sample, where its largest intermediate has more than `cacheBytes` bytes,
+/// in loops that read at most `weightBytes` bytes of weights. Returns how many loops over a batch it made.
+int64_t tileBatch(FunctionOpInterface function, int64_t cacheBytes, int64_t weightBytes);
+
 /// Most bytes of slices that one iteration of a chain may hold: they lie on a thread's stack.
 constexpr int64_t kMaxChainBytes = 2 << 20;
 
-/// Turns chains of linalg ops and packed layers with common outer parallel dimensions into loops over these whose bodies work on slices,
-/// where the largest intermediate has more than `sliceBytes` bytes. Returns how many chains.
+/// Turns chains of linalg ops and packed layers with common outer parallel dimensions into loops over these whose
+/// bodies work on slices, where the largest intermediate has more than `sliceBytes` bytes. Looks into loops that are
+/// there already (over a batch). Returns how many chains.
 int64_t tileChains(FunctionOpInterface function, int64_t sliceBytes);
 
 } // namespace mlir::prune

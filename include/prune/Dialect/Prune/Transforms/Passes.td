@@ -183,6 +183,43 @@ def PruneFuseElementwise : Pass<"prune-fuse-elementwise"> {
   let dependentDialects = ["::mlir::linalg::LinalgDialect"];
 }
 
+def PruneTileBatch : Pass<"prune-tile-batch"> {
+  let summary = "Run what a batch passes through sample by sample";
+  let description = [{
+    Follows the outermost dimension of the function's arguments, the batch, from op to op, also through reshapes that keep
+    it. Where a tensor in between has more than `cache-bytes` bytes, all these ops become one `scf.forall` over the batch
+    whose body computes one sample: its activations stay in cache from layer to layer, and its temporaries are those of
+    batch one. `prune-tile-chains` then tiles inside. Where the ops read more than `weight-bytes` bytes of weights, they
+    become several loops, cut where the fewest activations pass from one to the next.
+
+    ```mlir
+    %h = prune.linear ... ins(%x : tensor<16x4x384x32xf32>) -> tensor<16x4x1536x32xf32>
+    %y = prune.linear ... ins(%h : tensor<16x4x1536x32xf32>) -> tensor<16x4x384x32xf32>
+    // becomes
+    %y = scf.forall (%sample) in (16) shared_outs(%out = ...) -> tensor<16x4x384x32xf32> {
+      %x0 = tensor.extract_slice %x[%sample, 0, 0, 0] [1, 4, 384, 32] ...
+      %h = prune.linear ... ins(%x0 : tensor<1x4x384x32xf32>) -> tensor<1x4x1536x32xf32>
+      ...
+    }
+    ```
+
+    Left alone: batches of one; ops that join samples, and what needs them; products in which a sample is so small
+    that its share would only read the weight (a classifier on one row for each sample); and what reads more than 1.5
+    bytes of weights for each byte of activations that stays inside, as dense encoders do.
+  }];
+  let options = [
+    Option<"cacheBytes", "cache-bytes", "int64_t", "1048576",
+           "A batch whose largest intermediate is no larger stays whole.">,
+    Option<"weightBytes", "weight-bytes", "int64_t", "8388608",
+           "Most bytes of weights that one loop reads: those of a sample have to be in a cache for the next one.">,
+  ];
+  let statistics = [Statistic<"numRegions", "num-regions", "Loops over a batch">];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::scf::SCFDialect",
+    "::mlir::tensor::TensorDialect"
+  ];
+}
+
 def PruneTileChains : Pass<"prune-tile-chains"> {
   let summary = "Run chains of ops tile by tile, so that what lies between them stays in cache";
   let description = [{
