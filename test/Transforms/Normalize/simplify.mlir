@@ -26,12 +26,14 @@ func.func @dead_argmax(%x: tensor<2x4xf32>, %start: tensor<2xf32>, %index: tenso
 
 // -----
 
-// A read index stays.
+// A read index stays, and so does the maximum that it is found by, read or not.
 // CHECK-LABEL: @live_argmax
 #in = affine_map<(d0, d1) -> (d0, d1)>
 #out = affine_map<(d0, d1) -> (d0)>
 func.func @live_argmax(%x: tensor<2x4xf32>, %start: tensor<2xf32>, %index: tensor<2xi64>) -> tensor<2xi64> {
   // CHECK: linalg.index
+  // CHECK: %[[MAX:.*]] = arith.maximumf
+  // CHECK: linalg.yield %[[MAX]], %{{.*}} : f32, i64
   %r:2 = linalg.generic {indexing_maps = [#in, #out, #out], iterator_types = ["parallel", "reduction"]}
       ins(%x : tensor<2x4xf32>) outs(%start, %index : tensor<2xf32>, tensor<2xi64>) {
   ^bb0(%a: f32, %max: f32, %i: i64):

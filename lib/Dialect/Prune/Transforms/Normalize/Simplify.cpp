@@ -5,11 +5,40 @@
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "prune/Support/Constants.h"
+#include "llvm/ADT/SmallBitVector.h"
 
 using namespace mlir;
 using namespace mlir::prune;
 
 namespace {
+/// The results of a generic that others read, or that those are computed from: the index of a maximum needs the
+/// maximum.
+llvm::SmallBitVector findLiveResults(linalg::GenericOp op) {
+  llvm::SmallBitVector live(op->getNumResults());
+  SmallVector<Value> work;
+  auto use = [&](unsigned result) {
+    if (!live.test(result))
+      work.push_back(op.getBody()->getTerminator()->getOperand(result));
+    live.set(result);
+  };
+  for (OpResult result : op->getResults())
+    if (!result.use_empty())
+      use(result.getResultNumber());
+  llvm::DenseSet<Value> seen;
+  while (!work.empty()) {
+    Value value = work.pop_back_val();
+    if (!op.getRegion().isAncestor(value.getParentRegion()) || !seen.insert(value).second)
+      continue;
+    if (auto argument = dyn_cast<BlockArgument>(value)) {
+      if (argument.getOwner() == op.getBody() && argument.getArgNumber() >= op.getNumDpsInputs())
+        use(argument.getArgNumber() - op.getNumDpsInputs());
+      continue;
+    }
+    value.getDefiningOp()->walk([&](Operation *inner) { llvm::append_range(work, inner->getOperands()); });
+  }
+  return live;
+}
+
 /// A dead result of a generic (the index of a maximum): yields its own start value, so that upstream drops it.
 struct UnuseDeadResult : OpRewritePattern<linalg::GenericOp> {
   UnuseDeadResult(MLIRContext *context, NormalizeState &state) : OpRewritePattern(context), state(state) {}
@@ -18,9 +47,10 @@ struct UnuseDeadResult : OpRewritePattern<linalg::GenericOp> {
       return failure();
     Operation *yield = op.getBody()->getTerminator();
     bool changed = false;
+    llvm::SmallBitVector live = findLiveResults(op);
     for (OpResult result : op->getResults()) {
       BlockArgument start = op.getRegionOutputArgs()[result.getResultNumber()];
-      if (!result.use_empty() || yield->getOperand(result.getResultNumber()) == start)
+      if (live.test(result.getResultNumber()) || yield->getOperand(result.getResultNumber()) == start)
         continue;
       rewriter.modifyOpInPlace(op, [&] { yield->setOperand(result.getResultNumber(), start); });
       ++state.counts.deadResults;
