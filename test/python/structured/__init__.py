@@ -1,7 +1,7 @@
 """Nets for structured pruning and ways to check what it did, none of which shares code with the compiler.
 
 builder       layers of PyTorch exports as ONNX nodes, with random weights
-cnn, sequence, attention, traps   small nets, one for each mechanism; `nets.NETS` lists them
+cnn, sequence, attention, mixed, traps   small nets, one for each mechanism; `nets.NETS` lists them
 interpret     a slow evaluator of linalg on tensors in float64
 masks         what a masked module removes, and the same zeros in the ONNX model
 """

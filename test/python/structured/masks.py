@@ -105,7 +105,9 @@ def _order(node: NodeProto, slot: int, shape: tuple[int, ...]) -> tuple[tuple[in
     if node.op_type == "Conv" and slot == 1:
         return tuple((d,) for d in range(rank))
     if node.op_type == "ConvTranspose" and slot == 1:
-        depthwise = attributes.get("group", 1) == shape[0] and shape[1] == 1
+        if attributes.get("group", 1) > 1 and shape[0] // attributes["group"] * shape[1] > 1:
+            return None
+        depthwise = attributes.get("group", 1) > 1
         return *(((0,), (1,)) if depthwise else ((1,), (0,))), *((d,) for d in range(2, rank))
     if node.op_type == "MatMul" and slot == 1 and rank == 2:
         return (1,), (0,)

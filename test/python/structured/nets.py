@@ -10,7 +10,7 @@ import onnx
 import onnx.compose
 from onnx import ModelProto, helper
 
-from structured import attention, cnn, sequence, traps
+from structured import attention, cnn, mixed, sequence, traps
 
 
 def _builders(module) -> dict:
@@ -27,18 +27,22 @@ SHARES = {
     "llama": 0.35, "multi_query": 0.35,
     # Weights behind a permutation lose what they read, those before it nothing.
     "permuted_channels": 0.25,
+    # Only what lies behind such a norm, or beside the attention; one factor of the products of two branches.
+    "local_response_norm": 0.3, "cached_keys": 0.2, "pair_pooling": 0.3,
     # Nothing can go: results would change.
     "softmax_over_channels": 0.0, "max_over_channels": 0.0, "sum_of_sigmoids": 0.0, "product_of_channels": 0.0,
-    "channels_become_space": 0.0, "one_layer": 0.0,
+    "channels_become_space": 0.0, "one_layer": 0.0, "largest_of_branches": 0.0,
     # Could be proved to be safe; stays whole for now.
     "max_over_rectified_channels": 0.0, "reversed_channels": 0.0, "every_second_channel": 0.0,
+    "bilinear_pooling": 0.0,
 }
-# Weights that have other names in the module than in the ONNX model: the gates of an LSTM.
-RENAMED = {"recurrent"}
-# Layers that work on constants alone are gone: the first step of a recurrent net.
-FOLDED = {"recurrent_unrolled"}
+# Weights of another layout in the module than in the ONNX model: the gates of recurrent operators, grouped transposed
+# convolutions.
+RENAMED = {"recurrent", "gated_recurrence", "generator"}
+# Layers that work on constants alone are gone: the first step of a recurrent net, the projection of learned queries.
+FOLDED = {"recurrent_unrolled", "learned_queries"}
 
-NETS = {name: build for module in (cnn, attention, sequence, traps) for name, build in _builders(module).items()}
+NETS = {name: build for module in (cnn, attention, sequence, mixed, traps) for name, build in _builders(module).items()}
 
 
 # Nets with a width that nothing but norms holds, each with a form of it whose norms are one operator.
