@@ -25,14 +25,14 @@ if os.environ.get("PRUNE_ALL_MODELS"):
     NETS += ["gpt2_2l", "mobilenet_v2", "llama2l_sim", "llama2l", "unet", "googlenet", "densenet121", "resnet50",
              "vgg16_bn", "distilbert", "bert_base", "bert_base_sim", "vit_b_16_sim", "vit_b_16"]
     RATIOS = [0.25, 0.5, 0.75]
-# Kept parameters and multiply-adds in percent at 0.3 and 0.5, and the kinds of groups that were pruned there. It finds
-# no heads in ViT and GPT-2; in the grouped-query net it prunes the same heads at both ratios.
+# Kept parameters and multiply-adds in percent at 0.3 and 0.5, and the kinds of groups that were pruned there: it finds
+# no heads in ViT and GPT-2.
 ANCHOR = {
     "resnet50": ("", (50.6, 49.3), (27.1, 25.9)), "mobilenet_v2": ("", (57.2, 51.7), (34.9, 29.1)),
     "densenet121": ("", (51.1, 49.1), (28.5, 26.5)), "vgg16_bn": ("", (48.9, 48.7), (25.0, 25.2)),
     "googlenet": ("", (51.9, 50.1), (29.0, 27.1)), "unet": ("", (48.8, 48.2), (25.0, 25.2)),
     "vit_b_16_sim": (" kinds=neurons", (80.4, 81.0), (67.3, 68.3)), "bert_base": ("", (75.7, 68.9), (61.0, 50.0)),
-    "distilbert": ("", (80.1, 68.9), (68.0, 50.0)), "llama2l_sim": ("", (76.4, 67.6), None),
+    "distilbert": ("", (80.1, 68.9), (68.0, 50.0)), "llama2l_sim": ("", (76.4, 67.6), (65.3, 52.3)),
     "gpt2_2l": (" kinds=neurons", (88.1, 80.0), (80.1, 66.7)),
 }
 
@@ -102,9 +102,11 @@ def test_shrunk_equals_masked(net, ratio):
 
 @pytest.mark.parametrize("net", [n for n in NETS if n in ANCHOR] or ["gpt2_2l"], indirect=True)
 def test_what_is_left_is_what_the_anchor_leaves(net, request):
-    kinds, *figures = ANCHOR[request.node.callspec.params["net"]]
+    name = request.node.callspec.params["net"]
+    kinds, *figures = ANCHOR[name]
+    # In the grouped-query net the anchor takes the same heads, 40 % of them, at both ratios.
+    tolerance = 2.5 if name == "llama2l_sim" else 2
     dense = net.count(net.module)
     for ratio, expected in zip((0.3, 0.5), figures):
-        if expected:
-            share = 100 * net.count(net.prune(f"ratio={ratio} criterion=l2 scope=local{kinds}")) / dense
-            assert np.abs(share - expected).max() <= 2, (ratio, share)
+        share = 100 * net.count(net.prune(f"ratio={ratio} criterion=l2 scope=local{kinds}")) / dense
+        assert np.abs(share - expected).max() <= tolerance, (ratio, share)
