@@ -147,6 +147,8 @@ bool isPlainSum(linalg::LinalgOp op, OpOperand &operand) {
 
 } // namespace
 
+int64_t MeanSite::countTerms() const { return ::countTerms(cast<linalg::LinalgOp>(reduction)); }
+
 void DimCouplingGraph::checkReductions() {
   auto element = [&](Value value, int64_t dim) { return getElement(value, dim); };
   std::vector<int> frozen;

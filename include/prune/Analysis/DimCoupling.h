@@ -93,6 +93,9 @@ struct MeanSite {
     int64_t less = 0;
   };
   SmallVector<Divisor> divisors;
+
+  /// Terms of one sum by the types as they are now; 0 if that is not known.
+  int64_t countTerms() const;
 };
 
 class DimCoupling {

@@ -2,6 +2,7 @@
 
 #include "prune/Analysis/LayerReport.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
+#include "prune/Support/OutputFile.h"
 #include "llvm/Support/raw_ostream.h"
 
 namespace mlir::prune {
@@ -12,17 +13,6 @@ namespace mlir::prune {
 using namespace mlir;
 
 namespace {
-/// Writes `file` through a temporary beside it, so that a reader never sees half of it.
-LogicalResult writeFile(ModuleOp module, StringRef file, llvm::function_ref<void(raw_ostream &)> write) {
-  llvm::Error error = llvm::writeToOutput(file, [&](raw_ostream &os) {
-    write(os);
-    return llvm::Error::success();
-  });
-  if (!error)
-    return success();
-  return module.emitError() << "cannot write report '" << file << "': " << llvm::toString(std::move(error));
-}
-
 struct Identify : prune::impl::PruneIdentifyBase<Identify> {
   using PruneIdentifyBase::PruneIdentifyBase;
 
@@ -36,9 +26,9 @@ struct Identify : prune::impl::PruneIdentifyBase<Identify> {
       print(llvm::errs());
     else if (table == "stdout")
       print(llvm::outs());
-    else if (table != "none" && failed(writeFile(module, table, print)))
+    else if (table != "none" && failed(prune::writeFile(module.getLoc(), "report", table, print)))
       return signalPassFailure();
-    if (!json.empty() && failed(writeFile(module, json, [&](raw_ostream &os) {
+    if (!json.empty() && failed(prune::writeFile(module.getLoc(), "report", json, [&](raw_ostream &os) {
           os << llvm::formatv("{0:2}\n", prune::toJSON(report));
         })))
       return signalPassFailure();

@@ -194,15 +194,6 @@ FailureOr<ElementsAttr> shrinkConstant(arith::ConstantOp constant, RankedTensorT
   return store.create(newType, gather(bytes->data, type.getShape(), kept, elementBytes), elements);
 }
 
-/// Number of terms of each sum of a reduction, from the types as they are now.
-int64_t countTerms(linalg::LinalgOp op) {
-  int64_t terms = 1;
-  for (auto [range, iterator] : llvm::zip_equal(op.getStaticLoopRanges(), op.getIteratorTypesArray()))
-    if (iterator == utils::IteratorType::reduction)
-      terms *= range;
-  return terms;
-}
-
 /// Lets the divisions behind a mean divide by `terms`.
 void setDivisors(const MeanSite &mean, int64_t terms) {
   for (const MeanSite::Divisor &divisor : mean.divisors) {
@@ -275,7 +266,7 @@ FailureOr<std::vector<ShrunkWeight>> mlir::prune::shrinkDims(ModuleOp module, co
       result = failure();
   });
   for (const MeanSite &mean : coupling.getMeanSites())
-    if (int64_t terms = countTerms(cast<linalg::LinalgOp>(mean.reduction)); terms != mean.terms)
+    if (int64_t terms = mean.countTerms(); terms != mean.terms)
       setDivisors(mean, terms);
   updateFunctionTypes(module);
   store.nameWeights(module);

@@ -8,6 +8,7 @@
 #include "prune/Dialect/Prune/Transforms/Structured/ModelExecution.h"
 #include "prune/Dialect/Prune/Transforms/Structured/Shrink.h"
 #include "prune/Support/Constants.h"
+#include "prune/Support/OutputFile.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -177,13 +178,9 @@ LogicalResult writeReport(ModuleOp module, StringRef file, ArrayRef<ShrunkWeight
                                          {"shape", llvm::json::Array(weight.shape)},
                                          {"dim", weight.dim},
                                          {"removed", llvm::json::Array(weight.removed)}});
-  llvm::Error error = llvm::writeToOutput(file, [&](raw_ostream &os) {
+  return writeFile(module.getLoc(), "report", file, [&](raw_ostream &os) {
     os << llvm::formatv("{0:2}\n", llvm::json::Value(llvm::json::Object{{"weights", std::move(entries)}}));
-    return llvm::Error::success();
   });
-  if (!error)
-    return success();
-  return emitError(module.getLoc()) << "cannot write report '" << file << "': " << llvm::toString(std::move(error));
 }
 
 } // namespace

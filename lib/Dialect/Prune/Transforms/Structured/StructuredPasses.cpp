@@ -8,6 +8,7 @@
 #include "prune/Dialect/Prune/Transforms/Structured/RemoveBlocks.h"
 #include "prune/Dialect/Prune/Transforms/Structured/Shrink.h"
 #include "prune/Dialect/Prune/Transforms/Structured/ShrinkVocabulary.h"
+#include "prune/Support/OutputFile.h"
 #include "llvm/Support/FormatVariadic.h"
 
 namespace mlir::prune {
@@ -22,17 +23,6 @@ using namespace mlir;
 using namespace mlir::prune;
 
 namespace {
-
-/// Writes `file` through a temporary beside it, so that a reader never sees half of it.
-LogicalResult writeFile(ModuleOp module, StringRef file, llvm::function_ref<void(raw_ostream &)> write) {
-  llvm::Error error = llvm::writeToOutput(file, [&](raw_ostream &os) {
-    write(os);
-    return llvm::Error::success();
-  });
-  if (!error)
-    return success();
-  return emitError(module.getLoc()) << "cannot write groups to '" << file << "': " << llvm::toString(std::move(error));
-}
 
 struct ExplainGroups : prune::impl::PruneExplainGroupsBase<ExplainGroups> {
   using PruneExplainGroupsBase::PruneExplainGroupsBase;
@@ -53,7 +43,7 @@ struct ExplainGroups : prune::impl::PruneExplainGroupsBase<ExplainGroups> {
       print(llvm::errs());
     else if (text == "stdout")
       print(llvm::outs());
-    else if (text != "none" && failed(writeFile(module, text, print)))
+    else if (text != "none" && failed(writeFile(module.getLoc(), "groups", text, print)))
       return signalPassFailure();
     auto printJSON = [&](raw_ostream &os) {
       llvm::json::Array groups;
@@ -61,9 +51,10 @@ struct ExplainGroups : prune::impl::PruneExplainGroupsBase<ExplainGroups> {
         groups.push_back(coupling->toJSON(group));
       os << llvm::formatv("{0:2}\n", llvm::json::Value(llvm::json::Object{{"groups", std::move(groups)}}));
     };
-    if (!json.empty() && failed(writeFile(module, json, printJSON)))
+    if (!json.empty() && failed(writeFile(module.getLoc(), "groups", json, printJSON)))
       return signalPassFailure();
-    if (!dot.empty() && failed(writeFile(module, dot, [&](raw_ostream &os) { coupling->printGraph(os); })))
+    if (!dot.empty() &&
+        failed(writeFile(module.getLoc(), "groups", dot, [&](raw_ostream &os) { coupling->printGraph(os); })))
       return signalPassFailure();
     markAllAnalysesPreserved();
   }
