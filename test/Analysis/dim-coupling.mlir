@@ -25,7 +25,7 @@
 // DOT: label="heads:wq"
 // DOT: -- {{.*}} [label="tensor.expand_shape"]
 
-// FILE: error: cannot write groups to
+// FILE: error: cannot write groups '
 
 #x = affine_map<(m, n, k) -> (m, k)>
 #w = affine_map<(m, n, k) -> (n, k)>
