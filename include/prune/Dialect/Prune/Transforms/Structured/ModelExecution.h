@@ -29,7 +29,7 @@ public:
   /// Compiles both modules, given as bytecode, for this machine and calls their public function on the same inputs.
   virtual llvm::Expected<OutputDifference> compare(StringRef expected, StringRef actual) const = 0;
 
-  /// Nanoseconds of one call (median, one thread) of a module, given as bytecode, with the units of `plan` removed.
+  /// Nanoseconds of one call (the fastest of fifty, one thread) of a module, given as bytecode, with the units of `plan` removed.
   virtual llvm::Expected<double> measure(StringRef module, const ShrinkPlan &plan) const = 0;
 };
 
