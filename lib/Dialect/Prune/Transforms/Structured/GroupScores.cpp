@@ -131,6 +131,10 @@ static SmallVector<const GroupMember *> getJudges(const DimGroup &group, const G
   return judges;
 }
 
+bool mlir::prune::canScore(const DimGroup &group, const GroupCriterion &criterion) {
+  return !getJudges(group, criterion).empty();
+}
+
 //===----------------------------------------------------------------------===//
 // Sums over slices
 //===----------------------------------------------------------------------===//

@@ -163,9 +163,15 @@ LogicalResult GroupSelector::collect() {
   if (failed(filter->check(coupling.getGroups(), [&] { return fail(); })))
     return failure();
   llvm::StringMap<unsigned> signatures;
+  bool anyScored = llvm::any_of(coupling.getGroups(), [&](const DimGroup &group) {
+    return filter->judge(group).whyNot.empty() && canScore(group, scoring.criterion);
+  });
   for (const DimGroup &group : coupling.getGroups()) {
     verdicts.push_back(filter->judge(group));
-    const GroupFilter::Verdict &verdict = verdicts.back();
+    GroupFilter::Verdict &verdict = verdicts.back();
+    // Where no group has a scale, scoring says so: that is a mistake, not a property of some group.
+    if (verdict.whyNot.empty() && anyScored && !canScore(group, scoring.criterion))
+      verdict.whyNot = "criterion " + options.criterion + " finds no scale of different values for it";
     if (!verdict.whyNot.empty())
       continue;
     Candidate candidate;

@@ -75,6 +75,9 @@ struct GroupScoreOptions {
   const GradientFile *gradients = nullptr;
 };
 
+/// True if a member of `group` can say what its units are worth: always, but for `bn-scale` without a scale.
+bool canScore(const DimGroup &group, const GroupCriterion &criterion);
+
 /// Scores the units of `groups` (indices of DimCoupling::getGroups): one list for each, in the order of its units.
 /// Infinite scores stay so and do not count in means. Fails, with a message that names weight and index, on NaN, on
 /// data that is not there, and (naming the group) where no member fits the criterion.
