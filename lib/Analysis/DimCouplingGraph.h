@@ -11,7 +11,6 @@
 #include "prune/Analysis/DimCoupling.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/IntEqClasses.h"
-#include <deque>
 
 namespace mlir::prune {
 

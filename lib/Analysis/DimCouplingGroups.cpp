@@ -348,7 +348,7 @@ SmallVector<unsigned> DimCouplingGraph::getAxes(const DimGroup &group) const {
   const UnitMap &map = unitMaps[static_cast<int>(group.choice)];
   for (unsigned axis = 0; axis < axes.size(); ++axis)
     if (axes[axis].component == group.component &&
-        llvm::any_of(map.ofAxis[axis], [&](int32_t unit) { return unit >= 0 && groupOfUnit[unit] == group.id; }))
+        llvm::any_of(map.ofAxis[axis], [&](int32_t unit) { return group.hasUnit(unit); }))
       touched.push_back(axis);
   return touched;
 }

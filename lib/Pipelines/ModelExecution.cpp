@@ -18,45 +18,34 @@ using namespace mlir::prune;
 
 namespace {
 
-/// A module compiled for this machine, one thread. In a context of its own: this runs inside passes of another.
-class CompiledCopy {
-public:
-  /// With `plan`, its units are removed first.
-  static llvm::Expected<std::unique_ptr<CompiledCopy>> create(const DialectRegistry &registry, StringRef bytecode,
-                                                              const ShrinkPlan *plan = nullptr) {
-    DialectRegistry all;
-    registry.appendTo(all);
-    registerCodeGenTranslations(all);
-    auto copy = std::make_unique<CompiledCopy>();
-    copy->context = std::make_unique<MLIRContext>(all, MLIRContext::Threading::DISABLED);
-    std::string message;
-    ScopedDiagnosticHandler handler(copy->context.get(), [&](Diagnostic &diagnostic) {
-      if (message.empty() && diagnostic.getSeverity() == DiagnosticSeverity::Error)
-        message = diagnostic.str();
-      return success();
-    });
-    // Bytecode with resources wants an aligned buffer.
-    auto buffer = llvm::WritableMemoryBuffer::getNewUninitMemBuffer(bytecode.size(), "copy", llvm::Align(64));
-    llvm::copy(bytecode, buffer->getBufferStart());
-    auto sources = std::make_shared<llvm::SourceMgr>();
-    sources->AddNewSourceBuffer(std::move(buffer), llvm::SMLoc());
-    OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(sources, copy->context.get());
-    PassManager passes(copy->context.get());
-    buildCPUPipeline(passes, CPUPipelineOptions());
-    // The units of a copy have the same numbers.
-    if (!module || (plan && failed(shrinkDims(*module, *DimCoupling::create(*module), *plan))) ||
-        failed(passes.run(*module)))
-      return llvm::createStringError("does not compile: " + message);
-    auto compiled = CompiledModule::create(*module);
-    if (!compiled)
-      return compiled.takeError();
-    copy->module = std::move(*compiled);
-    return copy;
-  }
-
-  std::unique_ptr<MLIRContext> context;
-  std::unique_ptr<CompiledModule> module;
-};
+/// A module compiled for this machine, one thread, with the units of `plan`, if any, removed first. In a context of its
+/// own: this runs inside passes of another.
+llvm::Expected<std::unique_ptr<CompiledModule>> compile(const DialectRegistry &registry, StringRef bytecode,
+                                                        const ShrinkPlan *plan = nullptr) {
+  DialectRegistry all;
+  registry.appendTo(all);
+  registerCodeGenTranslations(all);
+  MLIRContext context(all, MLIRContext::Threading::DISABLED);
+  std::string message;
+  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
+    if (message.empty() && diagnostic.getSeverity() == DiagnosticSeverity::Error)
+      message = diagnostic.str();
+    return success();
+  });
+  // Bytecode with resources wants an aligned buffer.
+  auto buffer = llvm::WritableMemoryBuffer::getNewUninitMemBuffer(bytecode.size(), "copy", llvm::Align(64));
+  llvm::copy(bytecode, buffer->getBufferStart());
+  auto sources = std::make_shared<llvm::SourceMgr>();
+  sources->AddNewSourceBuffer(std::move(buffer), llvm::SMLoc());
+  OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(sources, &context);
+  PassManager passes(&context);
+  buildCPUPipeline(passes, CPUPipelineOptions());
+  // The units of a copy have the same numbers.
+  if (!module || (plan && failed(shrinkDims(*module, *DimCoupling::create(*module), *plan))) ||
+      failed(passes.run(*module)))
+    return llvm::createStringError("does not compile: " + message);
+  return CompiledModule::create(*module);
+}
 
 /// The largest difference of an element, as a share of the largest absolute value of its output in `expected`. Infinite
 /// if the outputs differ in number or shape, or hold NaN in different places.
@@ -81,18 +70,18 @@ struct ModelExecution : ModelExecutionInterface {
   using ModelExecutionInterface::ModelExecutionInterface;
 
   llvm::Expected<OutputDifference> compare(StringRef expected, StringRef actual) const override {
-    auto first = CompiledCopy::create(getContext()->getDialectRegistry(), expected);
+    auto first = compile(getContext()->getDialectRegistry(), expected);
     if (!first)
       return llvm::joinErrors(llvm::createStringError("the masked module"), first.takeError());
-    auto second = CompiledCopy::create(getContext()->getDialectRegistry(), actual);
+    auto second = compile(getContext()->getDialectRegistry(), actual);
     if (!second)
       return llvm::joinErrors(llvm::createStringError("the shrunk module"), second.takeError());
     OutputDifference result;
     std::vector<HostTensor> previous;
     for (uint64_t seed = 1; seed <= 3; ++seed) {
-      std::vector<HostTensor> inputs = makeRandomInputs((*first)->module->getInputs(), seed);
-      auto reference = (*first)->module->run(inputs);
-      auto shrunk = (*second)->module->run(inputs);
+      std::vector<HostTensor> inputs = makeRandomInputs((*first)->getInputs(), seed);
+      auto reference = (*first)->run(inputs);
+      auto shrunk = (*second)->run(inputs);
       if (!reference)
         return reference.takeError();
       if (!shrunk)
@@ -106,10 +95,10 @@ struct ModelExecution : ModelExecutionInterface {
   }
 
   llvm::Expected<double> measure(StringRef bytecode, const ShrinkPlan &plan) const override {
-    auto copy = CompiledCopy::create(getContext()->getDialectRegistry(), bytecode, &plan);
+    auto copy = compile(getContext()->getDialectRegistry(), bytecode, &plan);
     if (!copy)
       return llvm::joinErrors(llvm::createStringError("a shrunk module"), copy.takeError());
-    CompiledModule &module = *(*copy)->module;
+    CompiledModule &module = **copy;
     std::vector<HostTensor> inputs = makeRandomInputs(module.getInputs()), outputs;
     std::vector<const void *> inputPointers;
     std::vector<void *> outputPointers;

@@ -71,6 +71,8 @@ struct DimGroup {
   bool changesStatistics = false;
 
   bool isFrozen() const { return !frozen.empty(); }
+  /// Units of a group are numbered one after the other.
+  bool hasUnit(int32_t unit) const { return !units.empty() && unit >= units.front() && unit <= units.back(); }
 };
 
 /// A reduction that a division by the number of its terms follows.

@@ -33,7 +33,8 @@ void populateFoldAffinePatterns(RewritePatternSet &patterns, NormalizeState &sta
 void populateSimplifyPatterns(RewritePatternSet &patterns, NormalizeState &state);
 
 /// A move of elements written as a structured op: linalg.transpose, linalg.broadcast, or a generic that only yields its
-/// input, also behind a tensor.collapse_shape that joins dimensions of the broadcast. Gives the map from result dimensions to source positions (dimensions and zeros).
+/// input, also behind a tensor.collapse_shape that joins dimensions of the broadcast. Gives the map from result
+/// dimensions to source positions (dimensions and zeros).
 struct MoveOp {
   Value source;
   AffineMap map;

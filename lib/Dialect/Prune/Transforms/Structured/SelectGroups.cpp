@@ -136,8 +136,7 @@ int64_t GroupSelector::chooseMultiple(const DimGroup &group) const {
   if (group.kind == GroupKind::Heads || group.members.empty())
     return 1;
   ArrayRef<int32_t> units = coupling.getUnits(group.members.front().dim, group.choice);
-  int64_t elements =
-      llvm::count_if(units, [&](int32_t unit) { return unit >= 0 && coupling.getGroupOfUnit()[unit] == group.id; });
+  int64_t elements = llvm::count_if(units, [&](int32_t unit) { return group.hasUnit(unit); });
   int64_t multiple = options.roundTo;
   if (multiple == 0)
     for (multiple = kMaxDefaultMultiple; multiple > 1 && multiple * kDefaultMultiplesPerGroup > elements;)
@@ -154,7 +153,7 @@ static std::string getSignature(const DimCoupling &coupling, const DimGroup &gro
   for (const GroupMember &member : group.members) {
     os << "|" << member.dim.getType() << member.dim.dim << member.isOutput << ":"
        << llvm::count_if(coupling.getUnits(member.dim, group.choice),
-                         [&](int32_t unit) { return unit >= 0 && coupling.getGroupOfUnit()[unit] == group.id; });
+                         [&](int32_t unit) { return group.hasUnit(unit); });
   }
   return text;
 }
@@ -163,12 +162,13 @@ LogicalResult GroupSelector::collect() {
   if (failed(filter->check(coupling.getGroups(), [&] { return fail(); })))
     return failure();
   llvm::StringMap<unsigned> signatures;
+  for (const DimGroup &group : coupling.getGroups())
+    verdicts.push_back(filter->judge(group));
   bool anyScored = llvm::any_of(coupling.getGroups(), [&](const DimGroup &group) {
-    return filter->judge(group).whyNot.empty() && canScore(group, scoring.criterion);
+    return verdicts[group.id].whyNot.empty() && canScore(group, scoring.criterion);
   });
   for (const DimGroup &group : coupling.getGroups()) {
-    verdicts.push_back(filter->judge(group));
-    GroupFilter::Verdict &verdict = verdicts.back();
+    GroupFilter::Verdict &verdict = verdicts[group.id];
     // Where no group has a scale, scoring says so: that is a mistake, not a property of some group.
     if (verdict.whyNot.empty() && anyScored && !canScore(group, scoring.criterion))
       verdict.whyNot = "criterion " + options.criterion + " finds no scale of different values for it";

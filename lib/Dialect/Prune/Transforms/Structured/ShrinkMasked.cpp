@@ -64,10 +64,9 @@ struct UnitCounts {
 
 UnitCounts countMasked(const DimCoupling &coupling, const DimGroup &group, const SliceMasks &masks) {
   UnitCounts counts{SmallVector<int64_t>(group.units.size(), 0), SmallVector<int64_t>(group.units.size(), 0)};
-  // Units of a group are numbered one after the other.
   for (const GroupMember &member : group.members)
     for (auto [index, unit] : llvm::enumerate(coupling.getUnits(member.dim, group.choice))) {
-      if (unit < 0 || coupling.getGroupOfUnit()[unit] != group.id)
+      if (!group.hasUnit(unit))
         continue;
       ++counts.all[unit - group.units.front()];
       counts.masked[unit - group.units.front()] += masks.isPruned(member.dim, index);
@@ -219,7 +218,7 @@ int64_t mlir::prune::findIdleUnits(ModuleOp module, const DimCoupling &coupling,
     for (auto [number, member] : llvm::enumerate(group.members)) {
       llvm::BitVector zeros = findZeros(member.dim);
       for (auto [index, unit] : llvm::enumerate(coupling.getUnits(member.dim, group.choice)))
-        if (unit >= 0 && coupling.getGroupOfUnit()[unit] == group.id && !zeros.test(index))
+        if (group.hasUnit(unit) && !zeros.test(index))
           zeroMembers[unit - group.units.front()].reset(number);
     }
     llvm::MapVector<uint64_t, std::pair<const llvm::BitVector *, SmallVector<int32_t>>> alike;
