@@ -130,5 +130,6 @@ def Prune_RecordOp : Prune_Op<"record", [HasParent<"::mlir::ModuleOp">]> {
 }
 
 include "prune/Dialect/Prune/IR/PruneKernelOps.td"
+include "prune/Dialect/Prune/IR/PruneTrainOps.td"
 
 #endif // PRUNE_OPS_TD
