@@ -50,3 +50,47 @@ class Steps:
         lead = "\r\033[K" if self.terminal else ""
         self.stream.write(f"{lead}{text}\n")
         self.stream.flush()
+
+
+class Progress:
+    """One line on a terminal that shows how far `total` steps are and how long the rest takes; silence in a pipe.
+
+    >>> with Progress("train", 100) as progress: progress.advance(7, "loss 0.31")
+    """
+
+    # Seconds between two pictures.
+    PERIOD = 0.1
+    WIDTH = 24
+
+    def __init__(self, title: str, total: int, stream: TextIO | None = None):
+        self.title, self.total = title, total
+        self.stream = stream if stream is not None else sys.stderr
+        self.enabled = self.stream.isatty()
+        self.begin()
+
+    def begin(self, done: int = 0) -> None:
+        """The clock starts with `done` steps made already."""
+        self.first, self.start, self.shown = done, time.monotonic(), 0.0
+
+    def advance(self, done: int, *facts: str) -> None:
+        """`done` steps are made; `facts` are shown behind the bar."""
+        if not self.enabled:
+            return
+        now = time.monotonic()
+        if now - self.shown < self.PERIOD and done < self.total:
+            return
+        self.shown = now
+        left = (now - self.start) / max(1, done - self.first) * (self.total - done)
+        filled = self.WIDTH * done // max(1, self.total)
+        bar = "#" * filled + "." * (self.WIDTH - filled)
+        parts = [f"{self.title} [{bar}] {done}/{self.total}", *filter(None, facts), f"{left:.0f} s left"]
+        self.stream.write("\r\033[K" + "  ".join(parts))
+        self.stream.flush()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.enabled and self.shown:
+            self.stream.write("\n")
+            self.stream.flush()
