@@ -64,6 +64,25 @@ def _parser() -> argparse.ArgumentParser:
     quick.add_argument("--runs", type=int, default=30, help="timed runs of each program (default 30)")
     quick.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="limit for each step")
     quick.set_defaults(run=_quickstart)
+
+    train = commands.add_parser(
+        "train", help="run the training module of a model on examples",
+        description="Compiles the functions of a training module (@init, @train_step, and if present @eval_step, "
+                    "@update_masks, @schedule), runs them on the examples of a .npz file, and writes parameters, "
+                    "statistics and masks by name.")
+    train.add_argument("module", metavar="MODULE", type=Path)
+    train.add_argument("--data", metavar="FILE", type=Path, required=True,
+                       help=".npz with an array [examples, ...] for each input, and 'labels' or 'target'")
+    train.add_argument("--test", metavar="FILE", type=Path, help="the same with examples to evaluate on at the end")
+    train.add_argument("-o", dest="output", metavar="OUT.npz", type=Path, required=True)
+    train.add_argument("--epochs", type=float, default=10.0, help="passes over the examples (default 10)")
+    train.add_argument("--seed", type=int, default=0, help="of the order of the examples (default 0)")
+    train.add_argument("--checkpoint", metavar="FILE", type=Path, help="written at the end, and on Ctrl-C")
+    train.add_argument("--save-every", type=int, default=0, metavar="STEPS", help="write the checkpoint also then")
+    train.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    train.add_argument("--threads", type=int, default=1, help="threads of each call (default 1)")
+    train.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="limit for compilation")
+    train.set_defaults(run=_train)
     return parser
 
 
@@ -92,4 +111,19 @@ def _quickstart(options: argparse.Namespace) -> int:
     print(f"\nall-MiniLM-L6-v2, 1 x {settings.tokens} tokens, f32, {settings.threads} thread(s), "
           f"{report.machine()['cpu']}\n")
     print(report.text_table(rows), "\n", *report.verdict(rows), "", f"Report: {files[1]} and {files[0].name}", sep="\n")
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from prune.train.job import TrainOptions, run
+    if options.save_every < 0:
+        raise PruneError("--save-every", "range", str(options.save_every), "0 or more")
+    settings = TrainOptions(options.module, options.data, options.output, options.test, options.epochs, options.seed,
+                            options.checkpoint, options.save_every, options.resume, options.threads, options.timeout)
+    trained, evaluation, quality = run(settings, Steps("prune train"))
+    print(f"loss {trained.loss:.6g} at the last step, sparsity {trained.sparsity:.4f}")
+    if evaluation is not None:
+        print(f"test loss {evaluation.loss:.6g}")
+    if quality is not None:
+        print(f"test accuracy {quality.accuracy:.4f}, calibration error {quality.ece:.4f}, Brier {quality.brier:.4f}")
     return 0
