@@ -216,6 +216,10 @@ def test_compilation_failures_name_function_and_reason(tools, tmp_path, monkeypa
         compile_functions(REGRESSION, ["init"], threads=0)
     with pytest.raises(PruneError, match="time limit: got no end of prune-compile"):
         compile_functions(REGRESSION, ["init"], timeout=0.0)
+    half = tmp_path / "half.mlir"
+    half.write_text("func.func @f(%x: tensor<2xbf16>) -> tensor<2xbf16> {\n  return %x : tensor<2xbf16>\n}\n")
+    with pytest.raises(PruneError, match="@f: type of '.*': got bfloat16, expected a type of NumPy's own"):
+        compile_functions(half, ["f"])
     program = compile_functions(REGRESSION, ["init", "schedule"])
     program.call("init")
     assert not program.call("schedule")["update"]

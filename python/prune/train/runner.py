@@ -23,6 +23,9 @@ from prune.errors import PruneError
 
 # Bytes: a cache line and the widest vector.
 ALIGNMENT = 64
+# Not bfloat16, which NumPy only knows with other packages loaded and cannot test for being finite.
+_TYPES = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32",
+          "float64"}
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,10 @@ class Function:
         get, found = self._symbol(suffix, ctypes.POINTER(_CTensor), ctypes.c_int), []
         while get(len(found)):
             tensor = get(len(found)).contents
-            found.append(Tensor(tensor.name.decode(), np.dtype(tensor.type.decode()),
-                                tuple(tensor.shape[:tensor.rank])))
+            name, kind = tensor.name.decode(), tensor.type.decode()
+            if kind not in _TYPES:
+                raise PruneError(f"@{self.name}", f"type of '{name}'", kind, "a type of NumPy's own")
+            found.append(Tensor(name, np.dtype(kind), tuple(tensor.shape[:tensor.rank])))
         return tuple(found)
 
     def pointers(self, buffers: Iterable[np.ndarray]):
