@@ -77,5 +77,8 @@ void mlir::prune::registerPipelines() {
   PassPipelineRegistration<StructuredOptions>(
       "prune-structured", "Remove whole channels, neurons and heads: normalize, select groups, mask, shrink all shapes",
       buildStructuredPipeline);
+  PassPipelineRegistration<TrainOptions>("prune-train",
+                                         "Replace a model by the functions that train it, masks held: normalize, build",
+                                         buildTrainPipeline);
   registerCPUPipeline();
 }

@@ -106,6 +106,48 @@ struct StructuredOptions : public PassPipelineOptions<StructuredOptions> {
                            llvm::cl::init(0)};
 };
 
+/// Options of the pipeline `prune-train`; what they mean is described at prune-build-training.
+struct TrainOptions : public PassPipelineOptions<TrainOptions> {
+  Option<std::string> entry{*this, "entry", llvm::cl::desc("Function that is trained"), llvm::cl::init("main")};
+  Option<std::string> loss{*this, "loss",
+                           llvm::cl::desc("What is minimised: cross-entropy, mse, bce (on logits) or cosine"),
+                           llvm::cl::init("cross-entropy")};
+  Option<double> labelSmoothing{*this, "label-smoothing",
+                                llvm::cl::desc("Share of a label that is spread over all classes"),
+                                llvm::cl::init(0.0)};
+  Option<std::string> optimizer{*this, "optimizer", llvm::cl::desc("sgd, adam or adamw"), llvm::cl::init("adamw")};
+  Option<double> lr{*this, "lr", llvm::cl::desc("Learning rate, before its schedule"), llvm::cl::init(1e-3)};
+  Option<double> momentum{*this, "momentum", llvm::cl::desc("Momentum of sgd"), llvm::cl::init(0.9)};
+  Option<bool> nesterov{*this, "nesterov", llvm::cl::desc("Nesterov's momentum"), llvm::cl::init(false)};
+  Option<double> weightDecay{*this, "weight-decay",
+                             llvm::cl::desc("Weight decay; decoupled for adamw, else part of the gradient"),
+                             llvm::cl::init(0.0)};
+  Option<double> beta1{*this, "beta1", llvm::cl::desc("Decay of Adam's first moment"), llvm::cl::init(0.9)};
+  Option<double> beta2{*this, "beta2", llvm::cl::desc("Decay of Adam's second moment"), llvm::cl::init(0.999)};
+  Option<double> epsilon{*this, "epsilon", llvm::cl::desc("Added to Adam's denominator"), llvm::cl::init(1e-8)};
+  Option<double> clipNorm{*this, "clip-norm", llvm::cl::desc("Largest norm of all gradients together; 0: any"),
+                          llvm::cl::init(0.0)};
+  Option<double> clipValue{*this, "clip-value",
+                           llvm::cl::desc("Largest absolute value of a gradient, after clip-norm; 0: any"),
+                           llvm::cl::init(0.0)};
+  Option<std::string> lrSchedule{*this, "lr-schedule", llvm::cl::desc("constant, step, multi-step, cosine or linear"),
+                                 llvm::cl::init("constant")};
+  Option<double> lrMin{*this, "lr-min", llvm::cl::desc("Where cosine and linear end"), llvm::cl::init(0.0)};
+  Option<double> lrGamma{*this, "lr-gamma", llvm::cl::desc("Factor of step and multi-step"), llvm::cl::init(0.1)};
+  Option<int64_t> lrPeriod{*this, "lr-period", llvm::cl::desc("Steps between two factors of step"), llvm::cl::init(0)};
+  ListOption<int64_t> lrMilestones{*this, "lr-milestones",
+                                   llvm::cl::desc("Steps at which multi-step takes its factor")};
+  Option<int64_t> warmup{*this, "warmup", llvm::cl::desc("Steps in which the learning rate rises linearly"),
+                         llvm::cl::init(0)};
+  Option<int64_t> steps{*this, "steps", llvm::cl::desc("Steps in all, where cosine and linear end"), llvm::cl::init(0)};
+  Option<int64_t> rewindEvery{*this, "rewind-every",
+                              llvm::cl::desc("Steps after which the schedule starts again; 0: never"),
+                              llvm::cl::init(0)};
+  Option<std::string> freeze{*this, "freeze",
+                             llvm::cl::desc("Regular expression; weights in whose name it is found stay constants"),
+                             llvm::cl::init("")};
+};
+
 } // namespace mlir::prune
 
 #endif // PRUNE_PIPELINES_OPTIONS_H

@@ -13,6 +13,9 @@ void buildPrunePipeline(OpPassManager &manager, const PruneOptions &options);
 /// `prune-structured`: leaves a smaller dense module.
 void buildStructuredPipeline(OpPassManager &manager, const StructuredOptions &options);
 
+/// `prune-train`: leaves the functions that train the model.
+void buildTrainPipeline(OpPassManager &manager, const TrainOptions &options);
+
 /// Registers all pipelines of this folder for command lines and textual pipelines.
 void registerPipelines();
 

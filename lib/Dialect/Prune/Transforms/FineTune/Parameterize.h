@@ -1,0 +1,41 @@
+//===- Parameterize.h - Weights of a model as arguments -------------*- C++ -*-===//
+#ifndef PRUNE_TRANSFORMS_FINETUNE_PARAMETERIZE_H
+#define PRUNE_TRANSFORMS_FINETUNE_PARAMETERIZE_H
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "prune/Dialect/Prune/IR/Prune.h"
+#include "prune/Dialect/Prune/Transforms/Passes.h"
+#include <optional>
+
+namespace mlir::prune {
+
+/// A constant of the model that is trained.
+struct Parameter {
+  std::string name;
+  RankedTensorType type;
+  ElementsAttr value;
+  SmallVector<arith::ConstantOp> constants;
+  /// The applications of its mask; none: it has no mask.
+  SmallVector<ApplyOp> applies;
+  /// The mask still to be decided; null: decided, or no mask.
+  MaskOp undecided;
+  /// The decided mask, a byte for each element.
+  std::optional<std::vector<uint8_t>> mask;
+
+  bool isMasked() const { return !applies.empty(); }
+  RankedTensorType getMaskType() const {
+    return RankedTensorType::get(type.getShape(), IntegerType::get(type.getContext(), 1));
+  }
+};
+
+/// The trainable constants of `function` in the order of the module.
+FailureOr<SmallVector<Parameter>> findParameters(func::FuncOp function, const PruneBuildTrainingOptions &options);
+
+/// A private clone of `function` named `name` that takes the parameters, without their masks, in front of its
+/// arguments.
+func::FuncOp cloneWithParameters(func::FuncOp function, ArrayRef<Parameter> parameters, StringRef name);
+
+} // namespace mlir::prune
+
+#endif // PRUNE_TRANSFORMS_FINETUNE_PARAMETERIZE_H
