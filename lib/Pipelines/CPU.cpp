@@ -65,6 +65,8 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   capture.features = options.features;
   capture.threads = options.threads;
   pm.addPass(createPruneCaptureEntry(capture));
+  pm.addPass(createInlinerPass());
+  pm.addPass(createSymbolDCEPass()); // other functions of the module
 
   // Tensors: storage, then one layout for the whole graph, then fusion along it.
   PrunePackOptions pack;

@@ -189,3 +189,31 @@ func.func @split_mask(%x: tensor<4x16x2x8xf32>, %mask: tensor<16xf32>) -> tensor
   } -> tensor<4x16xf32>
   return %sum : tensor<4x16xf32>
 }
+
+// -----
+
+// A loss is a number made of a number: nothing to tile, and no crash.
+#vector = affine_map<(d0) -> (d0)>
+#number = affine_map<(d0) -> ()>
+#scalar = affine_map<() -> ()>
+// CHECK-LABEL: @keeps_ops_on_numbers
+// CHECK-NOT: scf.forall
+func.func @keeps_ops_on_numbers(%x: tensor<4xf32>) -> tensor<f32> {
+  %c4 = arith.constant 4.0 : f32
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<f32>
+  %init = linalg.fill ins(%zero : f32) outs(%e : tensor<f32>) -> tensor<f32>
+  %sum = linalg.generic {indexing_maps = [#vector, #number], iterator_types = ["reduction"]}
+      ins(%x : tensor<4xf32>) outs(%init : tensor<f32>) {
+  ^bb0(%a: f32, %s: f32):
+    %r = arith.addf %s, %a : f32
+    linalg.yield %r : f32
+  } -> tensor<f32>
+  %mean = linalg.generic {indexing_maps = [#scalar, #scalar], iterator_types = []}
+      ins(%sum : tensor<f32>) outs(%e : tensor<f32>) {
+  ^bb0(%a: f32, %o: f32):
+    %r = arith.divf %a, %c4 : f32
+    linalg.yield %r : f32
+  } -> tensor<f32>
+  return %mean : tensor<f32>
+}

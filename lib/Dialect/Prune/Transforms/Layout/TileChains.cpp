@@ -102,7 +102,8 @@ static std::optional<Chain> findChain(Operation *root, int64_t sliceBytes) {
         (!largest || getBytes(input.get().getType()) > getBytes(largest->get().getType())))
       largest = &input;
   }
-  if (!largest)
+  // Numbers have no dimension to tile along.
+  if (!largest || getMap(*largest).getNumResults() == 0)
     return std::nullopt;
 
   std::optional<Chain> best;
