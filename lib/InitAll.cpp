@@ -7,6 +7,7 @@
 #include "prune/Dialect/Prune/IR/Prune.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
 #include "prune/Interfaces/DimCoupling.h"
+#include "prune/Interfaces/Gradient.h"
 #include "prune/Pipelines/LayerTiming.h"
 #include "prune/Pipelines/ModelExecution.h"
 #include "prune/Pipelines/Pipelines.h"
@@ -17,6 +18,7 @@ void mlir::prune::registerAllDialects(DialectRegistry &registry) {
   registerLayerMeasurement(registry);
   registerModelExecution(registry);
   registerDimCouplingExternalModels(registry);
+  registerGradientExternalModels(registry);
 }
 
 void mlir::prune::registerAllPasses() {

@@ -25,8 +25,8 @@ LogicalResult GradientOp::verify() {
       return emitOpError() << "by: expected each argument once (gradient_c3), got " << index << " twice";
     Type type = getInputs()[index].getType();
     if (!isa<FloatType>(getElementTypeOrSelf(type)))
-      return emitOpError() << "by: expected a float or float tensor (gradient_c3), got argument " << index << " of type "
-                           << type;
+      return emitOpError() << "by: expected a float or float tensor (gradient_c3), got argument " << index
+                           << " of type " << type;
     if (getResult(first + i).getType() != type)
       return emitOpError() << "result " << first + i << ": expected the type " << type << " of argument " << index
                            << " (gradient_c4), got " << getResult(first + i).getType();
@@ -43,7 +43,7 @@ LogicalResult GradientOp::verifySymbolUses(SymbolTableCollection &symbols) {
                          << "' (gradient_c1): " << function.getArgumentTypes() << ", got " << getInputs().getTypes();
   TypeRange own = TypeRange(getResultTypes()).drop_back(getBy().size());
   if (!llvm::equal(function.getResultTypes(), own))
-    return emitOpError() << "expected first the results of '" << getCallee() << "' (gradient_c4): "
-                         << function.getResultTypes() << ", got " << own;
+    return emitOpError() << "expected first the results of '" << getCallee()
+                         << "' (gradient_c4): " << function.getResultTypes() << ", got " << own;
   return success();
 }

@@ -2,6 +2,7 @@
 include "mlir/Pass/PassBase.td"
 include "prune/Dialect/Prune/Transforms/FineTunePasses.td"
 include "prune/Dialect/Prune/Transforms/MaskingPasses.td"
+include "prune/Dialect/Prune/Transforms/GradientPasses.td"
 include "prune/Dialect/Prune/Transforms/StructuredPasses.td"
 
 //===----------------------------------------------------------------------===//
