@@ -11,8 +11,9 @@ using namespace mlir;
 using namespace mlir::prune;
 
 GenericBuilder::GenericBuilder(OpBuilder &builder, Location loc, ArrayRef<int64_t> loopSizes)
-    : builder(builder), loc(loc), loopSizes(loopSizes), block(std::make_unique<Block>()),
-      body(OpBuilder::atBlockEnd(block.get())) {}
+    : builder(builder), loc(loc), loopSizes(loopSizes), block(std::make_unique<Block>()), body(builder.getContext()) {
+  body.setInsertionPointToEnd(block.get()); // in no op yet, so the block knows no context
+}
 
 Value GenericBuilder::read(Value tensor, AffineMap map) {
   inputs.push_back(tensor);

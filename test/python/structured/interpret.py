@@ -90,7 +90,7 @@ class _Map:
             start.append(slice(constant, None))
             for loop, coefficient in terms.items():
                 strides[loop] += coefficient * stride
-        return as_strided(array[tuple(start)], sizes, strides)
+        return as_strided(array[(*start, ...)], sizes, strides)
 
 
 class Module:
