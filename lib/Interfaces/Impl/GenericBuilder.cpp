@@ -82,7 +82,10 @@ Value GenericBuilder::finish(Value result, ArrayRef<unsigned> dims) {
   bool isSum = dims.size() < numLoops;
   Value destination = isSum ? createZeros(builder, loc, type)
                             : tensor::EmptyOp::create(builder, loc, type.getShape(), elementType).getResult();
-  keptMaps.push_back(AffineMap::getMultiDimIdentityMap(numLoops, context).getMajorSubMap(dims.size()));
+  SmallVector<AffineExpr> resultLoops;
+  for (unsigned i = 0; i < dims.size(); ++i)
+    resultLoops.push_back(getAffineDimExpr(i, context));
+  keptMaps.push_back(AffineMap::get(numLoops, 0, resultLoops, context));
   SmallVector<utils::IteratorType> iterators(numLoops, utils::IteratorType::parallel);
   std::fill(iterators.begin() + dims.size(), iterators.end(), utils::IteratorType::reduction);
   auto generic = linalg::GenericOp::create(builder, loc, type, kept, destination, keptMaps, iterators,
