@@ -34,4 +34,8 @@ void mlir::prune::buildTrainPipeline(OpPassManager &manager, const TrainOptions 
   build.rewindEvery = options.rewindEvery;
   build.freeze = options.freeze;
   manager.addPass(createPruneBuildTraining(build));
+  manager.addPass(createPruneExpandGradients());
+  manager.addPass(createSymbolDCEPass());
+  manager.addPass(createCanonicalizerPass());
+  manager.addPass(createCSEPass());
 }

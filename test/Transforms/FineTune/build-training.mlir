@@ -1,7 +1,7 @@
 // A model becomes the functions that train it: weights, masks and optimizer states are arguments and results that share
 // their names, and the step differentiates a private loss.
-// RUN: prune-opt %s --prune-train="optimizer=adamw lr=0.01 weight-decay=0.1 lr-schedule=cosine steps=100 warmup=5" | FileCheck %s
-// RUN: prune-opt %s --prune-train="optimizer=sgd momentum=0 freeze=bias" | FileCheck %s --check-prefix=SGD
+// RUN: prune-opt %s --prune-build-training="optimizer=adamw lr=0.01 weight-decay=0.1 lr-schedule=cosine steps=100 warmup=5" | FileCheck %s
+// RUN: prune-opt %s --prune-build-training="optimizer=sgd momentum=0 freeze=bias" | FileCheck %s --check-prefix=SGD
 
 #x = affine_map<(d0, d1, d2) -> (d0, d2)>
 #w = affine_map<(d0, d1, d2) -> (d1, d2)>
