@@ -64,4 +64,41 @@ def PruneBuildTraining : Pass<"prune-build-training", "::mlir::ModuleOp"> {
   ];
 }
 
+def PruneLoadWeights : Pass<"prune-load-weights", "::mlir::ModuleOp"> {
+  let summary = "Put trained weights and masks from a file into a model";
+  let description = [{
+    Reads the arrays of the .npz file `file`, which the functions of `prune-build-training` leave, into the model that they
+    were made from: the weights of the function `entry` that are trained have the same names here.
+
+    - `param:NAME`, or plain `NAME`, is the new value of the weight NAME;
+    - `mask:NAME` (bool) is the new mask of every `prune.apply` of the weight NAME, and is recorded in `prune.record`.
+
+    Weights and masks that the file does not have stay what they are. Values where the mask is 0 may be anything: the mask
+    prunes them. A weight keeps its resource, so whatever shares it gets the new value too.
+
+    ```mlir
+    %w = arith.constant dense<[1.0, 2.0]> : tensor<2xf32> loc("fc.weight")
+    // with an array "param:fc.weight" of [3, 4] becomes
+    %w = arith.constant dense<[3.0, 4.0]> : tensor<2xf32> loc("fc.weight")
+    ```
+
+    **Constraints**
+    1. Every array is of a weight of the function, none twice; a mask only of a weight that has a decided one.
+    2. An array has the shape and element type of its weight or mask.
+    3. A mask obeys the pattern of its `prune.apply`, and keeps at least one weight unless `allow_empty`.
+    4. A weight whose mask `prune-fold-masks` has written into it has its zeros in the same places.
+
+    An array that breaks one is an error, and the module stays what it was.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::prune::PruneDialect"];
+  let options = [
+    Option<"file", "file", "std::string", "\"\"", "The .npz file">,
+    Option<"entry", "entry", "std::string", "\"main\"", "Function whose weights are loaded">,
+  ];
+  let statistics = [
+    Statistic<"numWeights", "weights", "Number of weights loaded">,
+    Statistic<"numMasks", "masks", "Number of masks loaded">,
+  ];
+}
+
 #endif // PRUNE_FINETUNE_PASSES_TD

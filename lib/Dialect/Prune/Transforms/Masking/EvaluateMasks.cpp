@@ -29,8 +29,6 @@ private:
   void leave(MaskOp mask, const Twine &reason);
   LogicalResult evaluate(ArrayRef<MaskOp> masks);
   LogicalResult replace(MaskOp mask, ArrayRef<uint8_t> bytes);
-  void record(StringRef name, PatternAttrInterface pattern, int64_t kept, ArrayRef<int64_t> shape,
-              ArrayRef<uint8_t> bytes, Location loc);
 
   ModuleOp module;
   WorkerPool pool;
@@ -132,15 +130,12 @@ LogicalResult MaskEvaluator::evaluate(ArrayRef<MaskOp> masks) {
   return success();
 }
 
-void MaskEvaluator::record(StringRef name, PatternAttrInterface pattern, int64_t kept, ArrayRef<int64_t> shape,
-                           ArrayRef<uint8_t> bytes, Location loc) {
-  for (RecordOp old : oldRecords.lookup(name))
-    old->erase();
-  oldRecords.erase(name);
+void mlir::prune::recordMask(ModuleOp module, Location loc, StringRef weight, PatternAttrInterface pattern,
+                             ArrayRef<int64_t> shape, ArrayRef<uint8_t> mask) {
   OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
-  RecordOp::create(builder, loc, builder.getStringAttr(name), pattern, builder.getI64IntegerAttr(kept),
-                   builder.getI64IntegerAttr(bytes.size()), builder.getStringAttr(digestMask(shape, bytes)),
-                   StringAttr(), StringAttr());
+  RecordOp::create(builder, loc, builder.getStringAttr(weight), pattern,
+                   builder.getI64IntegerAttr(llvm::count(mask, 1)), builder.getI64IntegerAttr(mask.size()),
+                   builder.getStringAttr(digestMask(shape, mask)), StringAttr(), StringAttr());
 }
 
 LogicalResult MaskEvaluator::replace(MaskOp mask, ArrayRef<uint8_t> bytes) {
@@ -164,8 +159,12 @@ LogicalResult MaskEvaluator::replace(MaskOp mask, ArrayRef<uint8_t> bytes) {
       remark::analysis(apply.getLoc(), remark::RemarkOpts::name("Unrecorded").category("masks"))
           << remark::add("mask is not recorded because its weight has no name");
   }
-  for (StringRef weight : names)
-    record(weight, mask.getPattern(), kept, shape, bytes, mask.getLoc());
+  for (StringRef weight : names) {
+    for (RecordOp old : oldRecords.lookup(weight))
+      old->erase();
+    oldRecords.erase(weight);
+    recordMask(module, mask.getLoc(), weight, mask.getPattern(), shape, bytes);
+  }
 
   OpBuilder builder(mask);
   ElementsAttr attr = makeMaskAttr(mask.getMask().getType(), bytes, (name.empty() ? "weight" : name) + ".mask");

@@ -8,6 +8,7 @@
 #define PRUNE_DIALECT_PRUNE_TRANSFORMS_MASKING_MASKING_H
 
 #include "mlir/IR/BuiltinOps.h"
+#include "prune/Dialect/Prune/IR/Prune.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
 
 namespace mlir::prune {
@@ -27,6 +28,10 @@ struct EvaluateMasksResult {
 };
 /// Replaces prune.mask of constant weights by constants and records them.
 FailureOr<EvaluateMasksResult> evaluateMasks(ModuleOp module, const PruneEvaluateMasksOptions &options);
+
+/// Writes the prune.record of the decided `mask` (bytes 0 or 1) of `weight`.
+void recordMask(ModuleOp module, Location loc, StringRef weight, PatternAttrInterface pattern, ArrayRef<int64_t> shape,
+                ArrayRef<uint8_t> mask);
 
 struct VerifyMasksResult {
   int64_t records = 0;
