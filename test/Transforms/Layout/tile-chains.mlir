@@ -217,3 +217,29 @@ func.func @keeps_ops_on_numbers(%x: tensor<4xf32>) -> tensor<f32> {
   } -> tensor<f32>
   return %mean : tensor<f32>
 }
+
+// -----
+
+// Products by weights that are no constants read a panel of the weight for many rows: tiles of one row would read the
+// whole weight for each of them.
+
+// CHECK-LABEL: func.func @products_by_arguments
+// CHECK-NOT: scf.forall
+func.func @products_by_arguments(%x: tensor<1024x384xf32>, %up: tensor<1536x384xf32>, %down: tensor<384x1536xf32>) -> tensor<1024x384xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e0 = tensor.empty() : tensor<1024x1536xf32>
+  %f0 = linalg.fill ins(%zero : f32) outs(%e0 : tensor<1024x1536xf32>) -> tensor<1024x1536xf32>
+  %0 = linalg.contract indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>]
+         ins(%x, %up : tensor<1024x384xf32>, tensor<1536x384xf32>) outs(%f0 : tensor<1024x1536xf32>) -> tensor<1024x1536xf32>
+  %1 = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]}
+         ins(%0 : tensor<1024x1536xf32>) outs(%e0 : tensor<1024x1536xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %r = arith.maximumf %a, %zero : f32
+    linalg.yield %r : f32
+  } -> tensor<1024x1536xf32>
+  %e2 = tensor.empty() : tensor<1024x384xf32>
+  %f2 = linalg.fill ins(%zero : f32) outs(%e2 : tensor<1024x384xf32>) -> tensor<1024x384xf32>
+  %2 = linalg.contract indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>]
+         ins(%1, %down : tensor<1024x1536xf32>, tensor<384x1536xf32>) outs(%f2 : tensor<1024x384xf32>) -> tensor<1024x384xf32>
+  return %2 : tensor<1024x384xf32>
+}

@@ -30,6 +30,36 @@ struct Chain {
 };
 } // namespace
 
+/// Times that a contraction should read an operand again within one tile, so that a panel of it pays.
+static constexpr int64_t kMinReuse = 32;
+
+/// Operands up to this stay in the first-level cache, however often they are read.
+static constexpr int64_t kCachedBytes = 16 << 10;
+
+/// False for products that tiling along `loops` would turn into products of matrix and vector: an operand that all
+/// tiles read whole must be of use for several rows of each.
+static bool keepsReuse(Operation *op, const TileLoops &loops) {
+  auto structured = dyn_cast<linalg::LinalgOp>(op);
+  if (!structured || structured.getNumReductionLoops() == 0 || structured.getNumDpsInputs() < 2)
+    return true;
+  SmallVector<int64_t> ranges = structured.getStaticLoopRanges();
+  SmallVector<utils::IteratorType> iterators = structured.getIteratorTypesArray();
+  for (OpOperand *input : structured.getDpsInputOperands()) {
+    AffineMap map = structured.getMatchingIndexingMap(input);
+    auto isShared = [&](int64_t loop) { return ranges[loop] > 1 && !map.isFunctionOfDim(loop); };
+    if (llvm::none_of(loops, isShared) || getBytes(input->get().getType()) <= kCachedBytes)
+      continue;
+    int64_t reuse = 1;
+    for (auto [loop, range] : llvm::enumerate(ranges))
+      if (iterators[loop] == utils::IteratorType::parallel && !llvm::is_contained(loops, static_cast<int64_t>(loop)) &&
+          !map.isFunctionOfDim(loop))
+        reuse *= range;
+    if (reuse < kMinReuse)
+      return false;
+  }
+  return true;
+}
+
 /// The tile loops of `producer`, if all of its uses are inputs of ops of the chain that agree on them.
 static std::optional<TileLoops> getProducerLoops(Operation *producer, const Chain &chain) {
   std::optional<TileLoops> loops;
@@ -52,7 +82,7 @@ static std::optional<TileLoops> getProducerLoops(Operation *producer, const Chai
       return std::nullopt;
     loops = mapped;
   }
-  if (!loops || !canFix(producer, *loops))
+  if (!loops || !canFix(producer, *loops) || !keepsReuse(producer, *loops))
     return std::nullopt;
   return loops;
 }
@@ -117,7 +147,7 @@ static std::optional<Chain> findChain(Operation *root, int64_t sliceBytes) {
     if (ranges[loop] == 1)
       continue;
     loops.push_back(loop);
-    if (!canFix(root, loops))
+    if (!canFix(root, loops) || !keepsReuse(root, loops))
       break;
     Chain chain = growChain(root, loops);
     int64_t bytes = getLargestIntermediate(chain);
