@@ -19,6 +19,7 @@ void mlir::prune::buildPrunePipeline(OpPassManager &manager, const PruneOptions 
   create.threshold = options.threshold;
   create.minKeep = options.minKeep;
   create.scope = options.scope;
+  create.layerSplit = options.layerSplit;
   create.include = options.include;
   create.exclude = options.exclude;
   create.recipe = options.recipe;

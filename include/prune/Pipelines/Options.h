@@ -35,8 +35,12 @@ struct PruneOptions : public PassPipelineOptions<PruneOptions> {
                           llvm::cl::init(-1)};
   Option<std::string> scope{*this, "scope",
                             llvm::cl::desc("layer: each weight meets the target by itself; global: all weights compete "
-                                           "for one budget"),
-                            llvm::cl::init("layer")};
+                                           "for one budget; default layer, or global for layer-split=l2 and lamp"),
+                            llvm::cl::init("")};
+  Option<std::string> layerSplit{*this, "layer-split",
+                                 llvm::cl::desc("How weights share the sparsity: uniform, erk (by their shapes), l2 or "
+                                                "lamp (by a ranking of normalised scores)"),
+                                 llvm::cl::init("uniform")};
   Option<std::string> include{*this, "include",
                               llvm::cl::desc("Regular expression; only weights in whose name it is found are pruned"),
                               llvm::cl::init("")};

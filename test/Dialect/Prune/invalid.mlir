@@ -173,6 +173,22 @@ func.func @mask_c3_neither(%w: tensor<4x4xf32>) {
 
 // -----
 
+func.func @mask_c7_no_group(%w: tensor<4x4xf32>) {
+  // expected-error@+1 {{normalize(lamp) expects a target sparsity and a group, got no group}}
+  %0 = prune.mask %w by(#prune.magnitude<l1>) as(#prune.unstructured) sparsity(0.5) normalize(lamp) : tensor<4x4xf32>
+  return
+}
+
+// -----
+
+func.func @mask_c7_threshold(%w: tensor<4x4xf32>) {
+  // expected-error@+1 {{normalize(l2) expects a target sparsity and a group, got no target sparsity}}
+  %0 = prune.mask %w by(#prune.magnitude<l1>) as(#prune.unstructured) threshold(0.5) group("all") normalize(l2) : tensor<4x4xf32>
+  return
+}
+
+// -----
+
 func.func @mask_c4_min_keep(%w: tensor<4x4xf32>) {
   // expected-error @+1 {{min_keep of 5 exceeds the 4 units of the weight}}
   %m = prune.mask %w by(#prune.magnitude<l1>) as(#prune.block<4, 1>) sparsity(0.5) min_keep(5) : tensor<4x4xf32>

@@ -26,7 +26,7 @@ func.func @group_disagrees() -> (tensor<4xf32>, tensor<4xf32>) {
   %w = arith.constant dense<[1.0, 2.0, 3.0, 4.0]> : tensor<4xf32>
   // expected-note @+1 {{'a' is here}}
   %a = prune.mask %w by(#prune.magnitude<l1>) as(#prune.unstructured) sparsity(0.5) group("g") name("a") : tensor<4xf32>
-  // expected-error @+1 {{masks of group 'g' must agree in criterion, pattern and target: 'b' differs from 'a'}}
+  // expected-error @+1 {{masks of group 'g' must agree in criterion, pattern, target and normalization: 'b' differs from 'a'}}
   %b = prune.mask %w by(#prune.magnitude<l1>) as(#prune.unstructured) sparsity(0.75) group("g") name("b") : tensor<4xf32>
   %pa = prune.apply %w, %a as(#prune.unstructured) : tensor<4xf32>
   %pb = prune.apply %w, %b as(#prune.unstructured) : tensor<4xf32>

@@ -57,6 +57,11 @@ LogicalResult MaskOp::verify() {
     return emitOpError() << "expected a target sparsity or a threshold, got both";
   if (!getTargetSparsity() && !getThreshold() && pattern.getNumGroups(shape) == 0)
     return emitOpError() << "expected a target sparsity or a threshold: pattern " << pattern << " alone prunes nothing";
+  // mask_c7
+  if (getNormalization() && (!getTargetSparsity() || !getGroup()))
+    return emitOpError() << "normalize(" << stringifyNormalization(*getNormalization())
+                         << ") expects a target sparsity and a group, got no "
+                         << (getTargetSparsity() ? "group" : "target sparsity");
   // mask_c2
   if (getThreshold() && getThreshold()->isNaN())
     return emitOpError() << "expected a number as threshold, got NaN";

@@ -23,4 +23,14 @@ def Prune_Norm : I32EnumAttr<"Norm", "how the weights of one unit add up", [
   let genSpecializedAttr = 0;
 }
 
+// What makes the scores of different weights comparable; the formulas stand at `prune.mask`.
+def Prune_Normalization : I32EnumAttr<"Normalization", "how scores are made comparable between weights", [
+    I32EnumAttrCase<"L2", 0, "l2">, I32EnumAttrCase<"LAMP", 1, "lamp">]> {
+  let genSpecializedAttr = 0;
+  let cppNamespace = "::mlir::prune";
+}
+def Prune_NormalizationAttr : EnumAttr<Prune_Dialect, Prune_Normalization, "normalization"> {
+  let assemblyFormat = "`` $value";
+}
+
 #endif // PRUNE_ENUMS_TD

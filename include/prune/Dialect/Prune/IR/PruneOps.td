@@ -33,7 +33,11 @@ def Prune_MaskOp : Prune_Op<"mask", [Pure, Prune_MaskOf<"weight", "mask">,
     is exactly 1.
 
     Masks with the same `group` are ranked together, in the order of the module: their units compete for one common
-    budget. They must agree in criterion, pattern and target.
+    budget. They must agree in criterion, pattern, target and normalization.
+
+    `normalize` says how the scores u of the units of one weight are scaled before units of different weights compete, in
+    f64: `l2` divides |u_i| by the 2-norm of all u of the weight; `lamp` ranks by u_i² / (sum of u_j² over all j with
+    u_j² >= u_i²) (Lee et al. 2021). The order within a weight stays. Without it scores compete as they are.
 
     ```mlir
     %w = arith.constant dense<[[1.0, -4.0], [3.0, 2.0]]> : tensor<2x2xf32>
@@ -49,16 +53,17 @@ def Prune_MaskOp : Prune_Op<"mask", [Pure, Prune_MaskOf<"weight", "mask">,
     4. `mask_c4`: `min_keep` is at least 0 and at most the number of units.
     5. `mask_c5`: the pattern can be laid on the shape of the weight.
     6. `mask_c6`: `target_sparsity` prunes at least what the pattern imposes (2:4 imposes one half).
+    7. `mask_c7`: `normalization` comes with `target_sparsity` and `group`.
   }];
   let arguments = (ins Prune_WeightTensor:$weight, CriterionAttrInterface:$criterion, PatternAttrInterface:$pattern,
                        OptionalAttr<F64Attr>:$target_sparsity, OptionalAttr<F64Attr>:$threshold,
                        OptionalAttr<ConfinedAttr<I64Attr, [IntNonNegative]>>:$min_keep, OptionalAttr<StrAttr>:$group,
-                       OptionalAttr<StrAttr>:$name);
+                       OptionalAttr<Prune_NormalizationAttr>:$normalization, OptionalAttr<StrAttr>:$name);
   let results = (outs Prune_MaskTensor:$mask);
   let assemblyFormat = [{
     $weight `by` `(` $criterion `)` `as` `(` $pattern `)` (`sparsity` `(` $target_sparsity^ `)`)?
     (`threshold` `(` $threshold^ `)`)? (`min_keep` `(` $min_keep^ `)`)? (`group` `(` $group^ `)`)?
-    (`name` `(` $name^ `)`)? attr-dict `:` type($weight)
+    (`normalize` `(` $normalization^ `)`)? (`name` `(` $name^ `)`)? attr-dict `:` type($weight)
   }];
   let extraClassDeclaration = [{
     /// Units to keep at least: `min_keep`, or its default.

@@ -26,8 +26,16 @@ def PruneCreateMasks : Pass<"prune-create-masks", "::mlir::ModuleOp"> {
       - match: classifier
         skip: true
     ```
-    Keys: `criterion`, `pattern`, `sparsity`, `threshold`, `min-keep`, `scope`, `group` (weights of a global scope compete
-    with those of the same group), and in entries `match` and `skip`.
+    Keys: `criterion`, `pattern`, `sparsity`, `threshold`, `min-keep`, `scope`, `layer-split`, `group` (weights of a global
+    scope or of one split compete with those of the same group), and in entries `match` and `skip`.
+
+    `layer-split` says how weights share the sparsity, which they must then have:
+    - `uniform`: each weight, or the global scope, meets it as it is.
+    - `erk`: each weight gets a target of its own. Its density is proportional to sum(shape) / product(shape), scaled so
+      that all weights of the same group and sparsity keep together as much as they would under `uniform`; while a density
+      exceeds 1 (or what an n:m pattern allows), the largest is cut to that and the rest scaled again. Each weight rounds
+      to whole units. Works on the scope `layer`.
+    - `l2`, `lamp`: a global ranking of scores that are made comparable (`normalize` of `prune.mask`). The total is exact.
 
     ```mlir
     %w = arith.constant dense_resource<fc.weight> : tensor<8x8xf32>
@@ -50,8 +58,10 @@ def PruneCreateMasks : Pass<"prune-create-masks", "::mlir::ModuleOp"> {
            "Prune units whose score is this or less, instead of a share. Default: none">,
     Option<"minKeep", "min-keep", "int64_t", "-1",
            "Units that each weight keeps at least. Default (-1): 1, or 0 at a sparsity of exactly 1">,
-    Option<"scope", "scope", "std::string", "\"layer\"",
-           "`layer`: each weight meets the target by itself; `global`: all weights compete for one budget">,
+    Option<"scope", "scope", "std::string", "\"\"",
+           "`layer`: each weight meets the target by itself; `global`: all weights compete for one budget. Default: `layer`, or `global` for the layer splits `l2` and `lamp`">,
+    Option<"layerSplit", "layer-split", "std::string", "\"uniform\"",
+           "How weights share the sparsity: `uniform`, `erk`, `l2` or `lamp`">,
     Option<"include", "include", "std::string", "\"\"",
            "Regular expression; only weights in whose name it is found are pruned. Default: all">,
     Option<"exclude", "exclude", "std::string", "\"\"",

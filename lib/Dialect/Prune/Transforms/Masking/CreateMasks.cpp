@@ -4,6 +4,7 @@
 #include "mlir/IR/Remarks.h"
 #include "mlir/IR/TypeUtilities.h"
 #include "prune/Analysis/PrunableLayers.h"
+#include "prune/Dialect/Prune/Transforms/Masking/LayerSplit.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Masking.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Recipe.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Selection.h"
@@ -13,6 +14,7 @@
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/Regex.h"
 #include <cmath>
+#include <map>
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -43,6 +45,8 @@ private:
   FailureOr<std::unique_ptr<llvm::Regex>> readRegex(StringRef option, StringRef text);
   LogicalResult collect();
   LogicalResult checkThatAllMatched();
+  LogicalResult checkLayerSplit(const MaskedWeight &weight);
+  LogicalResult splitByShapes();
   LogicalResult create(arith::ConstantOp constant, const MaskedWeight &weight);
 
   ModuleOp module;
@@ -106,9 +110,14 @@ LogicalResult MaskCreator::readOptions() {
     return fail() << "min-keep: expected a value of 0 or more, got " << options.minKeep;
   if (options.minKeep >= 0)
     given.minKeep = options.minKeep;
-  if (options.scope != "layer" && options.scope != "global")
-    return fail() << "scope: expected layer or global, got '" << options.scope << "'";
-  given.scope = options.scope == "global" ? MaskScope::Global : MaskScope::Layer;
+  if (!options.scope.empty()) {
+    if (options.scope != "layer" && options.scope != "global")
+      return fail() << "scope: expected layer or global, got '" << options.scope << "'";
+    given.scope = options.scope == "global" ? MaskScope::Global : MaskScope::Layer;
+  }
+  given.layerSplit = symbolizeLayerSplit(options.layerSplit);
+  if (!given.layerSplit)
+    return fail() << "layer-split: expected uniform, erk, l2 or lamp, got '" << options.layerSplit << "'";
 
   FailureOr<std::unique_ptr<llvm::Regex>> includeRegex = readRegex("include", options.include);
   FailureOr<std::unique_ptr<llvm::Regex>> excludeRegex = readRegex("exclude", options.exclude);
@@ -203,14 +212,66 @@ LogicalResult MaskCreator::checkThatAllMatched() {
   return success();
 }
 
+/// The target of a weight: as given, or one half unless a threshold or the pattern says how much goes.
+static std::optional<double> getTarget(const MaskSettings &settings, ArrayRef<int64_t> shape) {
+  if (!settings.sparsity && !settings.threshold && settings.pattern.getNumGroups(shape) == 0)
+    return 0.5;
+  return settings.sparsity;
+}
+
+static ArrayRef<int64_t> getShape(Operation *constant) {
+  return cast<ShapedType>(constant->getResult(0).getType()).getShape();
+}
+
+LogicalResult MaskCreator::checkLayerSplit(const MaskedWeight &weight) {
+  const MaskSettings &settings = weight.settings;
+  StringRef split = stringifyLayerSplit(*settings.layerSplit);
+  if (!settings.sparsity)
+    return fail() << "layer-split: " << split << " splits a sparsity, but '" << weight.name << "' has "
+                  << (settings.threshold ? "threshold " + formatNumber(*settings.threshold) : std::string("none"));
+  MaskScope wanted = *settings.layerSplit == LayerSplit::ERK ? MaskScope::Layer : MaskScope::Global;
+  if (settings.scope && *settings.scope != wanted)
+    return fail() << "layer-split: " << split << " expects scope " << (wanted == MaskScope::Layer ? "layer" : "global")
+                  << ", got " << (wanted == MaskScope::Layer ? "global" : "layer") << " for '" << weight.name << "'";
+  return success();
+}
+
+LogicalResult MaskCreator::splitByShapes() {
+  // Weights of one group and one sparsity share a budget.
+  std::map<std::pair<StringRef, double>, SmallVector<std::pair<Operation *, MaskedWeight *>>> budgets;
+  for (auto &[constant, weight] : weights) {
+    if (weight.settings.layerSplit == LayerSplit::Uniform)
+      continue;
+    weight.settings.sparsity = getTarget(weight.settings, getShape(constant));
+    if (failed(checkLayerSplit(weight)))
+      return failure();
+    if (weight.settings.layerSplit == LayerSplit::ERK)
+      budgets[{weight.settings.group, *weight.settings.sparsity}].push_back({constant, &weight});
+  }
+  for (auto &[key, members] : budgets) {
+    SmallVector<SplitLayer> layers;
+    for (auto [constant, weight] : members) {
+      ArrayRef<int64_t> shape = getShape(constant);
+      PatternAttrInterface pattern = weight->settings.pattern;
+      layers.push_back({shape, countUnits(pattern, shape), pattern.getNumImposed(shape)});
+    }
+    std::optional<SmallVector<double>> sparsities = splitByERK(layers, key.second);
+    if (!sparsities)
+      return fail() << "layer-split: erk cannot reach sparsity " << formatNumber(key.second) << " in the "
+                    << members.size() << " weights of '" << members.front().second->name
+                    << "': their patterns impose more";
+    for (auto [member, sparsity] : llvm::zip_equal(members, *sparsities))
+      member.second->settings.sparsity = sparsity;
+  }
+  return success();
+}
+
 LogicalResult MaskCreator::create(arith::ConstantOp constant, const MaskedWeight &weight) {
   const MaskSettings &settings = weight.settings;
   PatternAttrInterface pattern = settings.pattern;
   ArrayRef<int64_t> shape = cast<ShapedType>(constant.getType()).getShape();
   int64_t numUnits = countUnits(pattern, shape), imposed = pattern.getNumImposed(shape);
-  std::optional<double> sparsity = settings.sparsity;
-  if (!sparsity && !settings.threshold && pattern.getNumGroups(shape) == 0)
-    sparsity = 0.5;
+  std::optional<double> sparsity = getTarget(settings, shape);
   if (sparsity && countPruned(*sparsity, numUnits) < imposed)
     return fail() << "sparsity: " << formatNumber(*sparsity) << " prunes " << countPruned(*sparsity, numUnits) << " of "
                   << numUnits << " units of '" << weight.name << "', but pattern " << spell(pattern) << " imposes "
@@ -223,13 +284,17 @@ LogicalResult MaskCreator::create(arith::ConstantOp constant, const MaskedWeight
   // The name of the weight goes with the ops, as locations and orders of ops do not last.
   StringAttr name = builder.getStringAttr(weight.name);
   StringAttr group;
-  if (settings.scope == MaskScope::Global)
+  NormalizationAttr normalization;
+  if (settings.layerSplit == LayerSplit::L2 || settings.layerSplit == LayerSplit::LAMP)
+    normalization = NormalizationAttr::get(context, settings.layerSplit == LayerSplit::L2 ? Normalization::L2
+                                                                                          : Normalization::LAMP);
+  if (settings.scope == MaskScope::Global || normalization)
     group = builder.getStringAttr(settings.group.empty() ? "global" : settings.group);
-  auto mask =
-      MaskOp::create(builder, constant.getLoc(), cast<RankedTensorType>(constant.getType()).clone(builder.getI1Type()),
-                     constant, settings.criterion, pattern, sparsity ? builder.getF64FloatAttr(*sparsity) : FloatAttr(),
-                     settings.threshold ? builder.getF64FloatAttr(*settings.threshold) : FloatAttr(),
-                     settings.minKeep ? builder.getI64IntegerAttr(*settings.minKeep) : IntegerAttr(), group, name);
+  auto mask = MaskOp::create(
+      builder, constant.getLoc(), cast<RankedTensorType>(constant.getType()).clone(builder.getI1Type()), constant,
+      settings.criterion, pattern, sparsity ? builder.getF64FloatAttr(*sparsity) : FloatAttr(),
+      settings.threshold ? builder.getF64FloatAttr(*settings.threshold) : FloatAttr(),
+      settings.minKeep ? builder.getI64IntegerAttr(*settings.minKeep) : IntegerAttr(), group, normalization, name);
   auto apply = ApplyOp::create(builder, constant.getLoc(), constant.getType(), constant, mask, pattern, name,
                                mask.getEffectiveMinKeep() == 0 ? builder.getUnitAttr() : UnitAttr());
   for (OpOperand *use : weight.uses) {
@@ -247,7 +312,7 @@ LogicalResult MaskCreator::create(arith::ConstantOp constant, const MaskedWeight
 }
 
 FailureOr<CreateMasksResult> MaskCreator::run() {
-  if (failed(readOptions()) || failed(collect()) || failed(checkThatAllMatched()))
+  if (failed(readOptions()) || failed(collect()) || failed(checkThatAllMatched()) || failed(splitByShapes()))
     return failure();
   for (auto &[constant, weight] : weights)
     if (failed(create(cast<arith::ConstantOp>(constant), weight)))

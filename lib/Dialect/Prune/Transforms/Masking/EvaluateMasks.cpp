@@ -75,6 +75,7 @@ LogicalResult MaskEvaluator::evaluate(ArrayRef<MaskOp> masks) {
     options.sparsity = first.getTargetSparsity()->convertToDouble();
   if (first.getThreshold())
     options.threshold = first.getThreshold()->convertToDouble();
+  options.normalization = first.getNormalization();
 
   // Vectors of unknown length first: tensors point into them.
   std::vector<WeightData> weights;
@@ -86,11 +87,11 @@ LogicalResult MaskEvaluator::evaluate(ArrayRef<MaskOp> masks) {
     MaskOp mask = op;
     if (mask.getCriterion() != criterion || mask.getPattern() != options.pattern ||
         mask.getTargetSparsityAttr() != first.getTargetSparsityAttr() ||
-        mask.getThresholdAttr() != first.getThresholdAttr()) {
+        mask.getThresholdAttr() != first.getThresholdAttr() || mask.getNormalization() != first.getNormalization()) {
       InFlightDiagnostic error = emitError(mask.getLoc())
                                  << "masks of group '" << *mask.getGroup()
-                                 << "' must agree in criterion, pattern and target: '" << getWeightName(mask)
-                                 << "' differs from '" << getWeightName(first) << "'";
+                                 << "' must agree in criterion, pattern, target and normalization: '"
+                                 << getWeightName(mask) << "' differs from '" << getWeightName(first) << "'";
       error.attachNote(first.getLoc()) << "'" << getWeightName(first) << "' is here";
       return error;
     }

@@ -28,6 +28,7 @@ struct CreateMasks : prune::impl::PruneCreateMasksBase<CreateMasks> {
     options.threshold = threshold;
     options.minKeep = minKeep;
     options.scope = scope;
+    options.layerSplit = layerSplit;
     options.include = include;
     options.exclude = exclude;
     options.recipe = recipe;

@@ -9,6 +9,7 @@
 #include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
 #include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Regex.h"
 #include "llvm/Support/SourceMgr.h"
@@ -17,6 +18,29 @@
 using namespace mlir;
 using namespace mlir::prune;
 namespace yaml = llvm::yaml;
+
+std::optional<LayerSplit> mlir::prune::symbolizeLayerSplit(StringRef text) {
+  return llvm::StringSwitch<std::optional<LayerSplit>>(text)
+      .Case("uniform", LayerSplit::Uniform)
+      .Case("erk", LayerSplit::ERK)
+      .Case("l2", LayerSplit::L2)
+      .Case("lamp", LayerSplit::LAMP)
+      .Default(std::nullopt);
+}
+
+StringRef mlir::prune::stringifyLayerSplit(LayerSplit split) {
+  switch (split) {
+  case LayerSplit::Uniform:
+    return "uniform";
+  case LayerSplit::ERK:
+    return "erk";
+  case LayerSplit::L2:
+    return "l2";
+  case LayerSplit::LAMP:
+    return "lamp";
+  }
+  llvm_unreachable("unknown layer split");
+}
 
 void MaskSettings::inherit(const MaskSettings &other) {
   if (!criterion)
@@ -31,6 +55,8 @@ void MaskSettings::inherit(const MaskSettings &other) {
     minKeep = other.minKeep;
   if (!scope)
     scope = other.scope;
+  if (!layerSplit)
+    layerSplit = other.layerSplit;
   if (group.empty())
     group = other.group;
 }
@@ -150,6 +176,10 @@ LogicalResult RecipeReader::readSetting(StringRef key, yaml::Node *value, MaskSe
       return failKey("expected layer or global, got '" + *text + "'");
     settings.scope = *text == "layer" ? MaskScope::Layer : MaskScope::Global;
     return success();
+  }
+  if (key == "layer-split") {
+    settings.layerSplit = symbolizeLayerSplit(*text);
+    return settings.layerSplit ? success() : failKey("expected uniform, erk, l2 or lamp, got '" + *text + "'");
   }
   if (key == "group") {
     settings.group = *text;

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "prune/Dialect/Prune/Transforms/Masking/Selection.h"
+#include "prune/Dialect/Prune/Transforms/Masking/LayerSplit.h"
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -263,6 +264,26 @@ template <ScoreOrder Order> void rankTogether(MutableArrayRef<Item> items, int64
   }
 }
 
+/// Ranks all items together by normalised scores. They order the units of an item as the scores do, so that all there
+/// is to find out is how many each item keeps.
+template <ScoreOrder Order>
+void rankNormalized(MutableArrayRef<Item> items, int64_t keep, Normalization normalization, WorkerPool &pool) {
+  std::vector<SplitRanking> rankings(items.size());
+  pool.forEach(items.size(), [&](int64_t index) {
+    const Item &item = items[index];
+    SplitRanking &ranking = rankings[index];
+    auto worth = [](float score) { return Order == ScoreOrder::Magnitude ? std::fabs(score) : std::max(score, 0.0f); };
+    std::vector<float> rest;
+    for (auto [i, score] : llvm::enumerate(item.scores))
+      (!item.hasState || item.state[i] == Candidate ? ranking.candidates : rest).push_back(worth(score));
+    ranking.minKeep = item.minKeep;
+    normalizeScores(ranking, rest, normalization);
+  });
+  SmallVector<int64_t> kept = splitByRank(rankings, keep);
+  for (auto [item, count] : llvm::zip_equal(items, kept))
+    keepBest<Order>(ArrayRef(item), count, pool);
+}
+
 /// Prunes candidates whose score is `threshold` or less, but leaves each item its minimum.
 template <ScoreOrder Order> void applyThreshold(MutableArrayRef<Item> items, double threshold, WorkerPool &pool) {
   for (Item &item : items) {
@@ -302,6 +323,8 @@ static void selectUnits(MutableArrayRef<Item> items, const SelectionOptions &opt
     numCandidates += item.hasState ? countState(item, Candidate, pool) : static_cast<int64_t>(item.scores.size());
   }
   int64_t keep = std::min(numUnits - countPruned(*options.sparsity, numUnits), numCandidates);
+  if (options.normalization && items.size() > 1)
+    return rankNormalized<Order>(items, keep, *options.normalization, pool);
   if (items.size() == 1)
     keep = std::max(keep, std::min(items[0].minKeep, numCandidates));
   rankTogether<Order>(items, keep, pool);

@@ -27,6 +27,13 @@ namespace mlir::prune {
 /// Weights of one scope compete for one budget.
 enum class MaskScope { Layer, Global };
 
+/// How weights share a sparsity: all the same, by their shapes, or by a ranking of scores made comparable.
+enum class LayerSplit { Uniform, ERK, L2, LAMP };
+
+/// "uniform", "erk", "l2" or "lamp"; none for other texts.
+std::optional<LayerSplit> symbolizeLayerSplit(StringRef text);
+StringRef stringifyLayerSplit(LayerSplit split);
+
 /// How one weight is pruned; what is not set comes from somewhere else.
 struct MaskSettings {
   CriterionAttrInterface criterion;
@@ -35,6 +42,7 @@ struct MaskSettings {
   std::optional<double> threshold;
   std::optional<int64_t> minKeep;
   std::optional<MaskScope> scope;
+  std::optional<LayerSplit> layerSplit;
   /// Name of the group of a global scope; entries with the same name compete with each other.
   std::string group;
   bool skip = false;

@@ -35,6 +35,8 @@ struct SelectionOptions {
   std::optional<double> sparsity;
   /// Units of this score or less are pruned.
   std::optional<double> threshold;
+  /// How scores of different tensors are made comparable, if units of several compete for `sparsity`.
+  std::optional<Normalization> normalization;
 };
 
 /// Decides the masks of `tensors`, whose units compete with each other in the order given. Needs no memory beyond the
