@@ -527,12 +527,15 @@ LogicalResult LinalgGradientBuilder::buildCapturedTensor(Value captured) {
   // Elements are named by data: one iteration after the other adds to the rows it read.
   Value sum = createZeros(builder, loc, captured.getType());
   Value zero = arith::ConstantIndexOp::create(builder, loc, 0), one = arith::ConstantIndexOp::create(builder, loc, 1);
+  // Before the loops, as all of them stand at the builder's place.
+  SmallVector<Value> bounds;
+  for (int64_t size : loopSizes)
+    bounds.push_back(arith::ConstantIndexOp::create(builder, loc, size));
   SmallVector<scf::ForOp> loops;
   SmallVector<Value> ivs;
   OpBuilder b(builder);
   Value carried = sum;
-  for (int64_t size : loopSizes) {
-    Value bound = arith::ConstantIndexOp::create(builder, loc, size);
+  for (Value bound : bounds) {
     auto loop = scf::ForOp::create(b, loc, zero, bound, one, carried);
     loops.push_back(loop);
     ivs.push_back(loop.getInductionVar());
