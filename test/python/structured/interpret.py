@@ -210,7 +210,7 @@ class Module:
         return self._call(self.functions[ir.FlatSymbolRefAttr(op.attributes["callee"]).value], operands)
 
     def _cf_assert(self, op, operands, values):
-        if not operands[0]:
+        if not np.all(operands[0]):
             raise Unsupported("an assertion that fails")
         return []
 
