@@ -1,6 +1,6 @@
 """Gradients against 4th-order central differences and the adjoint test, in float64, without the compiler's own means.
 
-Functions and their expanded gradients are evaluated by `structured.interpret`. The gradient is J^T u for a random
+Functions and their expanded gradients are evaluated by `gradients.interpret`. The gradient is J^T u for a random
 cotangent u; <J^T u, v> is compared with <u, J v>, J v by differences. Where the function is linear these are exact.
 """
 
@@ -19,7 +19,7 @@ pytest.importorskip("iree.compiler")
 from conftest import ROOT, Graph
 from gradients import operators
 from gradients.cases import CASES, Case, module, spread
-from structured.interpret import GENERIC, Module
+from gradients.interpret import GENERIC, Module
 
 DIRECTIONS = 3
 

@@ -22,7 +22,7 @@ from jax import lax
 from conftest import SHARED
 from gradients import operators
 from prune.importer import fold, lower, rewrite, shapes
-from structured.interpret import GENERIC, Module, ir, name_of
+from gradients.interpret import GENERIC, Module, ir, name_of
 
 pytestmark = pytest.mark.shared_models
 
