@@ -19,7 +19,7 @@ pytest.importorskip("iree.compiler")
 from conftest import ROOT, Graph
 from gradients import operators
 from gradients.cases import CASES, Case, module, spread
-from gradients.interpret import GENERIC, Module
+from interpret import GENERIC, Module
 
 DIRECTIONS = 3
 

@@ -22,7 +22,7 @@ from jax import lax
 from conftest import SHARED
 from gradients import operators
 from prune.importer import fold, lower, rewrite, shapes
-from gradients.interpret import GENERIC, Module, ir, name_of
+from interpret import GENERIC, Module, ir, name_of
 
 pytestmark = pytest.mark.shared_models
 

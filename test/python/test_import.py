@@ -110,7 +110,7 @@ def test_operators_rewritten_for_the_importer(graph, run_cli, tmp_path):
 def test_depth_to_space(graph, run_cli, tmp_path, mode):
     """The pinned importer takes CRD, PyTorch's pixel shuffle, for DCR."""
     onnxruntime = pytest.importorskip("onnxruntime")
-    from structured.interpret import GENERIC, Module
+    from interpret import GENERIC, Module
     g = graph(x=[1, 12, 3, 5])
     source = g.save(tmp_path / "m.onnx", g.add("DepthToSpace", "x", blocksize=2, mode=mode))
     import_raw(run_cli, source, tmp_path / "m.mlirbc")

@@ -7,7 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from structured import interpret
+import interpret
 
 SHAPES = {"conv": (8, 4, 3, 3), "wide": (12, 64), "tall": (40, 12), "head": (10, 40), "tiny": (3, 4)}
 

@@ -1,6 +1,6 @@
 """Structured pruning of many small nets, checked without the compiler's own means.
 
-All nets are one model, so that importer and compiler start once. Modules are evaluated by `structured.interpret` in
+All nets are one model, so that importer and compiler start once. Modules are evaluated by `interpret` in
 float64; the masked module is also compared with ONNX Runtime on the original model with zeros in the same places.
 PRUNE_NETS=residual,unet takes only these nets (to find out which of them makes the compiler fail).
 """
@@ -21,8 +21,8 @@ import pytest
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("iree.compiler")
 
+from interpret import GENERIC, Module
 from structured import masks, nets
-from structured.interpret import GENERIC, Module
 
 SELECTED = [n for n in os.environ.get("PRUNE_NETS", "").split(",") if n] or list(nets.NETS)
 RATIOS = (0.25, 0.5, 0.75)

@@ -2,6 +2,5 @@
 
 builder       layers of PyTorch exports as ONNX nodes, with random weights
 cnn, sequence, attention, mixed, traps   small nets, one for each mechanism; `nets.NETS` lists them
-interpret     a slow evaluator of linalg on tensors in float64
 masks         what a masked module removes, and the same zeros in the ONNX model
 """

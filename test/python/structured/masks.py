@@ -8,7 +8,7 @@ import numpy as np
 from iree.compiler import ir
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from structured.interpret import Module, name_of
+from interpret import Module, name_of
 
 
 def removed(module: Module) -> dict[str, dict[int, list[int]]]:

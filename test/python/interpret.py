@@ -1,7 +1,7 @@
 """A slow evaluator of linalg on tensors, in float64 and in plain numpy: the reference for what a module computes.
 
-Reads the generic text that prune-opt prints with the options `GENERIC`, where every structured op is a linalg.generic. The importer's wheel parses it; operations of the prune dialect are unknown to it,
-of which `prune.apply` is understood here.
+Reads the generic text that prune-opt prints with the options `GENERIC`, where every structured op is a linalg.generic. The
+importer's wheel parses it; operations of the prune dialect are unknown to it, of which `prune.apply` is understood here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,12 @@ _SCALAR = {
     "math.sin": np.sin, "math.floor": np.floor, "math.ceil": np.ceil, "math.erf": _erf, "math.absf": np.abs,
     "math.rsqrt": lambda x: 1 / np.sqrt(x), "math.powf": np.power, "math.log1p": np.log1p, "math.exp2": np.exp2,
     "math.fpowi": lambda x, n: np.power(x, np.asarray(n, np.float64)), "math.expm1": np.expm1,
-    "math.roundeven": np.round, "math.round": np.round,
+    "math.roundeven": np.round, "math.round": lambda x: np.copysign(np.floor(np.abs(x) + 0.5), x),
+    "math.trunc": np.trunc, "math.log2": np.log2, "math.log10": np.log10, "math.cbrt": np.cbrt,
+    "math.erfc": lambda x: 1 - _erf(x), "math.tan": np.tan, "math.asin": np.arcsin, "math.acos": np.arccos,
+    "math.atan": np.arctan, "math.sinh": np.sinh, "math.cosh": np.cosh, "math.asinh": np.arcsinh,
+    "math.acosh": np.arccosh, "math.atanh": np.arctanh, "math.atan2": np.arctan2, "math.copysign": np.copysign,
+    "math.fma": lambda a, b, c: a * b + c, "arith.remf": np.fmod,
     "arith.index_cast": lambda x: x, "arith.extf": lambda x: x, "arith.truncf": lambda x: x,
     "arith.extsi": lambda x: np.asarray(x, np.int64), "arith.trunci": lambda x: x,
     "arith.extui": lambda x: np.asarray(x, np.int64), "arith.sitofp": lambda x: np.asarray(x, np.float64),
@@ -94,7 +99,7 @@ class _Map:
 
 
 class Module:
-    """A parsed module; `run` evaluates its function `main`."""
+    """A parsed module; `run` evaluates its function `main`, `call` any."""
 
     def __init__(self, text: str):
         self.context = ir.Context()
@@ -103,7 +108,7 @@ class Module:
         self.resources = dict(_RESOURCE.findall(text[begin:])) if begin >= 0 else {}
         self.module = ir.Module.parse(text, self.context)
         self.functions = {o.name.value: o for o in self.module.body.operations if o.operation.name == "func.func"}
-        self.main = self.functions["main"]
+        self.main = self.functions.get("main")
         self._maps: dict[str, _Map] = {}
 
     def names(self, which: str) -> list[str]:
@@ -115,6 +120,10 @@ class Module:
                      for n in self.names("arg_attrs")]
         with np.errstate(all="ignore"):
             return dict(zip(self.names("res_attrs"), self._call(self.main, arguments)))
+
+    def call(self, name: str, *arguments: np.ndarray) -> list[np.ndarray]:
+        with np.errstate(all="ignore"):
+            return self._call(self.functions[name], arguments)
 
     def constants(self) -> dict[str, list[np.ndarray]]:
         """All constant tensors of floats of more than one element, by the names in their locations."""
@@ -157,6 +166,9 @@ class Module:
         resource = _NAMED.match(str(attribute)[:400]) if "dense_resource" in str(attribute)[:20] else None
         if resource:
             array = np.frombuffer(bytes.fromhex(self.resources[resource.group(1)])[4:], element).reshape(tensor.shape)
+        elif element is np.bool_ and ir.DenseElementsAttr(attribute).is_splat:
+            # The array that the attribute gives has one byte.
+            array = np.full(tensor.shape, str(ir.DenseElementsAttr(attribute).get_splat_value()).startswith("true"))
         else:
             array = np.array(attribute).reshape(tensor.shape)
         return array.astype(np.float64) if array.dtype.kind == "f" else array
@@ -197,6 +209,11 @@ class Module:
     def _func_call(self, op, operands, values):
         return self._call(self.functions[ir.FlatSymbolRefAttr(op.attributes["callee"]).value], operands)
 
+    def _cf_assert(self, op, operands, values):
+        if not np.all(operands[0]):
+            raise Unsupported("an assertion that fails")
+        return []
+
     def _prune_apply(self, op, operands, values):
         weight, mask = operands
         return [np.where(mask, weight, 0)]
@@ -216,6 +233,12 @@ class Module:
     def _tensor_extract(self, op, operands, values):
         source, *indices = operands
         return [source[tuple(np.asarray(i, np.int64) for i in indices)]]
+
+    def _tensor_insert(self, op, operands, values):
+        scalar, target, *indices = operands
+        result = np.array(target, copy=True)
+        result[tuple(int(i) for i in indices)] = scalar
+        return [result]
 
     def _tensor_concat(self, op, operands, values):
         return [np.concatenate(operands, ir.IntegerAttr(op.attributes["dim"]).value)]
@@ -254,8 +277,17 @@ class Module:
     def _scf_for(self, op, operands, values):
         low, high, step, *carried = operands
         for i in range(int(low), int(high), int(step)):
-            carried = self._block(op.regions[0].blocks[0], [np.int64(i), *carried], dict(values))
+            carried = self._block(op.regions[0].blocks[0], [np.int64(i), *carried], _Chain(values))
         return carried
+
+    def _scf_if(self, op, operands, values):
+        taken = op.regions[0 if operands[0] else 1]
+        return self._block(taken.blocks[0], [], _Chain(values)) if len(taken.blocks) else []
+
+    def _linalg_softmax(self, op, operands, values):
+        axis = ir.IntegerAttr(op.attributes["dimension"]).value
+        powers = np.exp(operands[0] - operands[0].max(axis, keepdims=True))
+        return [powers / powers.sum(axis, keepdims=True)]
 
     # Loop nests
 
@@ -308,7 +340,7 @@ class _Scope:
     """Values inside the body of a nest, and the numbers of its loops."""
 
     def __init__(self, values, point, sizes, parallel):
-        self.values = dict(values) if len(values) < 64 else _Chain(values)
+        self.values = _Chain(values)
         self.point, self.sizes, self.parallel = point, sizes, parallel
 
     def index(self, loop: int) -> np.ndarray:
@@ -328,6 +360,9 @@ class _Chain(dict):
 
     def __missing__(self, key):
         return self.outer[key]
+
+    def __contains__(self, key):
+        return super().__contains__(key) or key in self.outer
 
 
 def name_of(operation) -> str:
