@@ -8,7 +8,9 @@ using namespace mlir;
 using namespace mlir::prune;
 
 void mlir::prune::buildTrainPipeline(OpPassManager &manager, const TrainOptions &options) {
-  manager.addPass(createPruneNormalize());
+  PruneNormalizeOptions normalize;
+  normalize.foldBatchNorm = false; // a batch norm trains as such
+  manager.addPass(createPruneNormalize(normalize));
 
   PruneBuildTrainingOptions build;
   build.entry = options.entry;
@@ -33,6 +35,13 @@ void mlir::prune::buildTrainPipeline(OpPassManager &manager, const TrainOptions 
   build.steps = options.steps;
   build.rewindEvery = options.rewindEvery;
   build.freeze = options.freeze;
+  build.batchNorm = options.batchNorm;
+  build.batchNormMomentum = options.batchNormMomentum;
+  build.teacher = options.teacher;
+  build.hardness = options.hardness;
+  build.temperature = options.temperature;
+  build.distill = llvm::to_vector(options.distill);
+  build.rowWeights = options.rowWeights;
   manager.addPass(createPruneBuildTraining(build));
   manager.addPass(createPruneExpandGradients());
   manager.addPass(createSymbolDCEPass());

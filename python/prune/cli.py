@@ -46,8 +46,9 @@ def _parser() -> argparse.ArgumentParser:
                           help="fix the shape of a dynamic input (repeatable)")
     importer.add_argument("--dim", action="append", default=[], metavar="NAME=1",
                           help="fix a named dimension of all inputs (repeatable)")
-    importer.add_argument("--no-normalize", action="store_true", help="write linalg as it arrives, without "
-                          "prune-normalize")
+    forms = importer.add_mutually_exclusive_group()
+    forms.add_argument("--no-normalize", action="store_true", help="write linalg as it arrives, without prune-normalize")
+    forms.add_argument("--keep-batch-norm", action="store_true", help="do not fold batch norms into weights: for training")
     importer.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS",
                           help="limit for each program that is run (default 600)")
     importer.add_argument("--verbose", action="store_true", help="show the steps also without a terminal")
@@ -90,7 +91,7 @@ def _import(options: argparse.Namespace) -> int:
     from prune.importer.driver import ImportOptions, import_model
     from prune.importer.spec import parse_dim, parse_shape
     settings = ImportOptions(dict(map(parse_shape, options.shape)), dict(map(parse_dim, options.dim)),
-                             not options.no_normalize, options.timeout)
+                             not options.no_normalize, options.keep_batch_norm, options.timeout)
     import_model(options.input, options.output, settings, Steps("prune import", always=options.verbose))
     return 0
 

@@ -32,9 +32,14 @@ def _erf(x):
     return np.vectorize(math.erf, otypes=[np.float64])(x) if np.size(x) else x
 
 
+def _unsigned(compare):
+    return lambda a, b: compare(np.asarray(a).astype(np.uint64), np.asarray(b).astype(np.uint64))
+
+
 _COMPARE = [lambda a, b: np.zeros(np.broadcast(a, b).shape, bool), np.equal, np.greater, np.greater_equal, np.less,
             np.less_equal, np.not_equal, lambda a, b: ~(np.isnan(a) | np.isnan(b))]
-_COMPARE_INT = [np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal]
+_COMPARE_INT = [np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,
+                *map(_unsigned, (np.less, np.less_equal, np.greater, np.greater_equal))]
 _SCALAR = {
     "arith.addf": np.add, "arith.subf": np.subtract, "arith.mulf": np.multiply, "arith.divf": np.divide,
     "arith.negf": np.negative, "arith.maximumf": np.maximum, "arith.minimumf": np.minimum, "arith.maxnumf": np.fmax,
@@ -111,9 +116,11 @@ class Module:
         self.main = self.functions.get("main")
         self._maps: dict[str, _Map] = {}
 
-    def names(self, which: str) -> list[str]:
+    def names(self, which: str, function: str = "main") -> list[str]:
         """prune.name of arguments ("arg_attrs") or results ("res_attrs")."""
-        return [ir.StringAttr(a["prune.name"]).value for a in map(ir.DictAttr, self.main.attributes[which])]
+        attributes = self.functions[function].attributes
+        return [ir.StringAttr(a["prune.name"]).value for a in map(ir.DictAttr, attributes[which])] \
+            if which in attributes else []
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         arguments = [np.asarray(inputs[n], np.float64 if inputs[n].dtype.kind == "f" else None)

@@ -150,6 +150,27 @@ struct TrainOptions : public PassPipelineOptions<TrainOptions> {
   Option<std::string> freeze{*this, "freeze",
                              llvm::cl::desc("Regular expression; weights in whose name it is found stay constants"),
                              llvm::cl::init("")};
+  Option<std::string> batchNorm{
+      *this, "batch-norm",
+      llvm::cl::desc("train: normalise by the batch and follow its statistics; frozen: by the "
+                     "statistics that the model has"),
+      llvm::cl::init("train")};
+  Option<double> batchNormMomentum{*this, "batch-norm-momentum",
+                                   llvm::cl::desc("Share of a batch in the statistics of batch norms"),
+                                   llvm::cl::init(0.1)};
+  Option<std::string> teacher{*this, "teacher",
+                              llvm::cl::desc("Function of the module to learn from; self: the model without masks"),
+                              llvm::cl::init("")};
+  Option<double> hardness{*this, "hardness",
+                          llvm::cl::desc("Share of the teacher in the loss; 1: nothing else, and no labels"),
+                          llvm::cl::init(0.9)};
+  Option<double> temperature{*this, "temperature", llvm::cl::desc("Softens the classes that teacher and model give"),
+                             llvm::cl::init(2.0)};
+  ListOption<std::string> distill{*this, "distill",
+                                  llvm::cl::desc("Outputs to learn from the teacher: REGEX=KIND or REGEX=KIND:WEIGHT")};
+  Option<std::string> rowWeights{*this, "row-weights",
+                                 llvm::cl::desc("Input whose numbers weight the rows of outputs in losses"),
+                                 llvm::cl::init("")};
 };
 
 } // namespace mlir::prune

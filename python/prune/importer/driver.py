@@ -30,11 +30,13 @@ _TOSA = ("builtin.module(func.func(tosa-optional-decompositions,tosa-make-broadc
 
 @dataclass
 class ImportOptions:
-    """How to import. `shapes` and `dims` fix dynamic inputs; `timeout` (seconds) bounds each program that is run."""
+    """How to import. `shapes` and `dims` fix dynamic inputs; `keep_batch_norm` leaves batch norms that could be folded
+    into weights, as training wants them; `timeout` (seconds) bounds each program that is run."""
 
     shapes: dict[str, list[int]] = field(default_factory=dict)
     dims: dict[str, int] = field(default_factory=dict)
     normalize: bool = True
+    keep_batch_norm: bool = False
     timeout: float = 600.0
 
 
@@ -59,8 +61,14 @@ def import_model(source: Path, target: Path, options: ImportOptions | None = Non
             _from_onnx(source, linalg, Path(scratch), options, steps)
             if options.normalize:
                 with steps.step("normalize and write"):
-                    _prune_opt(linalg, result, ["--prune-normalize"], place, options)
+                    _prune_opt(linalg, result, _passes(options), place, options)
         os.replace(result, target)
+
+
+def _passes(options: ImportOptions) -> list[str]:
+    if not options.normalize:
+        return []
+    return ["--prune-normalize" + ("=fold-batch-norm=false" if options.keep_batch_norm else "")]
 
 
 def _head(source: Path) -> bytes:
@@ -106,7 +114,7 @@ def _from_mlir(source: Path, result: Path, options: ImportOptions, steps: Steps)
             lowered = result.with_name("lowered.mlirbc")
             _prune_opt(source, lowered, passes, place, options)
             source = lowered
-        _prune_opt(source, result, ["--prune-normalize"] if options.normalize else [], place, options)
+        _prune_opt(source, result, _passes(options), place, options)
 
 
 def _nesting(data: bytes) -> int:
@@ -131,7 +139,8 @@ def _brackets(data: bytes):
 
 
 def _prune_opt(source: Path, result: Path, passes: list[str], place: str, options: ImportOptions) -> None:
-    emit = [] if result.suffix == ".mlir" else ["--emit-bytecode"]
+    # Small weights have their names in locations.
+    emit = ["--mlir-print-debuginfo" if result.suffix == ".mlir" else "--emit-bytecode"]
     finished = toolchain.run([toolchain.find_tool("prune-opt"), source, *passes, *emit, "-o", result],
                              options.timeout, place)
     if finished.status != 0:

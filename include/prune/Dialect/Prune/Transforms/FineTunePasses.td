@@ -11,16 +11,32 @@ def PruneBuildTraining : Pass<"prune-build-training", "::mlir::ModuleOp"> {
     argument and result has an attribute `prune.name`, and **a result with the name of an argument is its next value**:
 
     - `param:NAME` a trained weight, `mask:NAME` its mask, `state:NAME:m` and so on what the optimizer keeps of it;
+    - `stat:NAME` the running mean or variance of a batch norm;
     - `step` how many steps were taken; inputs and outputs of the model under their names;
     - `labels` (i64, one class for each row of the first output) for cross entropy, `target` (f32, of the shape of the first
-      output) for the other losses;
+      output) for the other losses; neither with `hardness=1`;
     - `loss`, `correct` (right answers in the batch), `learning_rate`, `gradient_norm` (before clipping).
 
     The functions are `@init` (the first values of everything, the module's weights among them), `@train_step` (with
-    `prune.gradient` of a private `@loss`; see `prune-expand-gradients`) and `@eval_step`.
+    `prune.gradient` of a private `@loss`; see `prune-expand-gradients`) and `@eval_step`; for models with batch norms also
+    `@estimate_statistics`, which averages the statistics over batches: `batches` says how many there were before.
 
     A parameter is a constant f32 tensor of more than one element that has a name or different elements, and whose elements
     are all within 1e30. Others stay constants, and so do those that `freeze` matches.
+
+    **Batch norms**: an elementwise op that reads a constant m for each channel only as x - m and a constant v only as
+    v + epsilon under a root. `@train_step` normalises by mean and variance of the batch, whose gradient counts, and moves
+    the statistics by `batch-norm-momentum` towards the batch's mean and its variance over n - 1; `@eval_step` uses the
+    statistics. Batch norms that `prune-normalize` has folded into weights are weights.
+
+    **Distillation**: with a `teacher` the loss is `1 - hardness` times the loss by labels plus `hardness` times how far
+    outputs are from the teacher's: for the first output, `kl` with a cross entropy (T² KL(softmax(teacher / T) ||
+    softmax(output / T)), T = `temperature`; Hinton et al. 2015) and the loss itself otherwise; or, as `distill` says, for the
+    outputs in whose name a regular expression is found (the first that is), `kl`, `mse`, `bce` or `cosine`, times a weight.
+    The teacher `self` is the model before training, with what masks prune still there.
+
+    `row-weights` names an input of numbers, such as an attention mask. Where the shape of an output begins with its shape,
+    losses of that output are means weighted by it.
 
     The weight and all state of a pruned element are +0.0 after every step: gradient, decay and momentum are selected away by
     the mask. A label that is no class makes the loss NaN.
@@ -61,6 +77,13 @@ def PruneBuildTraining : Pass<"prune-build-training", "::mlir::ModuleOp"> {
     Option<"steps", "steps", "int64_t", "0", "Steps in all, where cosine and linear end">,
     Option<"rewindEvery", "rewind-every", "int64_t", "0", "Steps after which the schedule starts again; 0: never">,
     Option<"freeze", "freeze", "std::string", "\"\"", "Regular expression; weights in whose name it is found stay constants">,
+    Option<"batchNorm", "batch-norm", "std::string", "\"train\"", "train: normalise by the batch and follow its statistics; frozen: by the statistics that the model has">,
+    Option<"batchNormMomentum", "batch-norm-momentum", "double", "0.1", "Share of a batch in the statistics of batch norms">,
+    Option<"teacher", "teacher", "std::string", "\"\"", "Function of the module to learn from; self: the model without masks">,
+    Option<"hardness", "hardness", "double", "0.9", "Share of the teacher in the loss; 1: nothing else, and no labels">,
+    Option<"temperature", "temperature", "double", "2.0", "Softens the classes that teacher and model give">,
+    ListOption<"distill", "distill", "std::string", "Outputs to learn from the teacher: REGEX=KIND or REGEX=KIND:WEIGHT">,
+    Option<"rowWeights", "row-weights", "std::string", "\"\"", "Input whose numbers weight the rows of outputs in losses">,
   ];
 }
 
@@ -70,8 +93,9 @@ def PruneLoadWeights : Pass<"prune-load-weights", "::mlir::ModuleOp"> {
     Reads the arrays of the .npz file `file`, which the functions of `prune-build-training` leave, into the model that they
     were made from: the weights of the function `entry` that are trained have the same names here.
 
-    - `param:NAME`, or plain `NAME`, is the new value of the weight NAME;
-    - `mask:NAME` (bool) is the new mask of every `prune.apply` of the weight NAME, and is recorded in `prune.record`.
+    - `param:NAME`, or plain `NAME`, is the new value of the weight NAME, `stat:NAME` that of a statistic of a batch norm;
+    - `mask:NAME` (bool) is the new mask of every `prune.apply` of the weight NAME, in the place of a decided or undecided
+      one, and is recorded in `prune.record`.
 
     Weights and masks that the file does not have stay what they are. Values where the mask is 0 may be anything: the mask
     prunes them. A weight keeps its resource, so whatever shares it gets the new value too.
@@ -83,7 +107,7 @@ def PruneLoadWeights : Pass<"prune-load-weights", "::mlir::ModuleOp"> {
     ```
 
     **Constraints**
-    1. Every array is of a weight of the function, none twice; a mask only of a weight that has a decided one.
+    1. Every array is of a weight of the function, none twice; a mask only of a weight that has one.
     2. An array has the shape and element type of its weight or mask.
     3. A mask obeys the pattern of its `prune.apply`, and keeps at least one weight unless `allow_empty`.
     4. A weight whose mask `prune-fold-masks` has written into it has its zeros in the same places.

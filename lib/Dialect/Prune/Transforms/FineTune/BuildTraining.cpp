@@ -1,5 +1,7 @@
 //===- BuildTraining.cpp - From a model to the functions that train it --------===//
 
+#include "BatchNorm.h"
+#include "Distillation.h"
 #include "Emit.h"
 #include "Losses.h"
 #include "Optimizers.h"
@@ -10,6 +12,7 @@
 #include "mlir/IR/Remarks.h"
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
 #include "prune/Dialect/Prune/Transforms/FineTune/FineTune.h"
+#include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
 #include "prune/Support/Constants.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -20,6 +23,13 @@ namespace mlir::prune {
 
 using namespace mlir;
 using namespace mlir::prune;
+
+/// True if `weights` has one number for each row of `output`, or for each block of rows.
+static bool hasRowsOf(Type output, Type weights) {
+  ArrayRef<int64_t> shape = cast<RankedTensorType>(output).getShape();
+  ArrayRef<int64_t> rows = cast<RankedTensorType>(weights).getShape();
+  return rows.size() < shape.size() && shape.take_front(rows.size()) == rows;
+}
 
 namespace {
 
@@ -39,6 +49,7 @@ public:
 
 private:
   LogicalResult readModel();
+  LogicalResult readLosses();
   LogicalResult checkNames();
   func::FuncOp createFunction(StringRef name, ArrayRef<Ports> arguments, ArrayRef<Ports> results);
   void finish(func::FuncOp function, ValueRange results);
@@ -48,11 +59,20 @@ private:
   /// The mask of each parameter, null where it has none.
   SmallVector<Value> spreadMasks(ValueRange maskValues);
   Value emitConstant(RankedTensorType type, ElementsAttr value);
+  /// `share` of the way from the old statistics to those of a batch.
+  SmallVector<Value> emitStatistics(ValueRange old, ValueRange batch, Value share);
+  /// The losses that a step minimises, of a model's outputs.
+  Value emitObjective(ValueRange results, Value target, ValueRange taughtValues, ValueRange modelInputs);
+  /// The teacher's outputs that are learnt from.
+  SmallVector<Value> callTeacher(ValueRange modelInputs);
+  Value getRowWeights(ValueRange modelInputs, Type output);
 
+  void buildForward();
   void buildLoss();
   void buildInit();
   void buildTrainStep();
   void buildEvalStep();
+  void buildEstimateStatistics();
 
   ModuleOp module;
   const PruneBuildTrainingOptions &options;
@@ -60,10 +80,16 @@ private:
   ImplicitLocOpBuilder b;
 
   func::FuncOp entry, forward, loss;
-  SmallVector<Parameter> parameters;
-  LossSignature signature;
+  /// `forward` with batch norms that use the statistics of the batch, which are further results; `forward` if there are
+  /// no statistics.
+  func::FuncOp forwardOnBatch;
+  func::FuncOp teacher; ///< null without distillation
+  SmallVector<Parameter> parameters, statistics;
+  Loss labelLoss;
+  Distillation distillation;
+  std::optional<unsigned> rowWeights; ///< index of an input
   SmallVector<StringRef> stateNames;
-  Ports params, masks, states, step, inputs, labels, outputs, lossPorts;
+  Ports params, stats, masks, states, step, inputs, labels, outputs, lossPorts, taught;
 };
 
 } // namespace
@@ -83,12 +109,16 @@ LogicalResult TrainingBuilder::readModel() {
     return entry.emitError() << "expected a function with a result to train, got none";
   if (failed(checkOptimizer(loc, options)) || failed(checkSchedules(loc, options)))
     return failure();
-  FailureOr<LossSignature> found = getLossSignature(loc, entry.getResultTypes().front(), options);
+  if (!llvm::is_contained({"train", "frozen"}, options.batchNorm))
+    return emitError(loc) << "batch-norm: expected train or frozen, got '" << options.batchNorm << "'";
+  if (!(options.batchNormMomentum > 0 && options.batchNormMomentum <= 1))
+    return emitError(loc) << "batch-norm-momentum: expected a value in (0, 1], got "
+                          << formatNumber(options.batchNormMomentum);
   FailureOr<SmallVector<Parameter>> weights = findParameters(entry, options);
-  if (failed(found) || failed(weights))
+  if (failed(weights))
     return failure();
-  signature = *found;
-  parameters = std::move(*weights);
+  for (Parameter &weight : *weights)
+    (weight.isStatistic ? statistics : parameters).push_back(std::move(weight));
   stateNames = getStateNames(options);
 
   auto getName = [](StringAttr given, StringRef prefix, unsigned index) {
@@ -98,6 +128,8 @@ LogicalResult TrainingBuilder::readModel() {
     inputs.push_back({getName(entry.getArgAttrOfType<StringAttr>(i, "prune.name"), "in", i), type});
   for (auto [i, type] : llvm::enumerate(entry.getResultTypes()))
     outputs.push_back({getName(entry.getResultAttrOfType<StringAttr>(i, "prune.name"), "out", i), type});
+  for (Parameter &statistic : statistics)
+    stats.push_back({"stat:" + statistic.name, statistic.type});
   for (Parameter &parameter : parameters) {
     params.push_back({"param:" + parameter.name, parameter.type});
     if (parameter.isMasked())
@@ -109,19 +141,64 @@ LogicalResult TrainingBuilder::readModel() {
              << "mask of '" << parameter.name << "' is not decided (run prune-evaluate-masks)";
   }
   step = {{"step", RankedTensorType::get({}, b.getI64Type())}};
-  labels = {{signature.labelName.str(), signature.labelType}};
-  lossPorts = {{"loss", RankedTensorType::get({}, b.getF32Type())}};
-  if (signature.countsCorrect)
-    lossPorts.push_back({"correct", RankedTensorType::get({}, b.getI64Type())});
+  if (failed(readLosses()))
+    return failure();
   return checkNames();
+}
+
+LogicalResult TrainingBuilder::readLosses() {
+  std::optional<LossKind> kind = parseLossKind(options.loss);
+  if (!kind || *kind == LossKind::Divergence)
+    return emitError(loc) << "loss: expected cross-entropy, mse, bce or cosine, got '" << options.loss << "'";
+  if (!(options.labelSmoothing >= 0 && options.labelSmoothing < 1))
+    return emitError(loc) << "label-smoothing: expected a value in [0, 1), got "
+                          << formatNumber(options.labelSmoothing);
+  labelLoss.kind = *kind;
+  labelLoss.labelSmoothing = options.labelSmoothing;
+  SmallVector<StringRef> outputNames;
+  for (const Port &output : outputs)
+    outputNames.push_back(output.name);
+  FailureOr<Distillation> read = readDistillation(entry, outputNames, labelLoss, options);
+  if (failed(read))
+    return failure();
+  distillation = std::move(*read);
+  for (const DistilledOutput &output : distillation.outputs)
+    taught.push_back(outputs[output.index]);
+
+  lossPorts = {{"loss", RankedTensorType::get({}, b.getF32Type())}};
+  if (distillation.needsLabels()) {
+    if (failed(labelLoss.verify(loc, "loss", outputs.front().type)))
+      return failure();
+    bool areClasses = labelLoss.kind == LossKind::CrossEntropy;
+    labels = {
+        {areClasses ? "labels" : "target", labelLoss.getTargetType(cast<RankedTensorType>(outputs.front().type))}};
+    if (areClasses)
+      lossPorts.push_back({"correct", RankedTensorType::get({}, b.getI64Type())});
+  }
+
+  if (options.rowWeights.empty())
+    return success();
+  auto input = llvm::find_if(inputs, [&](const Port &port) { return port.name == options.rowWeights; });
+  if (input == inputs.end())
+    return emitError(loc) << "row-weights: expected an input of the model, got '" << options.rowWeights << "'";
+  rowWeights = input - inputs.begin();
+  Ports weighed = taught;
+  if (distillation.needsLabels())
+    weighed.push_back(outputs.front());
+  auto hasRows = [&](const Port &port) { return hasRowsOf(port.type, input->type); };
+  if (llvm::none_of(weighed, hasRows) || !cast<RankedTensorType>(input->type).getElementType().isIntOrFloat())
+    return emitError(loc)
+           << "row-weights: expected numbers of a shape that the shape of an output in a loss begins with, "
+           << weighed.front().type << " for one, got " << input->type;
+  return success();
 }
 
 /// Names tell arguments and results apart: those of the model must not be ours.
 LogicalResult TrainingBuilder::checkNames() {
   llvm::StringSet<> taken;
-  for (StringRef name : {"step", "loss", "correct", "learning_rate", "gradient_norm", "sparsity", "update"})
+  for (StringRef name : {"step", "loss", "correct", "learning_rate", "gradient_norm", "sparsity", "update", "batches",
+                         "labels", "target"})
     taken.insert(name);
-  taken.insert(signature.labelName);
   for (const Ports *ports : {&inputs, &outputs})
     for (const Port &port : *ports) {
       StringRef name = port.name;
@@ -194,7 +271,7 @@ Value TrainingBuilder::emitConstant(RankedTensorType type, ElementsAttr value) {
 }
 
 void TrainingBuilder::buildInit() {
-  func::FuncOp function = createFunction("init", {}, {params, masks, states, step});
+  func::FuncOp function = createFunction("init", {}, {params, stats, masks, states, step});
   SmallVector<Value> results, maskResults;
   for (Parameter &parameter : parameters) {
     ElementsAttr value = parameter.value;
@@ -212,6 +289,8 @@ void TrainingBuilder::buildInit() {
     }
     results.push_back(emitConstant(parameter.type, value));
   }
+  for (Parameter &statistic : statistics)
+    results.push_back(emitConstant(statistic.type, statistic.value));
   llvm::append_range(results, maskResults);
   for (const Port &port : states)
     results.push_back(emitConstant(cast<RankedTensorType>(port.type), cast<ElementsAttr>(b.getZeroAttr(port.type))));
@@ -220,33 +299,129 @@ void TrainingBuilder::buildInit() {
   finish(function, results);
 }
 
+void TrainingBuilder::buildForward() {
+  SmallVector<Parameter> weights = parameters;
+  llvm::append_range(weights, statistics);
+  forward = forwardOnBatch = cloneWithParameters(entry, weights, "forward");
+  if (statistics.empty())
+    return;
+  IRMapping mapping;
+  forwardOnBatch = clonePrivate(forward, "forward_on_batch", mapping);
+  unsigned first = parameters.size();
+  auto getIndex = [&](Value value) -> std::optional<unsigned> {
+    auto argument = dyn_cast<BlockArgument>(value);
+    if (!argument || argument.getOwner() != &forwardOnBatch.front() || argument.getArgNumber() < first ||
+        argument.getArgNumber() >= first + statistics.size())
+      return std::nullopt;
+    return argument.getArgNumber() - first;
+  };
+  SmallVector<Value> found(statistics.size());
+  for (const BatchNorm &norm :
+       findBatchNorms(forwardOnBatch, [&](Value value) { return getIndex(value).has_value(); })) {
+    unsigned mean = *getIndex(norm.mean->get()), variance = *getIndex(norm.variance->get());
+    BatchStatistics batch = useBatchStatistics(b, norm);
+    found[mean] = batch.mean;
+    found[variance] = batch.variance;
+  }
+  forwardOnBatch.front().getTerminator()->insertOperands(entry.getNumResults(), found);
+  SmallVector<Type> types(entry.getResultTypes());
+  llvm::append_range(types, ValueRange(found).getTypes());
+  forwardOnBatch.setFunctionType(b.getFunctionType(forwardOnBatch.getArgumentTypes(), types));
+  forwardOnBatch.setAllResultAttrs(SmallVector<DictionaryAttr>(types.size()));
+}
+
+Value TrainingBuilder::getRowWeights(ValueRange modelInputs, Type output) {
+  if (!rowWeights || !hasRowsOf(output, modelInputs[*rowWeights].getType()))
+    return Value();
+  return modelInputs[*rowWeights];
+}
+
+Value TrainingBuilder::emitObjective(ValueRange results, Value target, ValueRange taughtValues,
+                                     ValueRange modelInputs) {
+  auto scalar = RankedTensorType::get({}, b.getF32Type());
+  SmallVector<Value> terms;
+  SmallVector<double> weights;
+  if (target) {
+    Value output = results.front();
+    terms.push_back(labelLoss.emit(b, output, target, getRowWeights(modelInputs, output.getType())));
+    weights.push_back(1 - distillation.hardness);
+  }
+  for (auto [output, value] : llvm::zip_equal(distillation.outputs, taughtValues)) {
+    Value own = results[output.index];
+    terms.push_back(output.loss.emit(b, own, value, getRowWeights(modelInputs, own.getType())));
+    weights.push_back(distillation.hardness * output.weight);
+  }
+  if (terms.size() == 1 && weights.front() == 1)
+    return terms.front();
+  return emitMap(b, terms, scalar,
+                 [&](ImplicitLocOpBuilder &b, ValueRange args) {
+                   Value sum;
+                   for (auto [term, weight] : llvm::zip_equal(args, weights)) {
+                     Value share = arith::MulFOp::create(b, term, emitFloat(b, weight, term.getType()));
+                     sum = sum ? Value(arith::AddFOp::create(b, sum, share)) : share;
+                   }
+                   return SmallVector<Value>{sum};
+                 })
+      .front();
+}
+
+SmallVector<Value> TrainingBuilder::callTeacher(ValueRange modelInputs) {
+  if (!teacher)
+    return {};
+  auto call = func::CallOp::create(b, teacher, modelInputs);
+  SmallVector<Value> values;
+  for (const DistilledOutput &output : distillation.outputs)
+    values.push_back(call.getResult(output.index));
+  return values;
+}
+
 void TrainingBuilder::buildLoss() {
-  loss = createFunction("loss", {params, inputs, labels}, {lossPorts});
+  loss = createFunction("loss", {params, stats, inputs, labels, taught}, {lossPorts, stats});
   loss.setPrivate();
   for (unsigned i = 0; i < loss.getNumArguments(); ++i)
     loss.setArgAttrs(i, DictionaryAttr());
   for (unsigned i = 0; i < loss.getNumResults(); ++i)
     loss.setResultAttrs(i, DictionaryAttr());
-  auto call = func::CallOp::create(b, forward, loss.getArguments().drop_back());
-  Value target = loss.getArguments().back();
-  SmallVector<Value> results = {emitLoss(b, call.getResult(0), target, options)};
-  if (signature.countsCorrect)
-    results.push_back(emitCorrect(b, call.getResult(0), target));
+  ValueRange arguments = loss.getArguments();
+  auto call = func::CallOp::create(b, forwardOnBatch, arguments.take_front(forwardOnBatch.getNumArguments()));
+  arguments = arguments.drop_front(params.size() + stats.size());
+  ValueRange modelInputs = take(arguments, inputs), target = take(arguments, labels);
+  SmallVector<Value> results = {
+      emitObjective(call.getResults(), labels.empty() ? Value() : target.front(), arguments, modelInputs)};
+  if (lossPorts.size() > 1)
+    results.push_back(emitCorrect(b, call.getResult(0), target.front()));
+  llvm::append_range(results, call.getResults().drop_front(outputs.size()));
   finish(loss, results);
+}
+
+SmallVector<Value> TrainingBuilder::emitStatistics(ValueRange old, ValueRange batch, Value share) {
+  SmallVector<Value> next;
+  for (auto [before, now] : llvm::zip_equal(old, batch))
+    next.push_back(emitMap(b, {before, now, share}, cast<RankedTensorType>(before.getType()),
+                           [&](ImplicitLocOpBuilder &b, ValueRange args) {
+                             Value change = arith::SubFOp::create(b, args[1], args[0]);
+                             Value step = arith::MulFOp::create(b, args[2], change);
+                             return SmallVector<Value>{arith::AddFOp::create(b, args[0], step)};
+                           })
+                       .front());
+  return next;
 }
 
 void TrainingBuilder::buildTrainStep() {
   Ports reports = {{"learning_rate", RankedTensorType::get({}, b.getF32Type())}};
   if (options.clipNorm > 0)
     reports.push_back({"gradient_norm", RankedTensorType::get({}, b.getF32Type())});
-  func::FuncOp function = createFunction("train_step", {params, masks, states, step, inputs, labels},
-                                         {params, states, step, lossPorts, reports});
+  func::FuncOp function = createFunction("train_step", {params, stats, masks, states, step, inputs, labels},
+                                         {params, stats, states, step, lossPorts, reports});
   ValueRange arguments = function.getArguments();
-  ValueRange oldParams = take(arguments, params), maskValues = take(arguments, masks);
+  ValueRange oldParams = take(arguments, params), oldStats = take(arguments, stats),
+             maskValues = take(arguments, masks);
   ValueRange oldStates = take(arguments, states), oldStep = take(arguments, step);
 
   SmallVector<Value> operands = emitMasked(oldParams, maskValues);
+  llvm::append_range(operands, oldStats);
   llvm::append_range(operands, arguments);
+  llvm::append_range(operands, callTeacher(arguments.take_front(inputs.size())));
   SmallVector<Type> types(loss.getResultTypes());
   SmallVector<int64_t> by;
   for (auto [index, port] : llvm::enumerate(params)) {
@@ -254,8 +429,8 @@ void TrainingBuilder::buildTrainStep() {
     by.push_back(index);
   }
   auto gradient = GradientOp::create(b, types, loss.getName(), operands, by);
-  ValueRange lossResults = gradient->getResults().take_front(lossPorts.size());
-  ValueRange gradients = gradient->getResults().drop_front(lossPorts.size());
+  ValueRange gradients = gradient->getResults();
+  ValueRange lossResults = take(gradients, lossPorts), batchStats = take(gradients, stats);
 
   SmallVector<Value> spread = spreadMasks(maskValues);
   Value stepValue = emitExtract(b, oldStep.front());
@@ -269,6 +444,10 @@ void TrainingBuilder::buildTrainStep() {
     newStates.append(next.begin() + 1, next.end());
   }
   SmallVector<Value> results = newParams;
+  if (!stats.empty()) {
+    Value momentum = emitFloat(b, options.batchNormMomentum, b.getF32Type());
+    llvm::append_range(results, emitStatistics(oldStats, batchStats, emitScalarTensor(b, momentum)));
+  }
   llvm::append_range(results, newStates);
   Value one = arith::ConstantOp::create(b, b.getI64IntegerAttr(1));
   results.push_back(emitScalarTensor(b, arith::AddIOp::create(b, stepValue, one)));
@@ -280,37 +459,71 @@ void TrainingBuilder::buildTrainStep() {
 }
 
 void TrainingBuilder::buildEvalStep() {
-  func::FuncOp function = createFunction("eval_step", {params, masks, inputs, labels}, {lossPorts, outputs});
+  func::FuncOp function = createFunction("eval_step", {params, stats, masks, inputs, labels}, {lossPorts, outputs});
   ValueRange arguments = function.getArguments();
-  ValueRange values = take(arguments, params), maskValues = take(arguments, masks);
-  ValueRange modelInputs = take(arguments, inputs);
+  ValueRange values = take(arguments, params), oldStats = take(arguments, stats), maskValues = take(arguments, masks);
+  ValueRange modelInputs = take(arguments, inputs), target = take(arguments, labels);
   SmallVector<Value> operands = emitMasked(values, maskValues);
+  llvm::append_range(operands, oldStats);
   llvm::append_range(operands, modelInputs);
   auto call = func::CallOp::create(b, forward, operands);
-  SmallVector<Value> results = {emitLoss(b, call.getResult(0), arguments.front(), options)};
-  if (signature.countsCorrect)
-    results.push_back(emitCorrect(b, call.getResult(0), arguments.front()));
+  Value output = call.getResult(0);
+  SmallVector<Value> results;
+  if (labels.empty())
+    results.push_back(emitObjective(call.getResults(), Value(), callTeacher(modelInputs), modelInputs));
+  else
+    results.push_back(labelLoss.emit(b, output, target.front(), getRowWeights(modelInputs, output.getType())));
+  if (lossPorts.size() > 1)
+    results.push_back(emitCorrect(b, output, target.front()));
   llvm::append_range(results, call.getResults());
   finish(function, results);
+}
+
+void TrainingBuilder::buildEstimateStatistics() {
+  Ports batches = {{"batches", RankedTensorType::get({}, b.getI64Type())}};
+  func::FuncOp function = createFunction("estimate_statistics", {params, stats, masks, batches, inputs}, {stats});
+  ValueRange arguments = function.getArguments();
+  ValueRange values = take(arguments, params), oldStats = take(arguments, stats), maskValues = take(arguments, masks);
+  ValueRange count = take(arguments, batches);
+  SmallVector<Value> operands = emitMasked(values, maskValues);
+  llvm::append_range(operands, oldStats);
+  llvm::append_range(operands, arguments);
+  auto call = func::CallOp::create(b, forwardOnBatch, operands);
+  // The mean over all batches so far and this one.
+  Value share =
+      emitMap(b, count, RankedTensorType::get({}, b.getF32Type()), [](ImplicitLocOpBuilder &b, ValueRange args) {
+        Value before = arith::SIToFPOp::create(b, b.getF32Type(), args[0]);
+        Value one = emitFloat(b, 1, b.getF32Type());
+        return SmallVector<Value>{arith::DivFOp::create(b, one, arith::AddFOp::create(b, before, one))};
+      }).front();
+  finish(function, emitStatistics(oldStats, call.getResults().drop_front(outputs.size()), share));
 }
 
 LogicalResult TrainingBuilder::run() {
   if (failed(readModel()))
     return failure();
-  for (StringRef name : {"init", "train_step", "eval_step", "loss", "forward"})
+  for (StringRef name :
+       {"init", "train_step", "eval_step", "loss", "forward", "forward_on_batch", "estimate_statistics", "dense"})
     if (Operation *other = module.lookupSymbol(name))
       return other->emitError() << "expected no function '" << name << "' in the module: training makes one";
-  forward = cloneWithParameters(entry, parameters, "forward");
+  if (options.teacher == "self")
+    teacher = cloneWithoutMasks(entry, "dense");
+  else if (distillation.teacher)
+    (teacher = distillation.teacher).setPrivate();
+  buildForward();
   buildLoss();
   buildInit();
   buildTrainStep();
   buildEvalStep();
+  if (!stats.empty())
+    buildEstimateStatistics();
   // What is decided about the weights of the model holds for its arguments no more.
   for (RecordOp record : llvm::make_early_inc_range(module.getOps<RecordOp>()))
     record.erase();
   entry.erase();
   remark::analysis(loc, remark::RemarkOpts::name("Parameters").category("fine-tune")) << remark::add(
-      "{0} parameters, {1} of them masked", static_cast<int64_t>(params.size()), static_cast<int64_t>(masks.size()));
+      "{0} parameters, {1} of them masked, and {2} statistics of batch norms", static_cast<int64_t>(params.size()),
+      static_cast<int64_t>(masks.size()), static_cast<int64_t>(stats.size()));
   return success();
 }
 
@@ -346,6 +559,13 @@ struct BuildTraining : prune::impl::PruneBuildTrainingBase<BuildTraining> {
     options.steps = steps;
     options.rewindEvery = rewindEvery;
     options.freeze = freeze;
+    options.batchNorm = batchNorm;
+    options.batchNormMomentum = batchNormMomentum;
+    options.teacher = teacher;
+    options.hardness = hardness;
+    options.temperature = temperature;
+    options.distill = llvm::to_vector(distill);
+    options.rowWeights = rowWeights;
     if (failed(buildTraining(getOperation(), options)))
       signalPassFailure();
   }

@@ -92,9 +92,6 @@ LogicalResult WeightLoader::checkMask(const Load &load) {
   if (!parameter.isMasked())
     return fail(*load.array) << "expected a mask of a weight with prune.apply, got one of '" << parameter.name
                              << "', which has none";
-  if (parameter.undecided)
-    return fail(*load.array) << "expected a mask of a weight whose mask is decided, got one of '" << parameter.name
-                             << "', whose mask is not (run prune-evaluate-masks)";
   if (failed(checkType(load, parameter.getMaskType())))
     return failure();
   ArrayRef<uint8_t> bytes = getData<uint8_t>(*load.array);
@@ -172,13 +169,15 @@ FailureOr<LoadWeightsResult> WeightLoader::run() {
   llvm::StringMap<const NamedTensor *> seen[2];
   for (const NamedTensor &array : *arrays) {
     StringRef name = array.name;
-    bool isMask = name.consume_front("mask:");
-    if (!isMask)
+    bool isMask = name.consume_front("mask:"), isStatistic = !isMask && name.consume_front("stat:");
+    if (!isMask && !isStatistic)
       name.consume_front("param:");
     Load load{&array, byName.lookup(name)};
     if (!load.parameter)
       return fail(array) << "expected one of the " << parameters->size() << " weights of '" << options.entry
                          << "' (the first is '" << parameters->front().name << "'), got '" << name << "'";
+    if (isStatistic && !load.parameter->isStatistic)
+      return fail(array) << "expected a statistic of a batch norm, got '" << name << "', which is trained by gradients";
     auto [first, isNew] = seen[isMask].try_emplace(name, &array);
     if (!isNew)
       return fail(array) << "expected one array for '" << name << "', got another in '" << first->second->name << "'";

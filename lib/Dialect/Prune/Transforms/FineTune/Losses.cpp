@@ -1,7 +1,7 @@
 //===- Losses.cpp - Loss functions as structured ops --------------------------===//
 //
-// Everything is a generic that reverse mode has a rule for. All losses are means: cross entropy over the rows of the
-// output (all dimensions but the last), cosine distance too, the others over all elements.
+// Everything is a generic that reverse mode has a rule for. All losses are means: those that compare distributions and
+// directions over the rows of the output (all dimensions but the last), the others over all elements.
 //
 //===----------------------------------------------------------------------===//
 
@@ -9,31 +9,47 @@
 #include "Emit.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
-#include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
 #include <limits>
 
 using namespace mlir;
 using namespace mlir::prune;
 
-FailureOr<LossSignature> mlir::prune::getLossSignature(Location loc, Type output,
-                                                       const PruneBuildTrainingOptions &options) {
-  if (!llvm::is_contained({"cross-entropy", "mse", "bce", "cosine"}, options.loss))
-    return emitError(loc) << "loss: expected cross-entropy, mse, bce or cosine, got '" << options.loss << "'";
-  if (!(options.labelSmoothing >= 0 && options.labelSmoothing < 1))
-    return emitError(loc) << "label-smoothing: expected a value in [0, 1), got "
-                          << formatNumber(options.labelSmoothing);
+static constexpr std::pair<LossKind, StringLiteral> kKinds[] = {{LossKind::CrossEntropy, "cross-entropy"},
+                                                                {LossKind::MeanSquare, "mse"},
+                                                                {LossKind::BinaryCrossEntropy, "bce"},
+                                                                {LossKind::Cosine, "cosine"},
+                                                                {LossKind::Divergence, "kl"}};
+
+std::optional<LossKind> mlir::prune::parseLossKind(StringRef name) {
+  for (auto [kind, spelling] : kKinds)
+    if (spelling == name)
+      return kind;
+  return std::nullopt;
+}
+
+StringRef mlir::prune::stringifyLossKind(LossKind kind) {
+  return llvm::find_if(kKinds, [&](const auto &entry) { return entry.first == kind; })->second;
+}
+
+/// True if a loss has one value for each row of the output, false if it has one for each element.
+static bool isByRow(LossKind kind) {
+  return kind == LossKind::CrossEntropy || kind == LossKind::Cosine || kind == LossKind::Divergence;
+}
+
+LogicalResult Loss::verify(Location loc, StringRef option, Type output) const {
   auto type = dyn_cast<RankedTensorType>(output);
-  bool isByRow = options.loss == "cross-entropy" || options.loss == "cosine";
   if (!type || !type.hasStaticShape() || !type.getElementType().isF32() || type.getNumElements() == 0 ||
-      (isByRow && type.getRank() < 2))
-    return emitError(loc) << "loss: " << options.loss << " expects a first output of static shape, "
-                          << (isByRow ? "two or more dimensions" : "at least one element") << " and f32, got "
+      (isByRow(kind) && type.getRank() < 2))
+    return emitError(loc) << option << ": " << stringifyLossKind(kind) << " expects an output of static shape, "
+                          << (isByRow(kind) ? "two or more dimensions" : "at least one element") << " and f32, got "
                           << output;
-  LossSignature signature{"target", type, false};
-  if (options.loss == "cross-entropy")
-    signature = {"labels", RankedTensorType::get(type.getShape().drop_back(), IntegerType::get(type.getContext(), 64)),
-                 true};
-  return signature;
+  return success();
+}
+
+RankedTensorType Loss::getTargetType(RankedTensorType output) const {
+  if (kind != LossKind::CrossEntropy)
+    return output;
+  return RankedTensorType::get(output.getShape().drop_back(), IntegerType::get(output.getContext(), 64));
 }
 
 namespace {
@@ -53,17 +69,50 @@ struct Rows {
 };
 } // namespace
 
-/// Mean of a tensor: its sum over the number of elements.
-static Value emitMean(ImplicitLocOpBuilder &b, Value tensor) {
+/// The number that an element of a tensor of any arithmetic type is, as a float.
+static Value emitToFloat(ImplicitLocOpBuilder &b, Value value, Type element) {
+  if (value.getType() == element)
+    return value;
+  if (auto type = dyn_cast<FloatType>(value.getType()))
+    return type.getWidth() < element.getIntOrFloatBitWidth() ? Value(arith::ExtFOp::create(b, element, value))
+                                                             : Value(arith::TruncFOp::create(b, element, value));
+  return value.getType().isInteger(1) ? Value(arith::UIToFPOp::create(b, element, value))
+                                      : Value(arith::SIToFPOp::create(b, element, value));
+}
+
+/// Mean of a tensor. With `weights`, whose dimensions are the first ones of the tensor: sum of w x over sum of w.
+static Value emitMean(ImplicitLocOpBuilder &b, Value tensor, Value weights) {
   auto type = cast<RankedTensorType>(tensor.getType());
   Type element = type.getElementType();
-  Value sum =
-      emitSum(b, tensor, element, [](ImplicitLocOpBuilder &, ValueRange args) { return SmallVector<Value>{args[0]}; });
-  return emitMap(b, sum, RankedTensorType::get({}, element),
-                 [&](ImplicitLocOpBuilder &b, ValueRange args) {
-                   Value count = emitFloat(b, double(type.getNumElements()), element);
-                   return SmallVector<Value>{arith::DivFOp::create(b, args[0], count)};
-                 })
+  auto scalar = RankedTensorType::get({}, element);
+  auto first = [](ImplicitLocOpBuilder &, ValueRange args) { return SmallVector<Value>{args[0]}; };
+  if (!weights) {
+    return emitMap(b, emitSum(b, tensor, element, first), scalar,
+                   [&](ImplicitLocOpBuilder &b, ValueRange args) {
+                     Value count = emitFloat(b, double(type.getNumElements()), element);
+                     return SmallVector<Value>{arith::DivFOp::create(b, args[0], count)};
+                   })
+        .front();
+  }
+  auto weightType = cast<RankedTensorType>(weights.getType());
+  AffineMap all = b.getMultiDimIdentityMap(type.getRank()), none = AffineMap::get(type.getRank(), 0, b.getContext());
+  AffineMap maps[] = {
+      all, AffineMap::get(type.getRank(), 0, all.getResults().take_front(weightType.getRank()), b.getContext())};
+  Value sum = emitReduction(b, {tensor, weights}, maps, scalar, none, b.getFloatAttr(element, 0.0),
+                            [&](ImplicitLocOpBuilder &b, ValueRange args) {
+                              Value term = arith::MulFOp::create(b, args[0], emitToFloat(b, args[1], element));
+                              return SmallVector<Value>{arith::AddFOp::create(b, args[2], term)};
+                            });
+  Value total = emitSum(b, weights, element, [&](ImplicitLocOpBuilder &b, ValueRange args) {
+    return SmallVector<Value>{emitToFloat(b, args[0], element)};
+  });
+  return emitMap(
+             b, {sum, total}, scalar,
+             [&](ImplicitLocOpBuilder &b, ValueRange args) {
+               // How many elements one weight counts for.
+               Value share = emitFloat(b, double(type.getNumElements()) / double(weightType.getNumElements()), element);
+               return SmallVector<Value>{arith::DivFOp::create(b, args[0], arith::MulFOp::create(b, args[1], share))};
+             })
       .front();
 }
 
@@ -80,27 +129,44 @@ static Value emitIsClass(ImplicitLocOpBuilder &b, Value label, int64_t classes) 
   return arith::CmpIOp::create(b, arith::CmpIPredicate::ult, label, count);
 }
 
+/// (x - max) / T.
+static Value emitShifted(ImplicitLocOpBuilder &b, Value x, Value max, double temperature) {
+  Value z = arith::SubFOp::create(b, x, max);
+  return temperature == 1 ? z : Value(arith::MulFOp::create(b, z, emitFloat(b, 1 / temperature, x.getType())));
+}
+
+namespace {
+/// The maximum of each row, and the sum of exp((x - max) / T).
+struct ExpSums {
+  ExpSums(ImplicitLocOpBuilder &b, const Rows &rows, Value logits, double temperature);
+  Value max, sum;
+};
+} // namespace
+
+ExpSums::ExpSums(ImplicitLocOpBuilder &b, const Rows &rows, Value logits, double temperature) {
+  auto lowest = b.getFloatAttr(rows.element, -std::numeric_limits<double>::infinity());
+  max = emitReduction(b, logits, rows.all, rows.reduced, rows.outer, lowest,
+                      [](ImplicitLocOpBuilder &b, ValueRange args) {
+                        return SmallVector<Value>{arith::MaximumFOp::create(b, args[1], args[0])};
+                      });
+  AffineMap maps[] = {rows.all, rows.outer};
+  sum = emitReduction(b, {logits, max}, maps, rows.reduced, rows.outer, b.getFloatAttr(rows.element, 0.0),
+                      [&](ImplicitLocOpBuilder &b, ValueRange args) {
+                        Value power = math::ExpOp::create(b, emitShifted(b, args[0], args[1], temperature));
+                        return SmallVector<Value>{arith::AddFOp::create(b, args[2], power)};
+                      });
+}
+
 /// loss(row) = log(sum exp z) - sum q z with z = x - max(row), q the smoothed label: since q sums to 1 the maximum
 /// cancels. A label that is no class makes the loss NaN.
-static Value emitCrossEntropy(ImplicitLocOpBuilder &b, Value output, Value labels, double smoothing) {
+static Value emitCrossEntropies(ImplicitLocOpBuilder &b, Value output, Value labels, double smoothing) {
   Rows rows(output);
   int64_t rank = rows.type.getRank(), classes = rows.type.getShape().back();
   Type element = rows.element;
-  auto lowest = b.getFloatAttr(element, -std::numeric_limits<double>::infinity());
-  Value max = emitReduction(b, output, rows.all, rows.reduced, rows.outer, lowest,
-                            [](ImplicitLocOpBuilder &b, ValueRange args) {
-                              return SmallVector<Value>{arith::MaximumFOp::create(b, args[1], args[0])};
-                            });
-  auto zero = b.getFloatAttr(element, 0.0);
-  AffineMap maps[] = {rows.all, rows.outer};
-  Value sum = emitReduction(b, {output, max}, maps, rows.reduced, rows.outer, zero,
-                            [](ImplicitLocOpBuilder &b, ValueRange args) {
-                              Value z = arith::SubFOp::create(b, args[0], args[1]);
-                              return SmallVector<Value>{arith::AddFOp::create(b, args[2], math::ExpOp::create(b, z))};
-                            });
+  ExpSums sums(b, rows, output, /*temperature=*/1);
   AffineMap labelMaps[] = {rows.all, rows.outer, rows.outer};
   Value chosen =
-      emitReduction(b, {output, max, labels}, labelMaps, rows.reduced, rows.outer, zero,
+      emitReduction(b, {output, sums.max, labels}, labelMaps, rows.reduced, rows.outer, b.getFloatAttr(element, 0.0),
                     [&](ImplicitLocOpBuilder &b, ValueRange args) {
                       Value z = arith::SubFOp::create(b, args[0], args[1]);
                       Value q =
@@ -109,29 +175,32 @@ static Value emitCrossEntropy(ImplicitLocOpBuilder &b, Value output, Value label
                                                   emitFloat(b, smoothing / double(classes), element));
                       return SmallVector<Value>{arith::AddFOp::create(b, args[3], arith::MulFOp::create(b, q, z))};
                     });
-  Value losses =
-      emitMap(b, {sum, chosen, labels}, rows.reduced, [&](ImplicitLocOpBuilder &b, ValueRange args) {
-        Value loss = arith::SubFOp::create(b, math::LogOp::create(b, args[0]), args[1]);
-        Value invalid = emitFloat(b, std::numeric_limits<double>::quiet_NaN(), element);
-        return SmallVector<Value>{arith::SelectOp::create(b, emitIsClass(b, args[2], classes), loss, invalid)};
-      }).front();
-  return emitMean(b, losses);
+  return emitMap(b, {sums.sum, chosen, labels}, rows.reduced,
+                 [&](ImplicitLocOpBuilder &b, ValueRange args) {
+                   Value loss = arith::SubFOp::create(b, math::LogOp::create(b, args[0]), args[1]);
+                   Value invalid = emitFloat(b, std::numeric_limits<double>::quiet_NaN(), element);
+                   return SmallVector<Value>{
+                       arith::SelectOp::create(b, emitIsClass(b, args[2], classes), loss, invalid)};
+                 })
+      .front();
 }
 
-static Value emitMeanSquare(ImplicitLocOpBuilder &b, Value output, Value target) {
+static Value emitSquares(ImplicitLocOpBuilder &b, Value output, Value target) {
   auto type = cast<RankedTensorType>(output.getType());
-  Value squares = emitMap(b, {output, target}, type, [](ImplicitLocOpBuilder &b, ValueRange args) {
-                    Value d = arith::SubFOp::create(b, args[0], args[1]);
-                    return SmallVector<Value>{arith::MulFOp::create(b, d, d)};
-                  }).front();
-  return emitMean(b, squares);
+  return emitMap(b, {output, target}, type,
+                 [](ImplicitLocOpBuilder &b, ValueRange args) {
+                   Value d = arith::SubFOp::create(b, args[0], args[1]);
+                   return SmallVector<Value>{arith::MulFOp::create(b, d, d)};
+                 })
+      .front();
 }
 
 /// Binary cross entropy on logits: max(x, 0) - x y + log(1 + exp(-|x|)).
-static Value emitBinaryCrossEntropy(ImplicitLocOpBuilder &b, Value output, Value target) {
+static Value emitBinaryCrossEntropies(ImplicitLocOpBuilder &b, Value output, Value target) {
   auto type = cast<RankedTensorType>(output.getType());
   Type element = type.getElementType();
-  Value losses = emitMap(b, {output, target}, type, [&](ImplicitLocOpBuilder &b, ValueRange args) {
+  return emitMap(b, {output, target}, type,
+                 [&](ImplicitLocOpBuilder &b, ValueRange args) {
                    Value x = args[0];
                    Value positive = arith::MaximumFOp::create(b, x, emitFloat(b, 0, element));
                    Value size = math::AbsFOp::create(b, x);
@@ -139,12 +208,12 @@ static Value emitBinaryCrossEntropy(ImplicitLocOpBuilder &b, Value output, Value
                    Value tail = math::LogOp::create(b, arith::AddFOp::create(b, emitFloat(b, 1, element), e));
                    Value rest = arith::SubFOp::create(b, positive, arith::MulFOp::create(b, x, args[1]));
                    return SmallVector<Value>{arith::AddFOp::create(b, rest, tail)};
-                 }).front();
-  return emitMean(b, losses);
+                 })
+      .front();
 }
 
 /// 1 - <x, y> / (|x| |y|) for each row; the norms are guarded as PyTorch guards them, by 1e-8 at least.
-static Value emitCosineDistance(ImplicitLocOpBuilder &b, Value output, Value target) {
+static Value emitCosineDistances(ImplicitLocOpBuilder &b, Value output, Value target) {
   Rows rows(output);
   Type element = rows.element;
   auto dot = [&](Value x, Value y) {
@@ -156,25 +225,60 @@ static Value emitCosineDistance(ImplicitLocOpBuilder &b, Value output, Value tar
                          });
   };
   Value products[] = {dot(output, target), dot(output, output), dot(target, target)};
-  Value losses = emitMap(b, products, rows.reduced, [&](ImplicitLocOpBuilder &b, ValueRange args) {
+  return emitMap(b, products, rows.reduced,
+                 [&](ImplicitLocOpBuilder &b, ValueRange args) {
                    Value least = emitFloat(b, 1e-16, element);
                    Value xx = math::SqrtOp::create(b, arith::MaximumFOp::create(b, args[1], least));
                    Value yy = math::SqrtOp::create(b, arith::MaximumFOp::create(b, args[2], least));
                    Value cosine = arith::DivFOp::create(b, args[0], arith::MulFOp::create(b, xx, yy));
                    return SmallVector<Value>{arith::SubFOp::create(b, emitFloat(b, 1, element), cosine)};
-                 }).front();
-  return emitMean(b, losses);
+                 })
+      .front();
 }
 
-Value mlir::prune::emitLoss(ImplicitLocOpBuilder &b, Value output, Value labels,
-                            const PruneBuildTrainingOptions &options) {
-  if (options.loss == "cross-entropy")
-    return emitCrossEntropy(b, output, labels, options.labelSmoothing);
-  if (options.loss == "bce")
-    return emitBinaryCrossEntropy(b, output, labels);
-  if (options.loss == "cosine")
-    return emitCosineDistance(b, output, labels);
-  return emitMeanSquare(b, output, labels);
+/// T² KL(p || q) for each row with p = softmax(target / T) and q = softmax(output / T): with the logarithms of both as
+/// z - log(sum exp z), sum p (z_p - z_q) - log(sum exp z_p) + log(sum exp z_q).
+static Value emitDivergences(ImplicitLocOpBuilder &b, Value output, Value target, double temperature) {
+  Rows rows(output);
+  Type element = rows.element;
+  ExpSums q(b, rows, output, temperature), p(b, rows, target, temperature);
+  AffineMap maps[] = {rows.all, rows.outer, rows.all, rows.outer};
+  Value weighted = emitReduction(b, {target, p.max, output, q.max}, maps, rows.reduced, rows.outer,
+                                 b.getFloatAttr(element, 0.0), [&](ImplicitLocOpBuilder &b, ValueRange args) {
+                                   Value zp = emitShifted(b, args[0], args[1], temperature);
+                                   Value zq = emitShifted(b, args[2], args[3], temperature);
+                                   Value difference = arith::SubFOp::create(b, zp, zq);
+                                   Value term = arith::MulFOp::create(b, math::ExpOp::create(b, zp), difference);
+                                   return SmallVector<Value>{arith::AddFOp::create(b, args[4], term)};
+                                 });
+  return emitMap(b, {weighted, p.sum, q.sum}, rows.reduced,
+                 [&](ImplicitLocOpBuilder &b, ValueRange args) {
+                   Value mean = arith::DivFOp::create(b, args[0], args[1]);
+                   Value logs =
+                       arith::SubFOp::create(b, math::LogOp::create(b, args[2]), math::LogOp::create(b, args[1]));
+                   Value square = emitFloat(b, temperature * temperature, element);
+                   return SmallVector<Value>{arith::MulFOp::create(b, square, arith::AddFOp::create(b, mean, logs))};
+                 })
+      .front();
+}
+
+Value Loss::emit(ImplicitLocOpBuilder &b, Value output, Value target, Value rowWeights) const {
+  auto emitEach = [&] {
+    switch (kind) {
+    case LossKind::CrossEntropy:
+      return emitCrossEntropies(b, output, target, labelSmoothing);
+    case LossKind::MeanSquare:
+      return emitSquares(b, output, target);
+    case LossKind::BinaryCrossEntropy:
+      return emitBinaryCrossEntropies(b, output, target);
+    case LossKind::Cosine:
+      return emitCosineDistances(b, output, target);
+    case LossKind::Divergence:
+      return emitDivergences(b, output, target, temperature);
+    }
+    llvm_unreachable("unknown kind of loss");
+  };
+  return emitMean(b, emitEach(), rowWeights);
 }
 
 Value mlir::prune::emitCorrect(ImplicitLocOpBuilder &b, Value output, Value labels) {

@@ -1,10 +1,12 @@
 //===- Parameterize.cpp - Weights of a model as arguments ---------------------===//
 
 #include "Parameterize.h"
+#include "BatchNorm.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Remarks.h"
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
 #include "prune/Support/Constants.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/Regex.h"
@@ -58,24 +60,54 @@ static LogicalResult readMasks(Parameter &parameter) {
   return success();
 }
 
+/// The means and variances of batch norms; those that stay as they are go to `kept`.
+static LogicalResult findStatistics(func::FuncOp function, bool isFrozen, const llvm::Regex *freeze,
+                                    llvm::DenseSet<Operation *> &followed, llvm::DenseSet<Operation *> &kept) {
+  auto isConstant = [](Value value) { return value.getDefiningOp<arith::ConstantOp>() != nullptr; };
+  for (BatchNorm norm : findBatchNorms(function, isConstant)) {
+    arith::ConstantOp constants[] = {norm.mean->get().getDefiningOp<arith::ConstantOp>(),
+                                     norm.variance->get().getDefiningOp<arith::ConstantOp>()};
+    bool stays = isFrozen || llvm::any_of(constants, [&](arith::ConstantOp constant) {
+                   return freeze && freeze->match(getConstantName(constant));
+                 });
+    for (arith::ConstantOp constant : constants) {
+      if (!stays && !constant->hasOneUse()) {
+        InFlightDiagnostic error = norm.op.emitError()
+                                   << "expected a batch norm with a mean and a variance of its own, got '"
+                                   << getConstantName(constant) << "' with " << llvm::range_size(constant->getUses())
+                                   << " uses (batch-norm=frozen trains without them)";
+        error.attachNote(constant.getLoc()) << "it is here";
+        return error;
+      }
+      (stays ? kept : followed).insert(constant);
+    }
+  }
+  return success();
+}
+
 FailureOr<SmallVector<Parameter>> mlir::prune::findParameters(func::FuncOp function,
                                                               const PruneBuildTrainingOptions &options) {
   llvm::Regex freeze(options.freeze);
   if (std::string error; !options.freeze.empty() && !freeze.isValid(error))
     return emitError(function.getLoc()) << "freeze: '" << options.freeze << "' is no regular expression: " << error;
+  llvm::DenseSet<Operation *> statistics, frozenStatistics;
+  if (failed(findStatistics(function, options.batchNorm == "frozen", options.freeze.empty() ? nullptr : &freeze,
+                            statistics, frozenStatistics)))
+    return failure();
 
   llvm::MapVector<Attribute, Parameter> found; // By name and value.
   llvm::StringMap<arith::ConstantOp> owners;
   unsigned numUnnamed = 0, numFrozen = 0;
   WalkResult walk = function.walk([&](arith::ConstantOp constant) -> WalkResult {
     auto type = dyn_cast<RankedTensorType>(constant.getType());
-    if (!type || !isa<FloatType>(type.getElementType()) || type.getNumElements() < 2 || constant->use_empty())
+    bool isStatistic = statistics.contains(constant);
+    if (!type || !isa<FloatType>(type.getElementType()) || constant->use_empty() ||
+        (type.getNumElements() < 2 && !isStatistic))
       return WalkResult::advance();
     auto attr = cast<ElementsAttr>(constant.getValue());
     std::string name = getConstantName(constant).str();
-    bool isSplat = isa<SplatElementsAttr>(attr);
     // Numbers that fill a tensor are part of the arithmetic, unless somebody gave them a name.
-    if (isSplat && name.empty())
+    if (isa<SplatElementsAttr>(attr) && name.empty() && !isStatistic)
       return WalkResult::advance();
     bool isUnnamed = name.empty();
     if (isUnnamed)
@@ -87,6 +119,10 @@ FailureOr<SmallVector<Parameter>> mlir::prune::findParameters(func::FuncOp funct
           return emitError(user->getLoc()) << "freeze: '" << options.freeze << "' matches '" << name
                                            << "', whose mask is not decided (run prune-evaluate-masks)";
       decline(constant, name, "freeze matches it");
+      return WalkResult::advance();
+    }
+    if (frozenStatistics.contains(constant)) {
+      decline(constant, name, "its batch norm is frozen");
       return WalkResult::advance();
     }
     if (!type.getElementType().isF32()) {
@@ -113,6 +149,7 @@ FailureOr<SmallVector<Parameter>> mlir::prune::findParameters(func::FuncOp funct
       return error;
     }
     parameter.name = name;
+    parameter.isStatistic = isStatistic;
     parameter.type = type;
     parameter.value = attr;
     parameter.constants.push_back(constant);
@@ -129,15 +166,14 @@ FailureOr<SmallVector<Parameter>> mlir::prune::findParameters(func::FuncOp funct
       return failure();
     parameters.push_back(std::move(parameter));
   }
-  if (parameters.empty())
+  if (llvm::all_of(parameters, [](const Parameter &parameter) { return parameter.isStatistic; }))
     return emitError(function.getLoc()) << "function '" << function.getName() << "' has no weight to train";
   return parameters;
 }
 
-func::FuncOp mlir::prune::cloneWithParameters(func::FuncOp function, ArrayRef<Parameter> parameters, StringRef name) {
+func::FuncOp mlir::prune::clonePrivate(func::FuncOp function, StringRef name, IRMapping &mapping) {
   OpBuilder builder(function);
   builder.setInsertionPointAfter(function);
-  IRMapping mapping;
   auto clone = cast<func::FuncOp>(builder.clone(*function, mapping));
   clone.setName(name);
   clone.setPrivate();
@@ -145,6 +181,23 @@ func::FuncOp mlir::prune::cloneWithParameters(func::FuncOp function, ArrayRef<Pa
     clone.setArgAttrs(i, DictionaryAttr());
   for (unsigned i = 0; i < clone.getNumResults(); ++i)
     clone.setResultAttrs(i, DictionaryAttr());
+  return clone;
+}
+
+func::FuncOp mlir::prune::cloneWithoutMasks(func::FuncOp function, StringRef name) {
+  IRMapping mapping;
+  func::FuncOp clone = clonePrivate(function, name, mapping);
+  clone.walk([](ApplyOp apply) {
+    apply.replaceAllUsesWith(apply.getWeight());
+    apply.erase();
+  });
+  clone.walk([](MaskOp mask) { mask.erase(); });
+  return clone;
+}
+
+func::FuncOp mlir::prune::cloneWithParameters(func::FuncOp function, ArrayRef<Parameter> parameters, StringRef name) {
+  IRMapping mapping;
+  func::FuncOp clone = clonePrivate(function, name, mapping);
   for (auto [index, parameter] : llvm::enumerate(parameters)) {
     arith::ConstantOp first = parameter.constants.front();
     (void)clone.insertArgument(index, parameter.type, DictionaryAttr(), first.getLoc());

@@ -4,15 +4,18 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/IRMapping.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
 #include <optional>
 
 namespace mlir::prune {
 
-/// A constant of the model that is trained.
+/// A constant of the model that training changes.
 struct Parameter {
   std::string name;
+  /// The mean or variance of a batch norm: it follows the batches, not a gradient.
+  bool isStatistic = false;
   RankedTensorType type;
   ElementsAttr value;
   SmallVector<arith::ConstantOp> constants;
@@ -29,8 +32,14 @@ struct Parameter {
   }
 };
 
-/// The trainable constants of `function` in the order of the module.
+/// The constants of `function` that training changes, in the order of the module.
 FailureOr<SmallVector<Parameter>> findParameters(func::FuncOp function, const PruneBuildTrainingOptions &options);
+
+/// A private clone of `function` named `name`, and what became of its values.
+func::FuncOp clonePrivate(func::FuncOp function, StringRef name, IRMapping &mapping);
+
+/// A private clone of `function` named `name` whose weights are dense: as if they had no masks.
+func::FuncOp cloneWithoutMasks(func::FuncOp function, StringRef name);
 
 /// A private clone of `function` named `name` that takes the parameters, without their masks, in front of its
 /// arguments.
