@@ -90,6 +90,13 @@ class _Builder:
         self.nodes.append(helper.make_node(op, list(inputs), [result], name=result, **attributes))
         return result
 
+    def rename(self, results: dict[str, str]) -> None:
+        """Gives results their new names, the keys."""
+        names = {old: new for new, old in results.items()}
+        for node in self.nodes:
+            node.input[:] = [names.get(n, n) for n in node.input]
+            node.output[:] = [names.get(n, n) for n in node.output]
+
     def linear(self, path: str, x: str) -> str:
         scope = "/" + path.replace(".", "/")
         product = self.add(scope, "MatMul", x, self.weight(f"{path}.weight", transpose=True))
@@ -100,9 +107,11 @@ class _Builder:
                         self.weight(f"{path}.bias"), axis=-1, epsilon=epsilon)
 
 
-def build(batch: int = 1, tokens: int = 128, weights: dict[str, np.ndarray] | None = None) -> onnx.ModelProto:
+def build(batch: int = 1, tokens: int = 128, weights: dict[str, np.ndarray] | None = None,
+          hidden_states: bool = False) -> onnx.ModelProto:
     """The encoder for `batch` x `tokens`, inputs `input_ids`, `attention_mask`, `token_type_ids` (int64), output
-    `last_hidden_state` [batch, tokens, 384]."""
+    `last_hidden_state` [batch, tokens, 384]. With `hidden_states` also what goes into each layer, `hidden_0` and so on, and
+    `embedding` [batch, 384], the mean of the last one over the tokens that are not padding."""
     config = load_config()
     if not 1 <= tokens <= config["max_position_embeddings"] or batch < 1:
         raise PruneError("minilm", "input shape", f"{batch}x{tokens}",
@@ -128,9 +137,11 @@ def build(batch: int = 1, tokens: int = 128, weights: dict[str, np.ndarray] | No
     join = b.constant("join_heads", np.array([batch, tokens, hidden], np.int64))
     scale, root_two = b.scalar("attention_scale", 1.0 / math.sqrt(size)), b.scalar("root_two", math.sqrt(2.0))
     half = b.scalar("half", 0.5)
+    states = []
     for index in range(config["num_hidden_layers"]):
         layer = f"encoder.layer.{index}"
         scope = f"/encoder/layer.{index}/attention"
+        states.append(x)
 
         def head(kind: str, perm: Sequence[int]) -> str:
             projected = b.linear(f"{layer}.attention.self.{kind}", x)
@@ -150,12 +161,21 @@ def build(batch: int = 1, tokens: int = 128, weights: dict[str, np.ndarray] | No
         outer = b.linear(f"{layer}.output.dense", inner)
         x = b.layer_norm(f"{layer}.output.LayerNorm", b.add(f"/encoder/layer.{index}", "Add", outer, x), epsilon)
 
-    b.nodes[-1].output[0] = "last_hidden_state"
+    outputs = {"last_hidden_state": x}
+    if hidden_states:
+        outputs |= {f"hidden_{index}": state for index, state in enumerate(states)}
+        rows = b.add("/pool", "Unsqueeze", b.add("/pool", "Cast", "attention_mask", to=TensorProto.FLOAT),
+                     b.constant("pool_axis", np.array([2], np.int64)))
+        axis = b.constant("pool_rows", np.array([1], np.int64))
+        total = b.add("/pool", "ReduceSum", b.add("/pool", "Mul", x, rows), axis, keepdims=0)
+        outputs["embedding"] = b.add("/pool", "Div", total, b.add("/pool", "ReduceSum", rows, axis, keepdims=0))
+    b.rename(outputs)
+    shapes = {name: [batch, hidden] if name == "embedding" else [batch, tokens, hidden] for name in outputs}
     graph = helper.make_graph(
         b.nodes, "minilm",
         [helper.make_tensor_value_info(n, TensorProto.INT64, [batch, tokens])
          for n in ("input_ids", "attention_mask", "token_type_ids")],
-        [helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, [batch, tokens, hidden])],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in shapes.items()],
         list(b.constants.values()))
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
                              producer_name="prune")
