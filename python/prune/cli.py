@@ -72,19 +72,44 @@ def _parser() -> argparse.ArgumentParser:
                     "@update_masks, @schedule), runs them on the examples of a .npz file, and writes parameters, "
                     "statistics and masks by name.")
     train.add_argument("module", metavar="MODULE", type=Path)
-    train.add_argument("--data", metavar="FILE", type=Path, required=True,
-                       help=".npz with an array [examples, ...] for each input, and 'labels' or 'target'")
-    train.add_argument("--test", metavar="FILE", type=Path, help="the same with examples to evaluate on at the end")
     train.add_argument("-o", dest="output", metavar="OUT.npz", type=Path, required=True)
-    train.add_argument("--epochs", type=float, default=10.0, help="passes over the examples (default 10)")
-    train.add_argument("--seed", type=int, default=0, help="of the order of the examples (default 0)")
-    train.add_argument("--checkpoint", metavar="FILE", type=Path, help="written at the end, and on Ctrl-C")
-    train.add_argument("--save-every", type=int, default=0, metavar="STEPS", help="write the checkpoint also then")
-    train.add_argument("--resume", action="store_true", help="go on from the checkpoint")
-    train.add_argument("--threads", type=int, default=1, help="threads of each call (default 1)")
-    train.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="limit for compilation")
+    _add_run_options(train)
     train.set_defaults(run=_train)
+
+    tune = commands.add_parser(
+        "finetune", help="train a model with its masks, and write it back",
+        description="Makes a training module of a model (linalg on tensors, as `import --keep-batch-norm` writes it), decides "
+                    "masks in between if there are undecided ones, trains, and writes the model with its new weights and "
+                    "masks: bytecode, or text if OUT ends in .mlir.")
+    tune.add_argument("model", metavar="MODEL", type=Path)
+    tune.add_argument("-o", dest="output", metavar="OUT", type=Path, required=True)
+    tune.add_argument("--masks", metavar="OPTIONS", help="put masks on the model first: options of prune-create-masks, such "
+                      "as 'pattern=4x1 sparsity=0.9 layer-split=lamp'")
+    tune.add_argument("--training", metavar="OPTIONS", default="", help="options of prune-train, such as "
+                      "'lr=1e-3 lr-schedule=cosine teacher=self'; steps and schedule follow from --epochs and --ramp")
+    tune.add_argument("--ramp", type=float, default=0.5, metavar="SHARE", help="share of the steps in which the sparsity of "
+                      "undecided masks rises to its target, by a cubic polynomial; 0: at once (default 0.5)")
+    tune.add_argument("--weights", metavar="FILE", type=Path, help=".npz for the trained values by name as well")
+    tune.add_argument("--json", metavar="FILE", type=Path, help="scores before and after, and the sparsity")
+    _add_run_options(tune)
+    tune.set_defaults(run=_finetune)
     return parser
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    """What the commands that train have in common."""
+    parser.add_argument("--data", metavar="FILE", type=Path, required=True,
+                        help=".npz with an array [examples, ...] for each input, and 'labels' or 'target'")
+    parser.add_argument("--test", metavar="FILE", type=Path, help="the same with examples to evaluate on")
+    parser.add_argument("--epochs", type=float, default=10.0, help="passes over the examples (default 10)")
+    parser.add_argument("--seed", type=int, default=0, help="of the order of the examples (default 0)")
+    parser.add_argument("--estimate-statistics", type=int, default=0, metavar="BATCHES",
+                        help="average the statistics of batch norms over so many batches at the end (default: do not)")
+    parser.add_argument("--checkpoint", metavar="FILE", type=Path, help="written at the end, and on Ctrl-C")
+    parser.add_argument("--save-every", type=int, default=0, metavar="STEPS", help="write the checkpoint also then")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each call (default 1)")
+    parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="limit for compilation")
 
 
 def _import(options: argparse.Namespace) -> int:
@@ -116,15 +141,36 @@ def _quickstart(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from prune.train.job import TrainOptions, run
-    if options.save_every < 0:
-        raise PruneError("--save-every", "range", str(options.save_every), "0 or more")
-    settings = TrainOptions(options.module, options.data, options.output, options.test, options.epochs, options.seed,
-                            options.checkpoint, options.save_every, options.resume, options.threads, options.timeout)
-    trained, evaluation, quality = run(settings, Steps("prune train"))
-    print(f"loss {trained.loss:.6g} at the last step, sparsity {trained.sparsity:.4f}")
-    if evaluation is not None:
-        print(f"test loss {evaluation.loss:.6g}")
-    if quality is not None:
-        print(f"test accuracy {quality.accuracy:.4f}, calibration error {quality.ece:.4f}, Brier {quality.brier:.4f}")
+    from prune.train.job import run
+    outcome = run(_train_options(options, options.module), Steps("prune train"))
+    _print_outcome(outcome)
     return 0
+
+
+def _finetune(options: argparse.Namespace) -> int:
+    from prune.train.finetune import FinetuneOptions, finetune
+    settings = FinetuneOptions(options.model, options.output, options.masks, options.training, options.ramp,
+                               options.weights, options.json, _train_options(options, options.model))
+    _print_outcome(finetune(settings, Steps("prune finetune")))
+    return 0
+
+
+def _train_options(options: argparse.Namespace, module: Path):
+    from prune.train.job import TrainOptions
+    return TrainOptions(module, options.data, options.output, options.test, options.epochs, options.seed,
+                        options.estimate_statistics, options.checkpoint, options.save_every, options.resume,
+                        options.threads, options.timeout)
+
+
+def _print_outcome(outcome) -> None:
+    trained = outcome.trained
+    print(f"loss {trained.loss:.6g} at the last step, sparsity {trained.sparsity:.4f}")
+    for when, scores in (("before", outcome.before), ("after", outcome.after)):
+        if scores is None:
+            continue
+        parts = [f"test loss {scores.loss:.6g}"]
+        if scores.quality is not None:
+            quality = scores.quality
+            parts += [f"accuracy {quality.accuracy:.4f}", f"calibration error {quality.ece:.4f}",
+                      f"Brier {quality.brier:.4f}"]
+        print(f"{when}: {', '.join(parts)}")

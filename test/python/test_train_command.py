@@ -28,7 +28,8 @@ def test_train_writes_what_the_steps_left(files, tmp_path, run_cli):
     common = [files / "m.mlir", f"--data={files}/x.npz", f"--test={files}/t.npz", f"--checkpoint={tmp_path}/c.npz"]
     whole = run_cli("train", *common, "--epochs=20", "-o", tmp_path / "whole.npz")
     assert whole.returncode == 0 and whole.stderr == "", whole.stderr
-    assert "test accuracy 0." in whole.stdout and "calibration error 0." in whole.stdout
+    before, after = whole.stdout.splitlines()[1:]
+    assert before.startswith("before: test loss ") and "accuracy 0." in after and "calibration error 0." in after
     half = run_cli("train", *common, "--epochs=10", "-o", tmp_path / "half.npz")
     rest = run_cli("train", *common, "--epochs=20", "--resume", "-o", tmp_path / "rest.npz")
     assert half.returncode == 0 and rest.stdout == whole.stdout != half.stdout

@@ -155,7 +155,7 @@ def test_outputs_of_a_teacher_without_labels(tools):
     np.testing.assert_allclose(found["loss"], loss(values, statistics), rtol=1e-6)
 
 
-def test_another_function_teaches(tools):
+def test_another_function_teaches(tools, tmp_path):
     teacher = """
 func.func @big(%x: tensor<6x3xf32>, %w: tensor<6xi64>) -> (tensor<6x3xf32>, tensor<6x4xf32>) {
   %two = arith.constant dense<2.0> : tensor<6x3xf32>
@@ -164,15 +164,28 @@ func.func @big(%x: tensor<6x3xf32>, %w: tensor<6xi64>) -> (tensor<6x3xf32>, tens
   return %y, %e : tensor<6x3xf32>, tensor<6x4xf32>
 }
 """
-    training = Training(tools, f"{SGD} teacher=big hardness=1 loss=mse", MODEL.read_text() + teacher)
-    check_gradients(training, lambda v: ((forward(v, X)[0] - 2 * X) ** 2).mean(), x=X, weights=WEIGHTS)
+    (tmp_path / "big.mlir").write_text(teacher.replace("@big", "@main"))
+    for name, text in (("big", MODEL.read_text() + teacher), (tmp_path / "big.mlir", None)):
+        training = Training(tools, f"{SGD} teacher={name} hardness=1 loss=mse", text)
+        check_gradients(training, lambda v: ((forward(v, X)[0] - 2 * X) ** 2).mean(), x=X, weights=WEIGHTS)
+
+
+def test_a_teacher_of_another_type_is_refused(tools, tmp_path):
+    (tmp_path / "t.mlir").write_text("func.func @main(%x: tensor<2xf32>) -> tensor<2xf32> { return %x : tensor<2xf32> }")
+    result = subprocess.run([tools / "prune-opt", MODEL, f"--prune-train=teacher={tmp_path}/t.mlir"], capture_output=True,
+                            text=True)
+    assert result.returncode == 1
+    assert "teacher: expected the type of 'main', '(tensor<6x3xf32>, tensor<6xi64>) -> " in result.stderr
+    assert "got '(tensor<2xf32>) -> tensor<2xf32>'" in result.stderr
 
 
 @pytest.mark.parametrize("options, message", [
     ("batch-norm=off", "batch-norm: expected train or frozen, got 'off'"),
     ("batch-norm-momentum=0", "batch-norm-momentum: expected a value in (0, 1], got 0"),
     ("distill=y=kl", "distill: expected a teacher, got none"),
-    ("teacher=none", "teacher: expected 'self' or a function with a body, got 'none'"),
+    ("teacher=none", "teacher: expected 'self', another function with a body, or a file .mlir or .mlirbc, got 'none'"),
+    ("teacher=main", "teacher: expected 'self', another function with a body"),
+    ("teacher=none.mlir", "teacher: 'none.mlir': No such file or directory"),
     ("teacher=self hardness=0", "hardness: expected a value in (0, 1], got 0"),
     ("teacher=self temperature=-1", "temperature: expected a positive number, got -1"),
     ("teacher=self distill=y", "distill: expected REGEX=KIND or REGEX=KIND:WEIGHT, got 'y'"),

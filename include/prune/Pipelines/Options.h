@@ -159,7 +159,8 @@ struct TrainOptions : public PassPipelineOptions<TrainOptions> {
                                    llvm::cl::desc("Share of a batch in the statistics of batch norms"),
                                    llvm::cl::init(0.1)};
   Option<std::string> teacher{*this, "teacher",
-                              llvm::cl::desc("Function of the module to learn from; self: the model without masks"),
+                              llvm::cl::desc("What to learn from: another function of the module, the function `entry` of a "
+                                             "file, or self, the model without masks"),
                               llvm::cl::init("")};
   Option<double> hardness{*this, "hardness",
                           llvm::cl::desc("Share of the teacher in the loss; 1: nothing else, and no labels"),

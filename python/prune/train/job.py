@@ -15,19 +15,21 @@ from prune import metrics, toolchain
 from prune.console import Progress, Steps
 from prune.errors import PruneError
 from prune.train import checkpoint, data
-from prune.train.loop import EVALUATE, SCHEDULE, STEP, UPDATE, Evaluation, LoopOptions, Trained, evaluate, train
+from prune.train.loop import (ESTIMATE, EVALUATE, SCHEDULE, STEP, UPDATE, LoopOptions, Trained, estimate_statistics, evaluate,
+                              train)
 from prune.train.runner import Program, compile_functions
 
 _FUNCTION = re.compile(r"^\s*func\.func (?:public )?@([\w$.]+)\(", re.MULTILINE)
 _NEEDED = ("init", STEP)
-_OPTIONAL = (EVALUATE, UPDATE, SCHEDULE)
+_OPTIONAL = (EVALUATE, UPDATE, SCHEDULE, ESTIMATE)
 
 
 @dataclass
 class TrainOptions:
     """What to train and how. `output` receives the arrays by name as `.npz`; `test` names examples to evaluate on;
-    `epochs` counts passes over the training examples, rounded up to whole steps; `timeout` (seconds) bounds the
-    compilation."""
+    `epochs` counts passes over the training examples, rounded up to whole steps; `estimate` is the number of batches that
+    statistics of batch norms are averaged over at the end (0: they stay what the steps left); `timeout` (seconds) bounds
+    the compilation."""
 
     module: Path
     data: Path
@@ -35,26 +37,56 @@ class TrainOptions:
     test: Path | None = None
     epochs: float = 10.0
     seed: int = 0
+    estimate: int = 0
     checkpoint: Path | None = None
     save_every: int = 0
     resume: bool = False
     threads: int = 1
     timeout: float = 600.0
 
+    def check(self) -> None:
+        """Raises PruneError for what is wrong whatever the module is."""
+        if self.epochs < 0 or not np.isfinite(self.epochs):
+            raise PruneError("--epochs", "range", f"{self.epochs:g}", "0 or more")
+        for name, value in (("--save-every", self.save_every), ("--estimate-statistics", self.estimate)):
+            if value < 0:
+                raise PruneError(name, "range", str(value), "0 or more")
+        if self.threads < 1:
+            raise PruneError("--threads", "range", str(self.threads), "1 or more")
+        if self.resume and self.checkpoint is None:
+            raise PruneError("--resume", "checkpoint", "none", "--checkpoint=FILE")
 
-def run(options: TrainOptions, steps: Steps) -> tuple[Trained, Evaluation | None, metrics.Quality | None]:
-    """Trains, writes the values, and evaluates them where there are examples for it. Raises PruneError."""
-    if options.epochs < 0 or not np.isfinite(options.epochs):
-        raise PruneError("--epochs", "range", f"{options.epochs:g}", "0 or more")
+
+@dataclass(frozen=True)
+class Scores:
+    """How good a model is on test examples; `quality` is None where answers are no classes."""
+
+    loss: float
+    quality: metrics.Quality | None
+
+    def as_dict(self) -> dict[str, float]:
+        return {"loss": self.loss, **(self.quality.as_dict() if self.quality else {})}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run: how it ended, and scores before its first step and after its last (None without test examples)."""
+
+    trained: Trained
+    before: Scores | None
+    after: Scores | None
+
+
+def run(options: TrainOptions, steps: Steps) -> Outcome:
+    """Trains, writes the values, and evaluates where there are examples for it. Raises PruneError."""
+    options.check()
     if options.output.suffix != ".npz" or not options.output.parent.is_dir():
         raise PruneError(str(options.output), "output", "this name", "a .npz file in an existing folder")
-    if options.resume and options.checkpoint is None:
-        raise PruneError("--resume", "checkpoint", "none", "--checkpoint=FILE")
     present = functions(options.module, options.timeout)
     for name in (*_NEEDED, *((EVALUATE,) if options.test else ())):
         if name not in present:
             raise PruneError(str(options.module), "training module", f"no function @{name}", f"@{name} in it")
-    names = [n for n in (*_NEEDED, *_OPTIONAL) if n in present]
+    names = [n for n in (*_NEEDED, *_OPTIONAL) if n in present and (n != ESTIMATE or options.estimate)]
     if (SCHEDULE in names) != (UPDATE in names):
         raise PruneError(str(options.module), "training module", f"only one of @{SCHEDULE} and @{UPDATE}",
                          "both or neither")
@@ -67,19 +99,34 @@ def run(options: TrainOptions, steps: Steps) -> tuple[Trained, Evaluation | None
         source = data.Arrays(arrays, program.feeds(STEP), str(options.data), known, options.seed)
         examples = data.Arrays(tests, program.feeds(EVALUATE), str(options.test), known) if tests is not None else None
         settings = LoopOptions(
-            steps=-(-int(np.ceil(options.epochs * source.examples)) // source.size), seed=options.seed,
+            steps=count_steps(options.epochs, source.examples, source.size), seed=options.seed,
             checkpoint=options.checkpoint, save_every=options.save_every, resume=options.resume,
             digest=checkpoint.digest(options.module, {"threads": options.threads, "data": data_digest(source)}))
+        before = None
+        if examples is not None:
+            program.call("init")
+            before = score(program, examples)
         trained = train(program, source, settings, Progress("train", settings.steps, steps.stream))
+        if ESTIMATE in program.functions:
+            estimate_statistics(program, source, options.estimate)
         write(options.output, program)
-        evaluation = evaluate(program, examples) if examples is not None else None
-        quality = None
-        if evaluation is not None and evaluation.accuracy is not None and examples is not None:
-            logits = next(v for v in evaluation.outputs.values() if v.ndim == 2)
-            quality = metrics.quality(logits, examples.arrays[data.LABELS])
-        return trained, evaluation, quality
+        return Outcome(trained, before, score(program, examples) if examples is not None else None)
     finally:
         program.close()
+
+
+def count_steps(epochs: float, examples: int, batch: int) -> int:
+    """Whole steps for so many passes over the examples."""
+    return -(-int(np.ceil(epochs * examples)) // batch)
+
+
+def score(program: Program, examples: data.Arrays) -> Scores:
+    """Scores of the current values."""
+    evaluation = evaluate(program, examples)
+    if evaluation.accuracy is None:
+        return Scores(evaluation.loss, None)
+    logits = next(v for v in evaluation.outputs.values() if v.ndim == 2)
+    return Scores(evaluation.loss, metrics.quality(logits, examples.arrays[data.LABELS]))
 
 
 def functions(module: Path, timeout: float) -> set[str]:

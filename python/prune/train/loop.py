@@ -23,6 +23,7 @@ from prune.train.data import Arrays, Source
 from prune.train.runner import Program
 
 STEP, EVALUATE, UPDATE, SCHEDULE = "train_step", "eval_step", "update_masks", "schedule"
+ESTIMATE = "estimate_statistics"
 
 
 @dataclass
@@ -104,7 +105,7 @@ def train(program: Program, source: Source, options: LoopOptions, progress: Prog
         if scheduled and options.steps > begin and bool(program.call(SCHEDULE)["update"]):
             sparsity = float(program.call(UPDATE)["sparsity"])
         save(options.steps)
-    return Trained(loss, sparsity, begin)
+    return Trained(loss, sparsity if scheduled else mask_sparsity(program), begin)
 
 
 def evaluate(program: Program, examples: Arrays) -> Evaluation:
@@ -128,6 +129,19 @@ def evaluate(program: Program, examples: Arrays) -> Evaluation:
         total, correct = total + loss, correct + right
     return Evaluation(total / examples.examples, correct / examples.examples if classes else None,
                       {name: np.concatenate(parts) for name, parts in outputs.items()})
+
+
+def mask_sparsity(program: Program) -> float:
+    """Share of what masks prune of the weights that have masks; 0 without masks."""
+    masks = [value for name, value in program.values.items() if name.startswith("mask:")]
+    total = sum(mask.size for mask in masks)
+    return 1.0 - sum(int(np.count_nonzero(mask)) for mask in masks) / total if total else 0.0
+
+
+def estimate_statistics(program: Program, source: Source, batches: int) -> None:
+    """Statistics of batch norms from nothing but the first `batches` batches, by the weights as they are."""
+    for index in range(batches):
+        program.call(ESTIMATE, {**source.batch(index), "batches": np.int64(index)})
 
 
 def _resume(program: Program, options: LoopOptions) -> tuple[int, float]:

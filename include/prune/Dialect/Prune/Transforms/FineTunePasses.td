@@ -33,7 +33,8 @@ def PruneBuildTraining : Pass<"prune-build-training", "::mlir::ModuleOp"> {
     outputs are from the teacher's: for the first output, `kl` with a cross entropy (T² KL(softmax(teacher / T) ||
     softmax(output / T)), T = `temperature`; Hinton et al. 2015) and the loss itself otherwise; or, as `distill` says, for the
     outputs in whose name a regular expression is found (the first that is), `kl`, `mse`, `bce` or `cosine`, times a weight.
-    The teacher `self` is the model before training, with what masks prune still there.
+    The teacher `self` is the model before training, with what masks prune still there; another one is a function of the
+    module or of a file (`.mlir`, `.mlirbc`) with the same type.
 
     `row-weights` names an input of numbers, such as an attention mask. Where the shape of an output begins with its shape,
     losses of that output are means weighted by it.
@@ -53,6 +54,7 @@ def PruneBuildTraining : Pass<"prune-build-training", "::mlir::ModuleOp"> {
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect",
     "::mlir::math::MathDialect", "::mlir::tensor::TensorDialect", "::mlir::prune::PruneDialect",
+    "::mlir::scf::SCFDialect", // in a teacher's file
   ];
   let options = [
     Option<"entry", "entry", "std::string", "\"main\"", "Function that is trained">,
@@ -79,7 +81,7 @@ def PruneBuildTraining : Pass<"prune-build-training", "::mlir::ModuleOp"> {
     Option<"freeze", "freeze", "std::string", "\"\"", "Regular expression; weights in whose name it is found stay constants">,
     Option<"batchNorm", "batch-norm", "std::string", "\"train\"", "train: normalise by the batch and follow its statistics; frozen: by the statistics that the model has">,
     Option<"batchNormMomentum", "batch-norm-momentum", "double", "0.1", "Share of a batch in the statistics of batch norms">,
-    Option<"teacher", "teacher", "std::string", "\"\"", "Function of the module to learn from; self: the model without masks">,
+    Option<"teacher", "teacher", "std::string", "\"\"", "What to learn from: another function of the module, the function `entry` of a file, or self, the model without masks">,
     Option<"hardness", "hardness", "double", "0.9", "Share of the teacher in the loss; 1: nothing else, and no labels">,
     Option<"temperature", "temperature", "double", "2.0", "Softens the classes that teacher and model give">,
     ListOption<"distill", "distill", "std::string", "Outputs to learn from the teacher: REGEX=KIND or REGEX=KIND:WEIGHT">,

@@ -83,7 +83,6 @@ private:
   /// `forward` with batch norms that use the statistics of the batch, which are further results; `forward` if there are
   /// no statistics.
   func::FuncOp forwardOnBatch;
-  func::FuncOp teacher; ///< null without distillation
   SmallVector<Parameter> parameters, statistics;
   Loss labelLoss;
   Distillation distillation;
@@ -95,6 +94,10 @@ private:
 } // namespace
 
 LogicalResult TrainingBuilder::readModel() {
+  for (StringRef name :
+       {"init", "train_step", "eval_step", "loss", "forward", "forward_on_batch", "estimate_statistics"})
+    if (Operation *other = module.lookupSymbol(name))
+      return other->emitError() << "expected no function '" << name << "' in the module: training makes one";
   entry = module.lookupSymbol<func::FuncOp>(options.entry);
   if (!entry || entry.isExternal())
     return emitError(loc) << "entry: expected a function with a body, got '" << options.entry << "'";
@@ -366,9 +369,9 @@ Value TrainingBuilder::emitObjective(ValueRange results, Value target, ValueRang
 }
 
 SmallVector<Value> TrainingBuilder::callTeacher(ValueRange modelInputs) {
-  if (!teacher)
+  if (!distillation.teacher)
     return {};
-  auto call = func::CallOp::create(b, teacher, modelInputs);
+  auto call = func::CallOp::create(b, distillation.teacher, modelInputs);
   SmallVector<Value> values;
   for (const DistilledOutput &output : distillation.outputs)
     values.push_back(call.getResult(output.index));
@@ -502,14 +505,6 @@ void TrainingBuilder::buildEstimateStatistics() {
 LogicalResult TrainingBuilder::run() {
   if (failed(readModel()))
     return failure();
-  for (StringRef name :
-       {"init", "train_step", "eval_step", "loss", "forward", "forward_on_batch", "estimate_statistics", "dense"})
-    if (Operation *other = module.lookupSymbol(name))
-      return other->emitError() << "expected no function '" << name << "' in the module: training makes one";
-  if (options.teacher == "self")
-    teacher = cloneWithoutMasks(entry, "dense");
-  else if (distillation.teacher)
-    (teacher = distillation.teacher).setPrivate();
   buildForward();
   buildLoss();
   buildInit();

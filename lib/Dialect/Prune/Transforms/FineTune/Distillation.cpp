@@ -1,7 +1,9 @@
 //===- Distillation.cpp - Learning from the outputs of a teacher --------------===//
 
 #include "Distillation.h"
+#include "Parameterize.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
+#include "prune/Support/InputFile.h"
 #include "llvm/Support/Regex.h"
 #include <cmath>
 
@@ -40,6 +42,50 @@ static FailureOr<Rule> parseRule(Location loc, StringRef text, double temperatur
   return rule;
 }
 
+/// The function that `teacher` names, private and in the module of `entry`: the model without its masks, another function
+/// of the module, or the function of that name in another file.
+static FailureOr<func::FuncOp> provideTeacher(func::FuncOp entry, const PruneBuildTrainingOptions &options) {
+  auto module = entry->getParentOfType<ModuleOp>();
+  StringRef name = options.teacher;
+  bool isFile = name.ends_with(".mlir") || name.ends_with(".mlirbc");
+  if (Operation *other = module.lookupSymbol("teacher"); other && (isFile || name == "self"))
+    return other->emitError() << "expected no function 'teacher' in the module: training makes one";
+  if (name == "self")
+    return cloneWithoutMasks(entry, "teacher");
+  auto checkType = [&](func::FuncOp function) -> LogicalResult {
+    if (function.getFunctionType() == entry.getFunctionType())
+      return success();
+    return emitError(module.getLoc()) << "teacher: expected the type of '" << entry.getName() << "', "
+                                      << entry.getFunctionType() << ", got " << function.getFunctionType();
+  };
+  if (!isFile) {
+    auto function = module.lookupSymbol<func::FuncOp>(name);
+    if (!function || function.isExternal() || function == entry)
+      return emitError(module.getLoc()) << "teacher: expected 'self', another function with a body, or a file .mlir or "
+                                           ".mlirbc, got '"
+                                        << name << "'";
+    if (failed(checkType(function)))
+      return failure();
+    function.setPrivate();
+    return function;
+  }
+  llvm::Expected<OwningOpRef<ModuleOp>> file = parseModuleFile(name, *entry.getContext());
+  if (!file)
+    return emitError(module.getLoc()) << "teacher: " << llvm::toString(file.takeError());
+  auto function = (*file)->lookupSymbol<func::FuncOp>(options.entry);
+  if (!function || function.isExternal() ||
+      function.walk([](CallOpInterface) { return WalkResult::interrupt(); }).wasInterrupted())
+    return emitError(module.getLoc()) << "teacher: expected a function '" << options.entry
+                                      << "' with a body and no calls in '" << name << "', got none";
+  if (failed(checkType(function)))
+    return failure();
+  function->remove();
+  module.getBody()->push_back(function);
+  function.setName("teacher");
+  function.setPrivate();
+  return function;
+}
+
 FailureOr<Distillation> mlir::prune::readDistillation(func::FuncOp entry, ArrayRef<StringRef> outputNames,
                                                       const Loss &labelLoss, const PruneBuildTrainingOptions &options) {
   Location loc = entry->getParentOfType<ModuleOp>().getLoc();
@@ -49,15 +95,6 @@ FailureOr<Distillation> mlir::prune::readDistillation(func::FuncOp entry, ArrayR
     return Distillation();
   }
   Distillation distillation;
-  if (options.teacher != "self") {
-    auto teacher = entry->getParentOfType<ModuleOp>().lookupSymbol<func::FuncOp>(options.teacher);
-    if (!teacher || teacher.isExternal())
-      return emitError(loc) << "teacher: expected 'self' or a function with a body, got '" << options.teacher << "'";
-    if (teacher.getFunctionType() != entry.getFunctionType())
-      return teacher.emitError() << "teacher: expected the type of '" << entry.getName() << "', "
-                                 << entry.getFunctionType() << ", got " << teacher.getFunctionType();
-    distillation.teacher = teacher;
-  }
   distillation.hardness = options.hardness;
   if (!(options.hardness > 0 && options.hardness <= 1))
     return emitError(loc) << "hardness: expected a value in (0, 1], got " << formatNumber(options.hardness);
@@ -94,5 +131,9 @@ FailureOr<Distillation> mlir::prune::readDistillation(func::FuncOp entry, ArrayR
   for (const DistilledOutput &output : distillation.outputs)
     if (failed(output.loss.verify(loc, "distill", entry.getResultTypes()[output.index])))
       return failure();
+  FailureOr<func::FuncOp> teacher = provideTeacher(entry, options);
+  if (failed(teacher))
+    return failure();
+  distillation.teacher = *teacher;
   return distillation;
 }

@@ -18,7 +18,7 @@ struct DistilledOutput {
 /// What is learnt from a teacher: `hardness` h takes h times the weighted sum of the losses of `outputs`, and 1 - h of
 /// the loss by labels.
 struct Distillation {
-  /// Another function of the module with the model's signature; null: the model itself without masks.
+  /// A private function of the module with the model's signature; null: no teacher.
   func::FuncOp teacher;
   double hardness = 0;
   SmallVector<DistilledOutput> outputs;

@@ -1,0 +1,121 @@
+"""`python -m prune finetune`: from a model to the same model with masks and weights that were trained with them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from prune import toolchain
+from prune.console import Steps
+from prune.errors import PruneError
+from prune.train import data
+from prune.train.job import Outcome, TrainOptions, count_steps, run
+
+# Decisions about masks on the way to the target.
+UPDATES = 50
+_ENTRY = re.compile(r"^\s*func\.func (?:public )?@([\w$.]+)\(%\w+: tensor<(\d+)", re.MULTILINE)
+
+
+@dataclass
+class FinetuneOptions:
+    """`masks` and `training` are options of prune-create-masks (None: the masks that the model has) and prune-train;
+    `ramp` is the share of the steps in which sparsity rises. `run` says what to train on and how long; its module and
+    output are not looked at."""
+
+    model: Path
+    output: Path
+    masks: str | None
+    training: str
+    ramp: float
+    weights: Path | None
+    report: Path | None
+    run: TrainOptions
+
+
+def finetune(options: FinetuneOptions, steps: Steps) -> Outcome:
+    """Trains the model and writes it. Raises PruneError; the output is either complete or untouched."""
+    settings = options.run
+    settings.check()
+    if not 0.0 <= options.ramp <= 1.0:
+        raise PruneError("--ramp", "range", f"{options.ramp:g}", "0 to 1")
+    for path in filter(None, (options.output, options.weights, options.report)):
+        if not path.parent.is_dir():
+            raise PruneError(str(path), "output folder", f"no folder '{path.parent}'", "an existing folder")
+    arrays = data.load(settings.data)
+    if not arrays:
+        raise PruneError(str(settings.data), "arrays", "none", "one for each input of the model")
+    with tempfile.TemporaryDirectory(prefix=".prune-finetune-", dir=options.output.resolve().parent) as scratch:
+        folder = Path(scratch)
+        base, training, trained = folder / "base.mlirbc", folder / "training.mlirbc", folder / "trained.npz"
+        text = "--emit-bytecode" if options.output.suffix != ".mlir" else "--mlir-print-debuginfo"
+        with steps.step("build the training module"):
+            passes = ["--prune-normalize=fold-batch-norm=false"]
+            if options.masks is not None:
+                passes.append(f"--prune-create-masks={options.masks}")
+            prune_opt(options.model, base, [*passes, "--emit-bytecode"], options)
+            count = count_steps(settings.epochs, len(next(iter(arrays.values()))), batch_size(base, options))
+            prune_opt(base, training, [f"--prune-train={complete(options.training, count, options.ramp)}",
+                                       "--emit-bytecode"], options)
+        outcome = run(dataclasses.replace(settings, module=training, output=trained), steps)
+        with steps.step("write the model"):
+            result = folder / f"result{options.output.suffix}"
+            prune_opt(base, result, [f"--prune-load-weights=file={trained}", "--prune-verify-masks", text], options)
+            os.replace(result, options.output)
+            if options.weights:
+                os.replace(trained, options.weights)
+            if options.report:
+                write_report(options.report, outcome)
+    return outcome
+
+
+def complete(training: str, steps: int, ramp: float) -> str:
+    """The options of prune-train with what follows from the number of steps, unless they are there already."""
+    given = {part.partition("=")[0] for part in training.split()}
+    added = []
+    if "steps" not in given:
+        added.append(f"steps={steps}")
+    if "schedule" not in given and ramp > 0:
+        end = int(ramp * steps)
+        added.append(f"schedule=polynomial:end={end}:every={max(1, end // UPDATES)}")
+    return " ".join([*filter(None, [training]), *added])
+
+
+def batch_size(module: Path, options: FinetuneOptions) -> int:
+    """The first dimension of the first argument of the model's function."""
+    finished = _run([module, "--mlir-elide-elementsattrs-if-larger=16", "--mlir-elide-resource-strings-if-larger=16"],
+                    options)
+    entry = re.search(r"(?:^|\s)entry=(\S+)", options.training)
+    name = entry.group(1) if entry else "main"
+    sizes = dict(_ENTRY.findall(finished.stdout))
+    if name not in sizes or int(sizes[name]) < 1:
+        raise PruneError(str(options.model), f"function @{name}", "none with a batch of examples first",
+                         "one whose arguments begin with the batch")
+    return int(sizes[name])
+
+
+def prune_opt(source: Path, target: Path, arguments: list[str], options: FinetuneOptions) -> None:
+    _run([source, *arguments, "-o", target], options)
+
+
+def _run(arguments: list, options: FinetuneOptions) -> toolchain.Finished:
+    finished = toolchain.run([toolchain.find_tool("prune-opt"), *arguments], options.run.timeout, str(options.model))
+    if finished.status != 0:
+        raise PruneError(str(options.model), "prune-opt", toolchain.describe_failure(finished), "a model that can be trained")
+    return finished
+
+
+def write_report(path: Path, outcome: Outcome) -> None:
+    """Scores and sparsity as JSON; complete or not at all."""
+    content = {"loss": outcome.trained.loss, "sparsity": outcome.trained.sparsity,
+               "before": outcome.before and outcome.before.as_dict(), "after": outcome.after and outcome.after.as_dict()}
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        scratch.write_text(json.dumps(content, indent=2) + "\n")
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
