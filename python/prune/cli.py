@@ -89,11 +89,34 @@ def _parser() -> argparse.ArgumentParser:
                       "'lr=1e-3 lr-schedule=cosine teacher=self'; steps and schedule follow from --epochs and --ramp")
     tune.add_argument("--ramp", type=float, default=0.5, metavar="SHARE", help="share of the steps in which the sparsity of "
                       "undecided masks rises to its target, by a cubic polynomial; 0: at once (default 0.5)")
+    tune.add_argument("--first", type=float, default=0.0, metavar="SPARSITY", help="where it begins (default 0)")
     tune.add_argument("--weights", metavar="FILE", type=Path, help=".npz for the trained values by name as well")
     tune.add_argument("--json", metavar="FILE", type=Path, help="scores before and after, and the sparsity")
     _add_run_options(tune)
     tune.set_defaults(run=_finetune)
+    _add_digits(commands)
     return parser
+
+
+def _add_digits(commands) -> None:
+    parser = commands.add_parser(
+        "digits", help="the whole way on small images: train, prune, fine-tune, export, validate",
+        description="Trains a small net on 8x8 images of digits from random weights, prunes it step by step while it learns "
+                    "from its dense self, exports it as a C library, and validates that on 450 test images.")
+    parser.add_argument("--model", default="cnn", help="cnn or mlp (default cnn)")
+    parser.add_argument("--pattern", default="unstructured", help="unstructured, 4x1, 2:4 and so on, or filters: whole "
+                        "filters of convolutions (default unstructured)")
+    parser.add_argument("--sparsity", type=float, help="share that is pruned (default 0.95, 0.8 for blocks, 0.5 for n:m "
+                        "and filters)")
+    parser.add_argument("--layer-split", help="uniform, erk, l2 or lamp (default lamp, uniform for n:m)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and order (default 0)")
+    parser.add_argument("--dense-epochs", type=float, default=120.0, help="of the baseline (default 120)")
+    parser.add_argument("--epochs", type=float, default=240.0, help="of pruning (default 240)")
+    parser.add_argument("--folder", metavar="DIR", type=Path, help="keep models and libraries there (default: nowhere)")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="accuracy, sparsity, calibration, sizes and times")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each call (default 1)")
+    parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="limit for each program")
+    parser.set_defaults(run=_digits)
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -150,16 +173,28 @@ def _train(options: argparse.Namespace) -> int:
 def _finetune(options: argparse.Namespace) -> int:
     from prune.train.finetune import FinetuneOptions, finetune
     settings = FinetuneOptions(options.model, options.output, options.masks, options.training, options.ramp,
-                               options.weights, options.json, _train_options(options, options.model))
+                               _train_options(options, options.model), options.first, options.weights, options.json)
     _print_outcome(finetune(settings, Steps("prune finetune")))
+    return 0
+
+
+def _digits(options: argparse.Namespace) -> int:
+    from prune.digits import report
+    from prune.digits.job import DigitsOptions, default_sparsity, digits
+    sparsity = options.sparsity if options.sparsity is not None else default_sparsity(options.pattern)
+    settings = DigitsOptions(options.model, options.pattern, sparsity, options.layer_split, options.seed,
+                             options.dense_epochs, options.epochs, options.folder, options.json, options.threads,
+                             options.timeout)
+    print(report.text(digits(settings, Steps("prune digits")), settings))
     return 0
 
 
 def _train_options(options: argparse.Namespace, module: Path):
     from prune.train.job import TrainOptions
-    return TrainOptions(module, options.data, options.output, options.test, options.epochs, options.seed,
-                        options.estimate_statistics, options.checkpoint, options.save_every, options.resume,
-                        options.threads, options.timeout)
+    return TrainOptions(module, options.data, options.output, test=options.test, epochs=options.epochs,
+                        seed=options.seed, estimate=options.estimate_statistics, checkpoint=options.checkpoint,
+                        save_every=options.save_every, resume=options.resume, threads=options.threads,
+                        timeout=options.timeout)
 
 
 def _print_outcome(outcome) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Callable, Sequence
 
-from prune.bench import report
+from prune import files
 from prune.bench.programs import PEERS
 from prune.bench.timing import Quiet
 from prune.console import Steps
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         for name in ("json", "html"):
-            report.check_target(getattr(options, name), f"--{name}")
+            files.check_target(getattr(options, name), f"--{name}")
         return options.run(options, Steps("prune-bench"))
     except PruneError as error:
         print(f"prune-bench: {error}", file=sys.stderr)

@@ -14,10 +14,11 @@ from typing import Iterator, Mapping, Sequence
 import numpy as np
 
 from prune.bench import ours, programs
-from prune.bench.report import Table, ratio, write_html, write_json
+from prune.bench.report import Table, ratio, write_html
 from prune.bench.timing import Distance, Quiet, Timing, interleave
 from prune.console import Steps
 from prune.errors import PruneError
+from prune.files import write_json
 
 # Largest difference to the reference.
 TOLERANCE = 1e-4

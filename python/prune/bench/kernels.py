@@ -13,9 +13,10 @@ import numpy as np
 from prune.bench import ours, programs
 from prune.bench.compare import (TOLERANCE, cores_for, difference, prune_flag, scratch_folder, settings_of,
                                  title)
-from prune.bench.report import Table, write_html, write_json
+from prune.bench.report import Table, write_html
 from prune.bench.timing import Quiet, interleave
 from prune.console import Steps
+from prune.files import write_json
 
 # MiniLM's own layers and those of BERT-base, rows by columns.
 SHAPES = ((384, 384), (1536, 384), (384, 1536), (768, 768), (3072, 768), (768, 3072))

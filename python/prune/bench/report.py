@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import html
-import json
-import os
 from pathlib import Path
-from typing import Mapping, Sequence
+from typing import Sequence
 
-from prune.errors import PruneError
+from prune import files
 
 
 class Table:
@@ -31,11 +29,6 @@ def ratio(ours_ms: float, peer_ms: float) -> str:
     return f"{value:.2f}x" if round(value, 2) >= 1 else f"{value:.2f}x SLOWER"
 
 
-def write_json(path: Path, data: Mapping) -> None:
-    """Writes the whole file or nothing."""
-    _write(path, json.dumps(data, indent=1) + "\n")
-
-
 def write_html(path: Path, title: str, subtitle: str, groups: Sequence[tuple[str, Sequence[tuple[str, float, str]]]],
                notes: Sequence[str] = ()) -> None:
     """A page on its own. Each group is a title with bars (name, length, text); lengths share a scale per group, and
@@ -49,7 +42,7 @@ def write_html(path: Path, title: str, subtitle: str, groups: Sequence[tuple[str
             for label, value, text in bars)
         body.append(f"<section><h2>{html.escape(name)}</h2><div class=g>{rows}</div></section>")
     foot = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
-    _write(path, f"""<!doctype html>
+    files.write_text(path, f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{html.escape(title)}</title>
 <style>
@@ -68,19 +61,3 @@ h1 {{ font-size: 1.5em; margin-bottom: 0 }} h2 {{ font-size: 1em; margin: 1.3em 
 <ul>{foot}</ul>
 </body></html>
 """)
-
-
-def check_target(path: Path | None, option: str) -> None:
-    """Before anything is measured: can the report be written at all?"""
-    if path is not None and (not path.absolute().parent.is_dir() or path.is_dir()
-                             or not os.access(path.absolute().parent, os.W_OK)):
-        raise PruneError(option, "output", f"'{path}'", "a file in an existing, writable folder")
-
-
-def _write(path: Path, text: str) -> None:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        scratch.write_text(text)
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)

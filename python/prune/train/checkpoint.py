@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Mapping
 
 import numpy as np
 
+from prune import files
 from prune.errors import PruneError
 from prune.train import data
 
@@ -43,16 +43,9 @@ def digest(module: Path, options: Mapping[str, Any]) -> str:
 
 def save(path: Path, values: Mapping[str, np.ndarray], position: Position) -> None:
     """Writes a checkpoint; on any error what was there before stays."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     meta = json.dumps({"version": VERSION, **asdict(position)}).encode()
-    try:
-        with open(scratch, "wb") as stream:
-            np.savez(stream, **{_META: np.frombuffer(meta, np.uint8)}, **values)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with files.replacing(path) as stream:
+        np.savez(stream, **{_META: np.frombuffer(meta, np.uint8)}, **values)
 
 
 def load(path: Path) -> tuple[dict[str, np.ndarray], Position]:

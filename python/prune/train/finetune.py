@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from prune import toolchain
+from prune import files, toolchain
 from prune.console import Steps
 from prune.errors import PruneError
 from prune.train import data
@@ -24,7 +23,7 @@ _ENTRY = re.compile(r"^\s*func\.func (?:public )?@([\w$.]+)\(%\w+: tensor<(\d+)"
 @dataclass
 class FinetuneOptions:
     """`masks` and `training` are options of prune-create-masks (None: the masks that the model has) and prune-train;
-    `ramp` is the share of the steps in which sparsity rises. `run` says what to train on and how long; its module and
+    `ramp` is the share of the steps in which sparsity rises, from `first` on. `run` says what to train on and how long; its module and
     output are not looked at."""
 
     model: Path
@@ -32,9 +31,10 @@ class FinetuneOptions:
     masks: str | None
     training: str
     ramp: float
-    weights: Path | None
-    report: Path | None
     run: TrainOptions
+    first: float = 0.0
+    weights: Path | None = None
+    report: Path | None = None
 
 
 def finetune(options: FinetuneOptions, steps: Steps) -> Outcome:
@@ -43,9 +43,10 @@ def finetune(options: FinetuneOptions, steps: Steps) -> Outcome:
     settings.check()
     if not 0.0 <= options.ramp <= 1.0:
         raise PruneError("--ramp", "range", f"{options.ramp:g}", "0 to 1")
-    for path in filter(None, (options.output, options.weights, options.report)):
-        if not path.parent.is_dir():
-            raise PruneError(str(path), "output folder", f"no folder '{path.parent}'", "an existing folder")
+    if not 0.0 <= options.first < 1.0:
+        raise PruneError("--first", "range", f"{options.first:g}", "0 or more and less than 1")
+    for name, path in (("-o", options.output), ("--weights", options.weights), ("--json", options.report)):
+        files.check_target(path, name)
     arrays = data.load(settings.data)
     if not arrays:
         raise PruneError(str(settings.data), "arrays", "none", "one for each input of the model")
@@ -59,7 +60,7 @@ def finetune(options: FinetuneOptions, steps: Steps) -> Outcome:
                 passes.append(f"--prune-create-masks={options.masks}")
             prune_opt(options.model, base, [*passes, "--emit-bytecode"], options)
             count = count_steps(settings.epochs, len(next(iter(arrays.values()))), batch_size(base, options))
-            prune_opt(base, training, [f"--prune-train={complete(options.training, count, options.ramp)}",
+            prune_opt(base, training, [f"--prune-train={complete(options, count)}",
                                        "--emit-bytecode"], options)
         outcome = run(dataclasses.replace(settings, module=training, output=trained), steps)
         with steps.step("write the model"):
@@ -69,20 +70,23 @@ def finetune(options: FinetuneOptions, steps: Steps) -> Outcome:
             if options.weights:
                 os.replace(trained, options.weights)
             if options.report:
-                write_report(options.report, outcome)
+                files.write_json(options.report, {
+                    "loss": outcome.trained.loss, "sparsity": outcome.trained.sparsity,
+                    "before": outcome.before and outcome.before.as_dict(),
+                    "after": outcome.after and outcome.after.as_dict()})
     return outcome
 
 
-def complete(training: str, steps: int, ramp: float) -> str:
+def complete(options: FinetuneOptions, steps: int) -> str:
     """The options of prune-train with what follows from the number of steps, unless they are there already."""
-    given = {part.partition("=")[0] for part in training.split()}
-    added = []
+    given = {part.partition("=")[0] for part in options.training.split()}
+    parts = [options.training] if given else []
     if "steps" not in given:
-        added.append(f"steps={steps}")
-    if "schedule" not in given and ramp > 0:
-        end = int(ramp * steps)
-        added.append(f"schedule=polynomial:end={end}:every={max(1, end // UPDATES)}")
-    return " ".join([*filter(None, [training]), *added])
+        parts.append(f"steps={steps}")
+    end = int(options.ramp * steps)
+    if "schedule" not in given and end > 0:
+        parts.append(f"schedule=polynomial:initial={options.first:g}:end={end}:every={max(1, end // UPDATES)}")
+    return " ".join(parts)
 
 
 def batch_size(module: Path, options: FinetuneOptions) -> int:
@@ -107,15 +111,3 @@ def _run(arguments: list, options: FinetuneOptions) -> toolchain.Finished:
     if finished.status != 0:
         raise PruneError(str(options.model), "prune-opt", toolchain.describe_failure(finished), "a model that can be trained")
     return finished
-
-
-def write_report(path: Path, outcome: Outcome) -> None:
-    """Scores and sparsity as JSON; complete or not at all."""
-    content = {"loss": outcome.trained.loss, "sparsity": outcome.trained.sparsity,
-               "before": outcome.before and outcome.before.as_dict(), "after": outcome.after and outcome.after.as_dict()}
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        scratch.write_text(json.dumps(content, indent=2) + "\n")
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)

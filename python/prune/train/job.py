@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from prune import metrics, toolchain
+from prune import files, metrics, toolchain
 from prune.console import Progress, Steps
 from prune.errors import PruneError
 from prune.train import checkpoint, data
 from prune.train.loop import (ESTIMATE, EVALUATE, SCHEDULE, STEP, UPDATE, LoopOptions, Trained, estimate_statistics, evaluate,
-                              train)
+                              mask_sparsity, train)
 from prune.train.runner import Program, compile_functions
 
 _FUNCTION = re.compile(r"^\s*func\.func (?:public )?@([\w$.]+)\(", re.MULTILINE)
@@ -28,8 +26,8 @@ _OPTIONAL = (EVALUATE, UPDATE, SCHEDULE, ESTIMATE)
 class TrainOptions:
     """What to train and how. `output` receives the arrays by name as `.npz`; `test` names examples to evaluate on;
     `epochs` counts passes over the training examples, rounded up to whole steps; `estimate` is the number of batches that
-    statistics of batch norms are averaged over at the end (0: they stay what the steps left); `timeout` (seconds) bounds
-    the compilation."""
+    statistics of batch norms are averaged over at the end (0: they stay what the steps left); `trace` is how often the
+    test examples are looked at on the way; `timeout` (seconds) bounds the compilation."""
 
     module: Path
     data: Path
@@ -38,6 +36,7 @@ class TrainOptions:
     epochs: float = 10.0
     seed: int = 0
     estimate: int = 0
+    trace: int = 0
     checkpoint: Path | None = None
     save_every: int = 0
     resume: bool = False
@@ -70,18 +69,21 @@ class Scores:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run: how it ended, and scores before its first step and after its last (None without test examples)."""
+    """A run: how it ended, scores before its first step and after its last (None without test examples), and on the way:
+    steps made, sparsity, scores."""
 
     trained: Trained
     before: Scores | None
     after: Scores | None
+    trace: tuple[tuple[int, float, Scores], ...]
 
 
 def run(options: TrainOptions, steps: Steps) -> Outcome:
     """Trains, writes the values, and evaluates where there are examples for it. Raises PruneError."""
     options.check()
-    if options.output.suffix != ".npz" or not options.output.parent.is_dir():
-        raise PruneError(str(options.output), "output", "this name", "a .npz file in an existing folder")
+    files.check_target(options.output, "-o")
+    if options.output.suffix != ".npz":
+        raise PruneError("-o", "output", f"'{options.output}'", "a .npz file")
     present = functions(options.module, options.timeout)
     for name in (*_NEEDED, *((EVALUATE,) if options.test else ())):
         if name not in present:
@@ -106,11 +108,18 @@ def run(options: TrainOptions, steps: Steps) -> Outcome:
         if examples is not None:
             program.call("init")
             before = score(program, examples)
-        trained = train(program, source, settings, Progress("train", settings.steps, steps.stream))
+        trace = []
+        marks = {settings.steps * (i + 1) // options.trace for i in range(options.trace)} if examples is not None else set()
+
+        def look(step: int) -> None:
+            if step in marks:
+                trace.append((step, mask_sparsity(program), score(program, examples)))
+        trained = train(program, source, settings, Progress("train", settings.steps, steps.stream), look)
         if ESTIMATE in program.functions:
             estimate_statistics(program, source, options.estimate)
         write(options.output, program)
-        return Outcome(trained, before, score(program, examples) if examples is not None else None)
+        after = score(program, examples) if examples is not None else None
+        return Outcome(trained, before, after, tuple(trace))
     finally:
         program.close()
 
@@ -161,12 +170,5 @@ def data_digest(source: data.Arrays) -> str:
 def write(path: Path, program: Program) -> None:
     """Parameters, statistics and masks by name; complete or not at all."""
     kept = {n: v for n, v in program.values.items() if n.split(":")[0] in ("param", "stat", "mask")}
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-        try:
-            np.savez(stream, **kept)
-            stream.flush()
-            os.chmod(stream.name, 0o644)
-            os.replace(stream.name, path)
-        except BaseException:
-            Path(stream.name).unlink(missing_ok=True)
-            raise
+    with files.replacing(path) as stream:
+        np.savez(stream, **kept)
