@@ -15,7 +15,7 @@ from prune.console import Progress
 from prune.errors import PruneError
 from prune.train import checkpoint, data
 from prune.train.loop import LoopOptions, evaluate, train
-from prune.train.runner import Function, compile_functions
+from prune.train.runner import Function, compile_functions, compile_program
 
 REGRESSION = Path(__file__).parent / "train" / "regression.mlir"
 FUNCTIONS = ("init", "train_step", "eval_step", "update_masks", "schedule")
@@ -69,6 +69,33 @@ def reference(arrays, steps):
         momentum = np.where(mask, 0.9 * momentum + batch["x"].T @ p / 8, 0.0)
         w = np.where(mask, w - 0.05 * momentum, 0.0)
     return w, momentum, mask
+
+
+def test_steps_of_several_shapes_carry_the_same_values(libraries, program, tmp_path):
+    small, other = tmp_path / "small.mlir", tmp_path / "other.mlir"
+    text = libraries[0].read_text()
+    small.write_text(text.replace("tensor<8x", "tensor<4x").replace("8.000000e+00", "4.000000e+00"))
+    other.write_text("""func.func @train_step(%w: tensor<4x6xf32> {prune.name = "param:w"})
+        -> (tensor<4x6xf32> {prune.name = "param:w"}) {
+      %y = arith.addf %w, %w : tensor<4x6xf32>
+      return %y : tensor<4x6xf32>
+    }""")
+    both = compile_program({"init": (libraries[0], "init"), "train_step": (libraries[0], "train_step"),
+                            "few": (small, "train_step")})
+    for part in (program, both):
+        part.call("init")
+    batch = source(program).batch(0)
+    program.call("train_step", batch)
+    # A batch of four twice over has the gradient of the four.
+    half = {name: np.concatenate([array[:4], array[:4]]) for name, array in batch.items()}
+    program.call("train_step", half)
+    both.call("train_step", batch)
+    both.call("few", {name: array[:4] for name, array in batch.items()})
+    for name in ("param:w", "state:w:momentum"):
+        np.testing.assert_allclose(both.values[name], program.values[name], rtol=1e-5, atol=1e-7)
+    both.close()
+    with pytest.raises(PruneError, match=r"type of 'param:w'.*\[4, 6\].*float32\[4, 3\] as in the other functions"):
+        compile_program({"init": (libraries[0], "init"), "train_step": (other, "train_step")})
 
 
 def test_results_named_like_arguments_are_carried(program):

@@ -119,22 +119,24 @@ class Program:
 
     def __init__(self, functions: Mapping[str, Function]):
         self.functions = dict(functions)
+        arguments = {t.name for f in self.functions.values() for t in f.inputs}
+        results = {t.name for f in self.functions.values() for t in f.outputs}
         self.tensors: dict[str, Tensor] = {}
         for function in self.functions.values():
             for tensor in function.inputs + function.outputs:
+                if tensor.name not in arguments & results:
+                    continue
                 known = self.tensors.setdefault(tensor.name, tensor)
                 if known != tensor:
                     raise PruneError(f"@{function.name}", f"type of '{tensor.name}'", str(tensor),
                                      f"{known} as in the other functions")
-        arguments = {t.name for f in self.functions.values() for t in f.inputs}
-        results = {t.name for f in self.functions.values() for t in f.outputs}
-        self.carried = tuple(n for n in self.tensors if n in arguments and n in results)
-        self._pairs = {n: [aligned(self.tensors[n].shape, self.tensors[n].dtype) for _ in range(2)]
-                       for n in self.carried}
+        self.carried = tuple(self.tensors)
+        self._pairs = {n: [aligned(t.shape, t.dtype) for _ in range(2)] for n, t in self.tensors.items()}
         self._current = dict.fromkeys(self.carried, 0)
         self._known: set[str] = set()
-        # Arguments that come from outside at each call, and results that leave it.
-        self._outside = {n: aligned(t.shape, t.dtype) for n, t in self.tensors.items() if n not in self._pairs}
+        # Arguments that come from outside at each call, and results that leave it; functions may differ in their shapes.
+        self._outside = {t: aligned(t.shape, t.dtype) for f in self.functions.values() for t in f.inputs + f.outputs
+                         if t.name not in self._pairs}
         self._calls: dict[tuple, tuple] = {}
         self._last: tuple[str, ...] = ()
         self._moves = {name: tuple(t.name for t in f.outputs if t.name in self._pairs)
@@ -143,7 +145,7 @@ class Program:
                        for name, f in self.functions.items()}
         self._feeds = {name: tuple(t for t in f.inputs if t.name not in self._pairs)
                        for name, f in self.functions.items()}
-        self._gives = {name: {t.name: self._outside[t.name] for t in f.outputs if t.name not in self._pairs}
+        self._gives = {name: {t.name: self._outside[t] for t in f.outputs if t.name not in self._pairs}
                        for name, f in self.functions.items()}
 
     def feeds(self, name: str) -> tuple[Tensor, ...]:
@@ -159,7 +161,7 @@ class Program:
                 raise PruneError(f"@{name}", "argument", f"no '{tensor.name}'", f"{tensor}")
             if value.shape != tensor.shape:
                 raise PruneError(f"@{name}", f"shape of '{tensor.name}'", f"{list(value.shape)}", f"{tensor}")
-            self._outside[tensor.name][...] = value
+            self._outside[tensor][...] = value
         moves, takes = self._moves[name], self._takes[name]
         for carried in takes:
             if carried not in self._known:
@@ -171,9 +173,9 @@ class Program:
             function = self.functions[name]
             pointers = self._calls[key] = (
                 function.pointers(self._pairs[t.name][current[t.name]] if t.name in self._pairs
-                                  else self._outside[t.name] for t in function.inputs),
+                                  else self._outside[t] for t in function.inputs),
                 function.pointers(self._pairs[t.name][1 - current[t.name]] if t.name in self._pairs
-                                  else self._outside[t.name] for t in function.outputs))
+                                  else self._outside[t] for t in function.outputs))
         self.functions[name].run(*pointers)
         for carried in moves:
             current[carried] = 1 - current[carried]
@@ -218,29 +220,38 @@ def compile_functions(module: Path, names: Sequence[str], threads: int = 1, time
                       steps: Steps | None = None) -> Program:
     """Compiles the functions `names` of a training module, all at the same time, and loads them. `timeout` in seconds
     for all together. Raises PruneError with the compiler's first diagnostic."""
+    return compile_program({name: (module, name) for name in names}, threads, timeout, steps)
+
+
+def compile_program(sources: Mapping[str, tuple[Path, str]], threads: int = 1, timeout: float = 600.0,
+                    steps: Steps | None = None) -> Program:
+    """The same for functions of several modules that carry the same values, such as steps for batches of several
+    shapes: the name in the program, module and function."""
     if threads < 1:
         raise PruneError("--threads", "range", str(threads), "1 or more")
     steps = steps or Steps("train")
     compiler = toolchain.find_tool("prune-compile")
     with tempfile.TemporaryDirectory(prefix="prune-train-") as scratch:
-        folder = Path(scratch)
+        libraries = {name: Path(scratch) / str(index) / f"{function}.so"
+                     for index, (name, (_, function)) in enumerate(sources.items())}
         children: dict[str, subprocess.Popen] = {}
         deadline = time.monotonic() + timeout
-        with steps.step(f"compile {', '.join('@' + n for n in names)}"):
+        with steps.step(f"compile {', '.join('@' + n for n in sources)}"):
             try:
-                for name in names:
-                    with open(folder / f"{name}.log", "w") as log:
+                for name, (module, function) in sources.items():
+                    libraries[name].parent.mkdir()
+                    with open(libraries[name].with_suffix(".log"), "w") as log:
                         children[name] = toolchain.start(
-                            [compiler, module, "-o", folder / f"{name}.so", "--name", name,
-                             f"--pipeline-options=entry={name}", f"--threads={threads}"], stdout=log, stderr=log)
+                            [compiler, module, "-o", libraries[name], "--name", function,
+                             f"--pipeline-options=entry={function}", f"--threads={threads}"], stdout=log, stderr=log)
                 for name, child in children.items():
-                    _finish(child, module, name, folder / f"{name}.log", deadline, timeout)
+                    _finish(child, sources[name][0], name, libraries[name].with_suffix(".log"), deadline, timeout)
             finally:
                 for child in children.values():
                     if child.poll() is None:
                         toolchain.stop(child)
         # Loaded libraries and mapped weights outlive their files.
-        return Program({name: Function(name, folder / f"{name}.so") for name in names})
+        return Program({name: Function(sources[name][1], library) for name, library in libraries.items()})
 
 
 def _finish(child: subprocess.Popen, module: Path, name: str, log: Path, deadline: float, timeout: float) -> None:
