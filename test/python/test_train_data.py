@@ -48,6 +48,24 @@ def test_blocks_hold_every_example_once():
     assert np.array_equal(np.concatenate([b["x"][:c] for b, c in blocks]), arrays()["x"])
 
 
+def test_buckets_give_each_shape_its_share_in_any_order_of_asking():
+    parts = {name: data.Arrays({"x": np.full((count, 2), index, np.float32), "labels": np.arange(count)}, ARGUMENTS, name)
+             for index, (name, count) in enumerate({"short": 11, "long": 4}.items())}
+    source = data.Buckets(parts, seed=5)
+    assert source.steps_per_epoch == 4 and source.examples == 15
+    for epoch in range(3):
+        steps = range(4 * epoch, 4 * epoch + 4)
+        assert sorted(map(source.function, steps)) == ["long", "short", "short", "short"]
+        for step in steps:
+            assert (source.batch(step)["x"] == ["short", "long"].index(source.function(step))).all()
+    seen = np.concatenate([source.batch(s)["labels"] for s in range(44) if source.function(s) == "short"])
+    assert np.bincount(seen).tolist() == [12] * 11
+    again = data.Buckets(parts, seed=5)
+    for step in (9, 2, 5):
+        assert again.function(step) == source.function(step)
+        assert (again.batch(step)["labels"] == source.batch(step)["labels"]).all()
+
+
 def test_batches_of_an_iterator_continue_anywhere():
     def make():
         return ({"x": np.full((4, 2), k, np.float64), "labels": np.zeros(4, np.uint8)} for k in range(6))

@@ -185,6 +185,7 @@ class Broken:
 
     def __init__(self, inner, step):
         self.inner, self.step = inner, step
+        self.function = inner.function
 
     def batch(self, step):
         batch = self.inner.batch(step)

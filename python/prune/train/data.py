@@ -19,6 +19,8 @@ from prune.train.runner import Tensor
 
 # The argument of a training module that holds classes.
 LABELS = "labels"
+# The function that a batch is for, unless its source says another.
+STEP = "train_step"
 
 
 class Source(Protocol):
@@ -28,6 +30,9 @@ class Source(Protocol):
 
     def batch(self, step: int) -> Mapping[str, np.ndarray]:
         """The batch of a step, counted from 0."""
+
+    def function(self, step: int) -> str:
+        """The function that makes the step."""
 
 
 class Arrays:
@@ -56,6 +61,9 @@ class Arrays:
         """The batch of a step in the shuffled order."""
         chosen = self.indices(step)
         return {name: array[chosen] for name, array in self.arrays.items()}
+
+    def function(self, step: int) -> str:
+        return STEP
 
     def indices(self, step: int) -> np.ndarray:
         """The examples of a step: positions step·size to (step + 1)·size of the epochs' orders, end to end."""
@@ -98,6 +106,9 @@ class Batches:
         self._next = -1
         self._iterator: Iterator[Mapping[str, np.ndarray]] = iter(())
 
+    def function(self, step: int) -> str:
+        return STEP
+
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """The batch of a step; PruneError where the iterator ends before."""
         if step != self._next:
@@ -113,6 +124,36 @@ class Batches:
             if len(result[tensor.name]) != self.size:
                 raise PruneError(place, f"examples of '{tensor.name}'", str(len(result[tensor.name])), str(self.size))
         return result
+
+
+class Buckets:
+    """Examples of several shapes, such as sentences by length: for each function that makes steps its own examples. An
+    epoch has as many steps of each as its examples fill, in an order that depends on the seed alone."""
+
+    def __init__(self, parts: Mapping[str, Arrays], seed: int = 0):
+        self.parts, self.seed = dict(parts), seed
+        self.examples = sum(part.examples for part in self.parts.values())
+        self._counts = {name: -(-part.examples // part.size) for name, part in self.parts.items()}
+        self.steps_per_epoch = sum(self._counts.values())
+        self._turns = [(name, index) for name, count in self._counts.items() for index in range(count)]
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+
+    def _turn(self, step: int) -> tuple[str, int]:
+        """The function of a step, and how many steps it made before."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if self._order[0] != epoch:
+            self._order = epoch, order(self.seed, epoch, self.steps_per_epoch)
+        name, index = self._turns[self._order[1][place]]
+        return name, epoch * self._counts[name] + index
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """The batch of a step."""
+        name, index = self._turn(step)
+        return self.parts[name].batch(index)
+
+    def function(self, step: int) -> str:
+        """The function that makes the step."""
+        return self._turn(step)[0]
 
 
 def order(seed: int, epoch: int, examples: int) -> np.ndarray:

@@ -19,10 +19,10 @@ import numpy as np
 from prune.console import Progress
 from prune.errors import PruneError
 from prune.train import checkpoint
-from prune.train.data import Arrays, Source
+from prune.train.data import STEP, Arrays, Source
 from prune.train.runner import Program
 
-STEP, EVALUATE, UPDATE, SCHEDULE = "train_step", "eval_step", "update_masks", "schedule"
+EVALUATE, UPDATE, SCHEDULE = "eval_step", "update_masks", "schedule"
 ESTIMATE = "estimate_statistics"
 
 
@@ -89,7 +89,7 @@ def train(program: Program, source: Source, options: LoopOptions, progress: Prog
             batch = source.batch(step)
             if scheduled and bool(program.call(SCHEDULE)["update"]):
                 sparsity = float(program.call(UPDATE)["sparsity"])
-            loss = float(program.call(STEP, batch)["loss"])
+            loss = float(program.call(source.function(step), batch)["loss"])
             if not math.isfinite(loss):
                 program.undo()
                 raise PruneError("train", f"loss at step {step}", f"{loss}", f"a finite one; {_kept(options)}")
