@@ -43,7 +43,9 @@ void mlir::prune::buildTrainPipeline(OpPassManager &manager, const TrainOptions 
   build.distill = llvm::to_vector(options.distill);
   build.rowWeights = options.rowWeights;
   manager.addPass(createPruneBuildTraining(build));
-  manager.addPass(createPruneExpandGradients());
+  PruneExpandGradientsOptions expand;
+  expand.recompute = options.recompute;
+  manager.addPass(createPruneExpandGradients(expand));
   manager.addPass(createSymbolDCEPass());
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());

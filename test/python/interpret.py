@@ -225,6 +225,9 @@ class Module:
         weight, mask = operands
         return [np.where(mask, weight, 0)]
 
+    def _prune_barrier(self, op, operands, values):
+        return operands
+
     def _prune_record(self, op, operands, values):
         return []
 

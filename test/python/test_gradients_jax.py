@@ -158,11 +158,11 @@ def test_minilm(tools):
     compare(tools, "minilm", model, inputs, tables)
 
 
-def compare_compiled(tools, tmp_path, model, inputs):
+def compare_compiled(tools, tmp_path, model, inputs, options=""):
     """The momentum that a first step leaves is the gradient: here of the mean square to random targets."""
     onnx.save(model, tmp_path / "m.onnx")
     import_model(tmp_path / "m.onnx", tmp_path / "m.mlirbc", ImportOptions(keep_batch_norm=True))
-    result = subprocess.run([tools / "prune-opt", tmp_path / "m.mlirbc", "--prune-train=loss=mse optimizer=sgd momentum=0.9",
+    result = subprocess.run([tools / "prune-opt", tmp_path / "m.mlirbc", f"--prune-train=loss=mse optimizer=sgd momentum=0.9 {options}",
                              "--emit-bytecode", "-o", tmp_path / "t.mlirbc"], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     program = compile_functions(tmp_path / "t.mlirbc", ["init", "train_step"])
@@ -197,10 +197,10 @@ def compare_compiled(tools, tmp_path, model, inputs):
     program.close()
 
 
-@pytest.mark.parametrize("net", nets.NETS)
-def test_compiled_digits(tools, tmp_path, net):
+@pytest.mark.parametrize("net, options", [("mlp", ""), ("cnn", ""), ("cnn", "recompute=elementwise")])
+def test_compiled_digits(tools, tmp_path, net, options):
     x = np.random.default_rng(2).uniform(0, 1, (32, 1, 8, 8)).astype(np.float32)
-    compare_compiled(tools, tmp_path, nets.build(net, 32, 1), {"x": x})
+    compare_compiled(tools, tmp_path, nets.build(net, 32, 1), {"x": x}, options)
 
 
 def test_compiled_minilm(tools, tmp_path):

@@ -100,6 +100,12 @@ def test_a_batch_norm_trains_by_the_batch(tools):
         np.testing.assert_allclose(results[f"stat:norm.running_{name}"], 0.75 * old + 0.25 * batch, rtol=1e-6)
 
 
+def test_recomputed_values_change_nothing(tools):
+    options, given = f"{SGD} teacher=self", {"x": X, "weights": WEIGHTS, "labels": LABELS}
+    stored, recomputed = (Training(tools, f"{options} recompute={how}").step(**given) for how in ("none", "elementwise"))
+    assert all(np.array_equal(stored[name], recomputed[name]) for name in stored)
+
+
 def test_evaluation_uses_the_statistics(tools):
     training = Training(tools, SGD)
     values = training.first

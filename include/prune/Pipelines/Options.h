@@ -158,10 +158,11 @@ struct TrainOptions : public PassPipelineOptions<TrainOptions> {
   Option<double> batchNormMomentum{*this, "batch-norm-momentum",
                                    llvm::cl::desc("Share of a batch in the statistics of batch norms"),
                                    llvm::cl::init(0.1)};
-  Option<std::string> teacher{*this, "teacher",
-                              llvm::cl::desc("What to learn from: another function of the module, the function `entry` of a "
-                                             "file, or self, the model without masks"),
-                              llvm::cl::init("")};
+  Option<std::string> teacher{
+      *this, "teacher",
+      llvm::cl::desc("What to learn from: another function of the module, the function `entry` of a "
+                     "file, or self, the model without masks"),
+      llvm::cl::init("")};
   Option<double> hardness{*this, "hardness",
                           llvm::cl::desc("Share of the teacher in the loss; 1: nothing else, and no labels"),
                           llvm::cl::init(0.9)};
@@ -169,6 +170,9 @@ struct TrainOptions : public PassPipelineOptions<TrainOptions> {
                              llvm::cl::init(2.0)};
   ListOption<std::string> distill{*this, "distill",
                                   llvm::cl::desc("Outputs to learn from the teacher: REGEX=KIND or REGEX=KIND:WEIGHT")};
+  Option<std::string> recompute{*this, "recompute",
+                                llvm::cl::desc("Values to compute twice instead of keeping them: none or elementwise"),
+                                llvm::cl::init("none")};
   Option<std::string> rowWeights{*this, "row-weights",
                                  llvm::cl::desc("Input whose numbers weight the rows of outputs in losses"),
                                  llvm::cl::init("")};

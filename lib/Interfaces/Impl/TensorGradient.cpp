@@ -167,6 +167,13 @@ struct ApplyGradient : Model<ApplyGradient, ApplyOp> {
   }
 };
 
+struct BarrierGradient : Model<BarrierGradient, BarrierOp> {
+  static LogicalResult build(BarrierOp op, OpBuilder &b, Location loc, Gradients &gradients, Value dy) {
+    gradients.add(b, loc, op.getSource(), dy);
+    return success();
+  }
+};
+
 } // namespace
 
 void prune::registerTensorGradients(DialectRegistry &registry) {
@@ -183,6 +190,8 @@ void prune::registerTensorGradients(DialectRegistry &registry) {
     tensor::PadOp::attachInterface<PadGradient>(*context);
     tensor::SplatOp::attachInterface<SplatGradient>(*context);
   });
-  registry.addExtension(
-      +[](MLIRContext *context, PruneDialect *) { ApplyOp::attachInterface<ApplyGradient>(*context); });
+  registry.addExtension(+[](MLIRContext *context, PruneDialect *) {
+    ApplyOp::attachInterface<ApplyGradient>(*context);
+    BarrierOp::attachInterface<BarrierGradient>(*context);
+  });
 }

@@ -34,6 +34,13 @@ func.func @apply(%w: tensor<4x4xbf16>, %m: tensor<4x4xi1>) -> (tensor<4x4xbf16>,
   return %r, %e : tensor<4x4xbf16>, tensor<4x4xbf16>
 }
 
+// CHECK-LABEL: @barrier
+func.func @barrier(%x: tensor<4x?xf32>) -> tensor<4x?xf32> {
+  // CHECK: prune.barrier %{{.*}} : tensor<4x?xf32>
+  %r = prune.barrier %x : tensor<4x?xf32>
+  return %r : tensor<4x?xf32>
+}
+
 // A mask in a resource: one byte for each element.
 // CHECK-LABEL: @resource
 func.func @resource(%w: tensor<2x4xf32>) -> tensor<2x4xf32> {

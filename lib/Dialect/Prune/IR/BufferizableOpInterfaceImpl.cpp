@@ -38,10 +38,9 @@ struct LinearOpInterface : DstBufferizableOpInterfaceExternalModel<LinearOpInter
         return failure();
       extras.push_back(*memref);
     }
-    auto bufferized =
-        LinearOp::create(rewriter, op->getLoc(), TypeRange(), storage, *input, extras, *init, linear.getFormat(),
-                         linear.getRows(), linear.getChunk(), linear.getVectors(), linear.getLaneDims(),
-                         linear.getWindowAttr());
+    auto bufferized = LinearOp::create(rewriter, op->getLoc(), TypeRange(), storage, *input, extras, *init,
+                                       linear.getFormat(), linear.getRows(), linear.getChunk(), linear.getVectors(),
+                                       linear.getLaneDims(), linear.getWindowAttr());
     rewriter.inlineRegionBefore(linear.getEpilogue(), bufferized.getEpilogue(), bufferized.getEpilogue().end());
     replaceOpWithBufferizedValues(rewriter, op, *init);
     return success();
@@ -73,11 +72,28 @@ struct DepthwiseOpInterface : DstBufferizableOpInterfaceExternalModel<DepthwiseO
   }
 };
 
+struct BarrierOpInterface : BufferizableOpInterface::ExternalModel<BarrierOpInterface, BarrierOp> {
+  bool bufferizesToMemoryRead(Operation *op, OpOperand &operand, const AnalysisState &state) const { return false; }
+  bool bufferizesToMemoryWrite(Operation *op, OpOperand &operand, const AnalysisState &state) const { return false; }
+  AliasingValueList getAliasingValues(Operation *op, OpOperand &operand, const AnalysisState &state) const {
+    return {{op->getResult(0), BufferRelation::Equivalent}};
+  }
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &options,
+                          BufferizationState &state) const {
+    FailureOr<Value> buffer = getBuffer(rewriter, cast<BarrierOp>(op).getSource(), options, state);
+    if (failed(buffer))
+      return failure();
+    replaceOpWithBufferizedValues(rewriter, op, *buffer);
+    return success();
+  }
+};
+
 } // namespace
 
 void mlir::prune::registerBufferizableOpInterfaceExternalModels(DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, PruneDialect *) {
     LinearOp::attachInterface<LinearOpInterface>(*context);
     DepthwiseOp::attachInterface<DepthwiseOpInterface>(*context);
+    BarrierOp::attachInterface<BarrierOpInterface>(*context);
   });
 }

@@ -31,4 +31,20 @@ def Prune_GradientOp : Prune_Op<"gradient", [DeclareOpInterfaceMethods<SymbolUse
   let hasVerifier = 1;
 }
 
+def Prune_BarrierOp : Prune_Op<"barrier", [Pure, AllTypesMatch<["source", "result"]>]> {
+  let summary = "A value that passes must not take for another";
+  let description = [{
+    `result` is `source`. What is computed from the one is not shared with what is computed from the other, so that code
+    stays where it was put: `prune-expand-gradients` recomputes values behind barriers instead of keeping them in memory.
+    Buffers are the same: no copy is made.
+
+    ```mlir
+    %y = prune.barrier %x : tensor<4x8xf32>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$source);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$source attr-dict `:` type($source)";
+}
+
 #endif // PRUNE_TRAIN_OPS_TD

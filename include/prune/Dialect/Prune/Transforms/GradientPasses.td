@@ -15,6 +15,8 @@ def PruneExpandGradients : Pass<"prune-expand-gradients", "::mlir::ModuleOp"> {
 
     - Of equal extrema each gets the same share; of two equal operands of a scalar maximum the first gets all.
     - An op without a rule on the way from the arguments to the loss is an error at that op.
+    - `recompute=elementwise` computes elementwise values and reshapes anew where the reverse part first reads them, behind a
+      `prune.barrier`, if all that they are computed from is kept anyway. It saves memory and costs their arithmetic.
     - The remark (category `gradient`) says how many bytes of values the reverse part reads of the forward part, which
       therefore stay in memory, and which arguments the loss does not depend on: their gradient is zero.
 
@@ -26,7 +28,11 @@ def PruneExpandGradients : Pass<"prune-expand-gradients", "::mlir::ModuleOp"> {
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
                            "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect"];
+  let options = [
+    Option<"recompute", "recompute", "std::string", "\"none\"", "Values to compute twice instead of keeping them: none or elementwise">,
+  ];
   let statistics = [
+    Statistic<"numRecomputed", "recomputed", "Number of values that the reverse parts compute anew">,
     Statistic<"numGradients", "gradients", "Number of prune.gradient ops that were expanded">,
     Statistic<"storedBytes", "stored-bytes", "Bytes that the reverse parts read of the forward parts">,
   ];

@@ -1,5 +1,6 @@
 //===- ExpandGradients.cpp - Reverse mode in the place of prune.gradient ------===//
 
+#include "Recompute.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -92,6 +93,7 @@ private:
 };
 
 struct ExpandGradientsPass : public mlir::prune::impl::PruneExpandGradientsBase<ExpandGradientsPass> {
+  using PruneExpandGradientsBase::PruneExpandGradientsBase;
   void runOnOperation() override;
 
 private:
@@ -119,7 +121,7 @@ static int64_t countStoredBytes(ArrayRef<Operation *> ops, Operation *end) {
         Operation *ancestor = end->getBlock()->findAncestorOpInBlock(*user);
         return ancestor && last->isBeforeInBlock(ancestor) && ancestor->isBeforeInBlock(end);
       };
-      if (!isa_and_nonnull<arith::ConstantOp, linalg::FillOp>(op) && llvm::any_of(result.getUsers(), isRead))
+      if (!isa<arith::ConstantOp, linalg::FillOp, tensor::EmptyOp>(op) && llvm::any_of(result.getUsers(), isRead))
         bytes += getBytes(result);
     }
   return bytes;
@@ -150,6 +152,15 @@ LogicalResult ExpandGradientsPass::expand(GradientOp op, SymbolTable &symbols) {
     return failure();
 
   int64_t bytes = countStoredBytes(ops, op);
+  if (recompute == "elementwise") {
+    int64_t before = bytes, values = recomputeElementwise(ops, op);
+    bytes = countStoredBytes(ops, op);
+    numRecomputed += values;
+    remark::analysis(loc, remark::RemarkOpts::name("Recomputed").category("gradient"))
+        << remark::add("the gradient of '{0}' recomputes {1} values and keeps {2} bytes less", op.getCallee(), values,
+                       before - bytes)
+        << remark::metric("FreedBytes", before - bytes);
+  }
   storedBytes += bytes;
   ++numGradients;
   remark::analysis(loc, remark::RemarkOpts::name("Stored").category("gradient"))
@@ -175,6 +186,10 @@ LogicalResult ExpandGradientsPass::expand(GradientOp op, SymbolTable &symbols) {
 
 void ExpandGradientsPass::runOnOperation() {
   ModuleOp module = getOperation();
+  if (recompute != "none" && recompute != "elementwise") {
+    module.emitError() << "recompute: expected none or elementwise, got '" << recompute << "'";
+    return signalPassFailure();
+  }
   SymbolTable symbols(module);
   // Inner ones first: a function whose own gradients are code can itself be differentiated.
   while (true) {

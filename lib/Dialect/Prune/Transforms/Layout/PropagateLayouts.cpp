@@ -86,6 +86,7 @@ private:
 
   void visitTranspose(linalg::TransposeOp op);
   void visitCollapse(tensor::CollapseShapeOp op);
+  void visitBarrier(BarrierOp op);
   bool visitExpand(tensor::ExpandShapeOp op);
   bool visitLinalg(linalg::LinalgOp op);
   Value buildInit(OpOperand &init, bool isRead, RankedTensorType type, const View &layout);
@@ -491,6 +492,12 @@ bool LayoutPropagation::visitLinalg(linalg::LinalgOp op) {
   return true;
 }
 
+void LayoutPropagation::visitBarrier(BarrierOp op) {
+  View view = getView(op.getSource());
+  view.base = BarrierOp::create(b, op.getLoc(), view.base);
+  views[op.getResult()] = view;
+}
+
 void LayoutPropagation::run() {
   for (Block &block : function.getFunctionBody()) {
     SmallVector<Operation *> ops;
@@ -508,6 +515,9 @@ void LayoutPropagation::run() {
           visitCollapse(collapse);
           continue;
         }
+      } else if (auto barrier = dyn_cast<BarrierOp>(op)) {
+        visitBarrier(barrier);
+        continue;
       } else if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op)) {
         if (isStaticTensor(expand.getSrcType()) && visitExpand(expand))
           continue;
