@@ -77,16 +77,15 @@ class _Encoder:
             raise PruneError(str(source), "prune-opt", toolchain.describe_failure(finished))
         return target
 
-    def pruned(self, values: Path | None) -> Path:
-        """The student with undecided masks, or with the masks and weights of `values`."""
+    def student(self, *passes: str) -> Path:
+        """The pruned encoder: neurons gone, or masks that `passes` decide."""
         settings = self.settings
         if settings.pattern == NEURONS:
-            passes = [f"--prune-select-groups=ratio={settings.sparsity} kinds=neurons", "--prune-shrink"]
+            first = [f"--prune-select-groups=ratio={settings.sparsity} kinds=neurons", "--prune-shrink"]
         else:
-            passes = [f"--prune-create-masks={masks(settings)}"]
-        if values is not None:
-            passes.append(f"--prune-load-weights=file={values}")
-        return self.opt(self.dense, self.file("pruned"), *passes)
+            first = [f"--prune-create-masks=pattern={settings.pattern} sparsity={settings.sparsity} "
+                     f"layer-split={settings.split} criterion={settings.start} {INCLUDE}"]
+        return self.opt(self.dense, self.file("student"), *first, *passes)
 
     def training(self, student: Path, steps: int) -> Path:
         return self.opt(student, self.file("training"),
@@ -114,7 +113,74 @@ class _Encoder:
         return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
 
 
-def masks(settings: DistillSettings) -> str:
-    """Options of prune-create-masks."""
-    return (f"pattern={settings.pattern} sparsity={settings.sparsity} layer-split={settings.split} "
-            f"criterion={settings.start} {INCLUDE}")
+def distill(settings: DistillSettings, steps: Steps) -> dict[str, object]:
+    """Runs everything; returns the row of the report."""
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    text = sentences.read(settings.text) if settings.text else sentences.gather(13500)
+    if len(text) < settings.held_out + len(LENGTHS) * BATCH:
+        raise PruneError("--sentences", "sentences", str(len(text)), f"more than the {settings.held_out} held out")
+    tests = minilm.tokenize(text[:settings.held_out], TEST_LENGTH)
+    tokens = minilm.tokenize(text[settings.held_out:], LENGTHS[-1])
+    buckets = split(tokens)
+
+    with steps.step("import the dense encoder and embed the sentences held out"):
+        whole = _Encoder(settings, BATCH, TEST_LENGTH)
+        dense = whole.embed(whole.dense, tests)
+        shapes = {length: _Encoder(settings, BATCH, length) for length in buckets}
+
+    begin = time.monotonic()
+    with steps.step(f"prune at once ({settings.start})"):
+        first = whole.student(*decide(settings, tokens))
+        untrained = whole.file("untrained")
+        first.rename(untrained)
+    pruning = time.monotonic() - begin
+    one_shot = cosine(dense, whole.embed(untrained, tests))
+    steps.note(f"{settings.pattern} {settings.sparsity:.0%}, {settings.start}: cosine {one_shot:.3f} in {pruning:.0f} s")
+
+    begin = time.monotonic()
+    with steps.step("build the training modules"):
+        # What training begins with, as the functions of all shapes know it by name.
+        start = settings.folder / "start.npz"
+        initial = compile_program({"init": (whole.training(untrained, settings.steps), "init")}, 1, settings.timeout)
+        write(start, initial.call("init"))
+        initial.close()
+        modules = {length: encoder.training(encoder.student(f"--prune-load-weights=file={start}"), settings.steps)
+                   for length, encoder in shapes.items()}
+    shortest = modules[min(modules)]
+    program = compile_program({"init": (shortest, "init"), **{
+        f"train_step_{length}": (module, "train_step") for length, module in modules.items()}}, settings.threads,
+        settings.timeout, steps)
+    source = data.Buckets({name: data.Arrays(buckets[length], program.feeds(name), name)
+                           for length in modules for name in [f"train_step_{length}"]})
+    trained = settings.folder / "trained.npz"
+    train(program, source, LoopOptions(settings.steps), Progress("distil", settings.steps, steps.stream))
+    write(trained, program.values)
+    program.close()
+    minutes = (time.monotonic() - begin + pruning) / 60
+    final = cosine(dense, whole.embed(whole.student(f"--prune-load-weights=file={trained}", "--prune-verify-masks"), tests))
+    return {"pattern": settings.pattern, "sparsity": settings.sparsity, "start": settings.start, "one_shot": one_shot,
+            "trained": final, "steps": settings.steps, "minutes": minutes, "threads": settings.threads,
+            "sentences": len(text) - settings.held_out, "held_out": settings.held_out}
+
+
+def split(tokens: dict[str, np.ndarray]) -> dict[int, dict[str, np.ndarray]]:
+    """The sentences by the shortest of LENGTHS that holds them, cut to it."""
+    sizes = tokens["attention_mask"].sum(axis=1)
+    buckets = {}
+    for shorter, length in zip((0, *LENGTHS), LENGTHS):
+        chosen = (sizes > shorter) & (sizes <= length)
+        if chosen.any():
+            buckets[length] = {name: array[chosen, :length] for name, array in tokens.items()}
+    return buckets
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean over the sentences, of embeddings of length 1."""
+    return float((a * b).sum(axis=1).mean())
+
+
+def decide(settings: DistillSettings, tokens: dict[str, np.ndarray]) -> list[str]:
+    """The passes that decide masks."""
+    if settings.pattern == NEURONS:
+        return []
+    return ["--prune-evaluate-masks"]

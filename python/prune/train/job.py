@@ -6,6 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Mapping
 
 import numpy as np
 
@@ -117,7 +118,7 @@ def run(options: TrainOptions, steps: Steps) -> Outcome:
         trained = train(program, source, settings, Progress("train", settings.steps, steps.stream), look)
         if ESTIMATE in program.functions:
             estimate_statistics(program, source, options.estimate)
-        write(options.output, program)
+        write(options.output, program.values)
         after = score(program, examples) if examples is not None else None
         return Outcome(trained, before, after, tuple(trace))
     finally:
@@ -167,8 +168,8 @@ def data_digest(source: data.Arrays) -> str:
     return result.hexdigest()
 
 
-def write(path: Path, program: Program) -> None:
+def write(path: Path, values: Mapping[str, np.ndarray]) -> None:
     """Parameters, statistics and masks by name; complete or not at all."""
-    kept = {n: v for n, v in program.values.items() if n.split(":")[0] in ("param", "stat", "mask")}
+    kept = {n: v for n, v in values.items() if n.split(":")[0] in ("param", "stat", "mask")}
     with files.replacing(path) as stream:
         np.savez(stream, **kept)
