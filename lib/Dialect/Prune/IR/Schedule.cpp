@@ -144,7 +144,7 @@ bool ScheduleAttr::isUpdate(int64_t step) const {
 }
 
 double ScheduleAttr::getSparsity(int64_t step, double target) const {
-  if (step >= getEnd() || getKind() == ScheduleKind::Constant)
+  if (step >= getEnd() || getBegin() == getEnd() || getKind() == ScheduleKind::Constant)
     return target;
   int64_t done = std::max<int64_t>(step - getBegin(), 0);
   double initial = getInitial().convertToDouble();
