@@ -126,6 +126,7 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   linear.registers = units.registers;
   linear.parallel = options.threads > 1;
   pm.addPass(createConvertPruneToVector(linear));
+  pm.addPass(createConvertPruneToLoops());
   // Equal kernels compile once, and no function grows beyond what LLVM compiles in time.
   pm.addPass(createPruneOutlineKernels());
   ConvertLinalgToVectorLoopsOptions loops;

@@ -42,6 +42,9 @@ void mlir::prune::buildTrainPipeline(OpPassManager &manager, const TrainOptions 
   build.temperature = options.temperature;
   build.distill = llvm::to_vector(options.distill);
   build.rowWeights = options.rowWeights;
+  build.schedule = options.schedule;
+  build.update = options.update;
+  build.regrow = options.regrow;
   manager.addPass(createPruneBuildTraining(build));
   PruneExpandGradientsOptions expand;
   expand.recompute = options.recompute;

@@ -34,6 +34,33 @@ def ConvertPruneToVector : Pass<"convert-prune-to-vector"> {
                            "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
 }
 
+def ConvertPruneToLoops : Pass<"convert-prune-to-loops", "::mlir::ModuleOp"> {
+  let summary = "Calls and loops for masks that are decided at run time";
+  let description = [{
+    Replaces `prune.select_masks` and `prune.regrow_mask` on buffers by calls of functions that rank units: by the digits of
+    their scores where a number of them is kept, sorted where scores are normalised. The functions are written as MLIR text
+    (`lib/Conversion/PruneToLoops/MaskLibrary.mlir`), and the module gets those that it calls. They run on one thread, and
+    the masks are the same on every machine.
+
+    Scratch has static sizes: 5 bytes for each unit, with a normalisation 8 more and 8 for each unit of the largest weight.
+
+    Refuses tensors, layouts that are not row-major, and modules with symbols of the library's names.
+
+    ```mlir
+    prune.select_masks by(#prune.magnitude<l1>) as(#prune.unstructured) sparsity(%s)
+        ins(%w : memref<4x6xf32>) outs(%m : memref<4x6xi1>)
+    // becomes, with %w and %m as rows of 24
+    call @prune_write_keys(%w, %false, %keys, %c0) : (memref<?xf32>, i1, memref<?xi32>, index) -> ()
+    ...
+    %cut:2 = call @prune_rank_together(%keys, %states, %bounds, %least, %keep) : ... -> (i64, index)
+    call @prune_write_mask(%keys, %states, %cut#0, %cut#1, ..., %m) : ...
+    ```
+  }];
+  let statistics = [Statistic<"numOps", "num-ops", "Ops replaced by calls">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::math::MathDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect"];
+}
+
 //===----------------------------------------------------------------------===//
 // CPU entry: from a bufferized model to one function of four pointers (CPUEntry.h)
 //===----------------------------------------------------------------------===//

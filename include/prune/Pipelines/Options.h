@@ -176,6 +176,16 @@ struct TrainOptions : public PassPipelineOptions<TrainOptions> {
   Option<std::string> rowWeights{*this, "row-weights",
                                  llvm::cl::desc("Input whose numbers weight the rows of outputs in losses"),
                                  llvm::cl::init("")};
+  Option<std::string> schedule{*this, "schedule",
+                               llvm::cl::desc("When undecided masks are decided, and how sparse: constant, "
+                                              "polynomial:begin=0:end=1000:every=100 and so on, or an attribute"),
+                               llvm::cl::init("")};
+  Option<std::string> update{*this, "update",
+                             llvm::cl::desc("What training does to pruned weights: masked or straight-through"),
+                             llvm::cl::init("masked")};
+  Option<double> regrow{*this, "regrow",
+                        llvm::cl::desc("Share of the kept weights that decided masks exchange at first; 0: none"),
+                        llvm::cl::init(0.0)};
 };
 
 } // namespace mlir::prune

@@ -169,7 +169,11 @@ def data_digest(source: data.Arrays) -> str:
 
 
 def write(path: Path, values: Mapping[str, np.ndarray]) -> None:
-    """Parameters, statistics and masks by name; complete or not at all."""
+    """Parameters with zeros where they are pruned, statistics and masks by name; complete or not at all."""
     kept = {n: v for n, v in values.items() if n.split(":")[0] in ("param", "stat", "mask")}
+    for name, value in kept.items():
+        mask = kept.get(name.replace("param:", "mask:", 1))
+        if name.startswith("param:") and mask is not None:
+            kept[name] = np.where(mask, value, np.zeros((), value.dtype))
     with files.replacing(path) as stream:
         np.savez(stream, **kept)

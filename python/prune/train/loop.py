@@ -63,12 +63,14 @@ def train(program: Program, source: Source, options: LoopOptions, progress: Prog
 
     A loss that is not finite raises PruneError naming the step; the values are then those before it, and the checkpoint
     is the last one that was good.
+    A checkpoint holds the values before the masks that belong to its step are decided, so that they are decided once
+    whether a run ends there or goes on.
     Ctrl-C ends the step, writes a checkpoint and raises KeyboardInterrupt.
     """
     if options.steps < 0:
         raise PruneError("--steps", "range", str(options.steps), "0 or more")
     program.call("init")
-    begin, sparsity, loss = 0, 0.0, math.nan
+    begin, sparsity, loss = 0, mask_sparsity(program), math.nan
     if options.resume and options.checkpoint is not None:
         begin, sparsity = _resume(program, options)
     progress = progress or Progress("train", options.steps)
@@ -88,7 +90,7 @@ def train(program: Program, source: Source, options: LoopOptions, progress: Prog
         for step in range(begin, options.steps):
             batch = source.batch(step)
             if scheduled and bool(program.call(SCHEDULE)["update"]):
-                sparsity = float(program.call(UPDATE)["sparsity"])
+                sparsity = float(program.call(UPDATE, batch)["sparsity"])
             loss = float(program.call(source.function(step), batch)["loss"])
             if not math.isfinite(loss):
                 program.undo()
@@ -101,11 +103,12 @@ def train(program: Program, source: Source, options: LoopOptions, progress: Prog
             if interrupted():
                 save(step + 1)
                 raise KeyboardInterrupt
-        # The masks that the schedule wants at the end, where its last update is at the last step.
-        if scheduled and options.steps > begin and bool(program.call(SCHEDULE)["update"]):
-            sparsity = float(program.call(UPDATE)["sparsity"])
         save(options.steps)
-    return Trained(loss, sparsity if scheduled else mask_sparsity(program), begin)
+        # The masks that the schedule wants at the end, where its last update is at the last step. An update that needs a
+        # batch exchanges weights for new ones, which nothing would train.
+        if scheduled and not program.feeds(UPDATE) and bool(program.call(SCHEDULE)["update"]):
+            sparsity = float(program.call(UPDATE)["sparsity"])
+    return Trained(loss, sparsity, begin)
 
 
 def evaluate(program: Program, examples: Arrays) -> Evaluation:

@@ -50,6 +50,15 @@ func.func @resource(%w: tensor<2x4xf32>) -> tensor<2x4xf32> {
   return %r : tensor<2x4xf32>
 }
 
+// The generic form of a normalization names its attribute in full.
+// CHECK-LABEL: func.func @normalized
+func.func @normalized(%w: tensor<2x4xf32>) -> tensor<2x4xi1> {
+  // CHECK: prune.mask %{{.*}} sparsity(5.000000e-01) group("all") normalize(lamp) : tensor<2x4xf32>
+  %mask = prune.mask %w by(#prune.magnitude<l1>) as(#prune.unstructured) sparsity(0.5) group("all") normalize(lamp)
+      : tensor<2x4xf32>
+  return %mask : tensor<2x4xi1>
+}
+
 // An elided resource says nothing about its mask, and IR printed for people must still parse.
 // CHECK-LABEL: @elided
 func.func @elided(%w: tensor<2x4xf32>) -> tensor<2x4xf32> {

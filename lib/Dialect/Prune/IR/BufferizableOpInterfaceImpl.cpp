@@ -88,6 +88,33 @@ struct BarrierOpInterface : BufferizableOpInterface::ExternalModel<BarrierOpInte
   }
 };
 
+/// Ops that read everything but their destinations, and have neither regions nor storage.
+template <typename OpTy> struct MaskOpInterface : DstBufferizableOpInterfaceExternalModel<MaskOpInterface<OpTy>, OpTy> {
+  bool bufferizesToMemoryRead(Operation *op, OpOperand &operand, const AnalysisState &state) const {
+    return !cast<DestinationStyleOpInterface>(op).isDpsInit(&operand);
+  }
+
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &options,
+                          BufferizationState &state) const {
+    rewriter.setInsertionPoint(op);
+    SmallVector<Value> operands;
+    for (Value operand : op->getOperands()) {
+      FailureOr<Value> buffer = operand;
+      if (isa<TensorType>(operand.getType()))
+        buffer = getBuffer(rewriter, operand, options, state);
+      if (failed(buffer))
+        return failure();
+      operands.push_back(*buffer);
+    }
+    SmallVector<Value> inits;
+    for (OpOperand &init : cast<DestinationStyleOpInterface>(op).getDpsInitsMutable())
+      inits.push_back(operands[init.getOperandNumber()]);
+    OpTy::create(rewriter, op->getLoc(), TypeRange(), operands, op->getAttrs());
+    replaceOpWithBufferizedValues(rewriter, op, inits);
+    return success();
+  }
+};
+
 } // namespace
 
 void mlir::prune::registerBufferizableOpInterfaceExternalModels(DialectRegistry &registry) {
@@ -95,5 +122,7 @@ void mlir::prune::registerBufferizableOpInterfaceExternalModels(DialectRegistry 
     LinearOp::attachInterface<LinearOpInterface>(*context);
     DepthwiseOp::attachInterface<DepthwiseOpInterface>(*context);
     BarrierOp::attachInterface<BarrierOpInterface>(*context);
+    SelectMasksOp::attachInterface<MaskOpInterface<SelectMasksOp>>(*context);
+    RegrowMaskOp::attachInterface<MaskOpInterface<RegrowMaskOp>>(*context);
   });
 }

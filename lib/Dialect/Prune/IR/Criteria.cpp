@@ -1,5 +1,7 @@
 //===- Criteria.cpp - The criteria of the prune dialect ------------------------===//
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "prune/Dialect/Prune/IR/Numbers.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
 #include "llvm/Support/xxhash.h"
 #include <algorithm>
@@ -76,3 +78,51 @@ void TaylorAttr::scoreElements(const ScoreInputs &inputs, int64_t begin, int64_t
 }
 
 void TaylorAttr::printShort(raw_ostream &os) const { os << "taylor"; }
+
+//===----------------------------------------------------------------------===//
+// Movement
+//===----------------------------------------------------------------------===//
+
+LogicalResult MovementAttr::verify(function_ref<InFlightDiagnostic()> emitError, APFloat rate) {
+  double value = rate.convertToDouble();
+  if (!(value > 0) || !std::isfinite(value)) // movement_c1
+    return emitError() << "expected a positive rate of movement, got " << formatNumber(value);
+  return success();
+}
+
+Attribute MovementAttr::parse(AsmParser &parser, Type) {
+  double rate = 1;
+  if (succeeded(parser.parseOptionalLess()) && (parser.parseKeyword("rate") || parser.parseEqual() ||
+                                                failed(parseNumber(parser, rate)) || parser.parseGreater()))
+    return {};
+  return parser.getChecked<MovementAttr>(parser.getContext(), APFloat(rate));
+}
+
+void MovementAttr::print(AsmPrinter &printer) const {
+  if (!getRate().isExactlyValue(1))
+    printer << "<rate = " << getRate().convertToDouble() << ">";
+}
+
+uint32_t MovementAttr::getRequiredInputs() const { return NeedsWeight | NeedsGradient; }
+ScoreOrder MovementAttr::getScoreOrder() const { return ScoreOrder::Signed; }
+bool MovementAttr::keepsScores() const { return true; }
+
+/// The movement of one step from a score of 0.
+void MovementAttr::scoreElements(const ScoreInputs &inputs, int64_t begin, int64_t end, float *scores) const {
+  float rate = static_cast<float>(getRate().convertToDouble());
+  for (int64_t i = begin; i < end; ++i)
+    scores[i - begin] = -(rate * (inputs.gradient[i] * inputs.weight[i]));
+}
+
+Value MovementAttr::emitScoreStep(OpBuilder &builder, Location loc, Value score, Value weight, Value gradient) const {
+  Value rate =
+      arith::ConstantOp::create(builder, loc, builder.getF32FloatAttr(static_cast<float>(getRate().convertToDouble())));
+  Value product = arith::MulFOp::create(builder, loc, gradient, weight);
+  return arith::SubFOp::create(builder, loc, score, arith::MulFOp::create(builder, loc, rate, product));
+}
+
+void MovementAttr::printShort(raw_ostream &os) const {
+  os << "movement";
+  if (!getRate().isExactlyValue(1))
+    os << ":" << formatNumber(getRate().convertToDouble());
+}

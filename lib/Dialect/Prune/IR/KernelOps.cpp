@@ -1,5 +1,6 @@
 //===- KernelOps.cpp - Packed layers -------------------------------------------===//
 
+#include "DestinationEffects.h"
 #include "mlir/IR/TypeUtilities.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
 
@@ -23,7 +24,8 @@ LogicalResult WindowAttr::verify(function_ref<InFlightDiagnostic()> emitError, A
 }
 
 void LinearOp::build(OpBuilder &builder, OperationState &state, ValueRange storage, Value input, Value init,
-                     StorageFormat format, int64_t rows, int64_t chunk, int64_t vectors, int64_t laneDims, WindowAttr window) {
+                     StorageFormat format, int64_t rows, int64_t chunk, int64_t vectors, int64_t laneDims,
+                     WindowAttr window) {
   SmallVector<Type> results;
   if (isa<RankedTensorType>(init.getType()))
     results.push_back(init.getType());
@@ -34,14 +36,13 @@ void LinearOp::build(OpBuilder &builder, OperationState &state, ValueRange stora
   YieldOp::create(builder, state.location, block->getArgument(0));
 }
 
-/// Buffers: the destination is written, everything else read.
-template <typename OpTy>
-static void getLayerEffects(OpTy op, SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+void mlir::prune::getDestinationEffects(DestinationStyleOpInterface op,
+                                        SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
   auto *resource = SideEffects::DefaultResource::get();
   for (OpOperand &operand : op->getOpOperands()) {
     if (!isa<BaseMemRefType>(operand.get().getType()))
       continue;
-    if (&operand == &op.getInitMutable())
+    if (op.isDpsInit(&operand))
       effects.emplace_back(MemoryEffects::Write::get(), &operand, resource);
     else
       effects.emplace_back(MemoryEffects::Read::get(), &operand, resource);
@@ -49,11 +50,11 @@ static void getLayerEffects(OpTy op, SmallVectorImpl<SideEffects::EffectInstance
 }
 
 void LinearOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
-  getLayerEffects(*this, effects);
+  getDestinationEffects(*this, effects);
 }
 
 void DepthwiseOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
-  getLayerEffects(*this, effects);
+  getDestinationEffects(*this, effects);
 }
 
 template <typename OpTy> static LogicalResult verifyExtras(OpTy op) { // linear_c2

@@ -6,23 +6,29 @@
 
 #include "mlir/IR/Matchers.h"
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
+#include "prune/Dialect/Prune/IR/Numbers.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/Support/Format.h"
 #include <cmath>
 
 using namespace mlir;
 using namespace mlir::prune;
 
+/// `lamp` in the place of `#prune.normalization<lamp>`.
+static ParseResult parseNormalization(OpAsmParser &parser, NormalizationAttr &attr) {
+  FailureOr<Normalization> value = FieldParser<Normalization>::parse(parser);
+  if (failed(value))
+    return failure();
+  attr = NormalizationAttr::get(parser.getContext(), *value);
+  return success();
+}
+
+static void printNormalization(OpAsmPrinter &printer, Operation *, NormalizationAttr attr) {
+  printer << stringifyNormalization(attr.getValue());
+}
+
 #define GET_OP_CLASSES
 #include "prune/Dialect/Prune/IR/PruneOps.cpp.inc"
-
-/// A number as people write it: 0.25 instead of 2.500000e-01.
-static std::string formatNumber(double value) {
-  std::string text;
-  llvm::raw_string_ostream(text) << llvm::format("%g", value);
-  return text;
-}
 
 /// Product of a unit grid.
 static int64_t countUnits(PatternAttrInterface pattern, ArrayRef<int64_t> shape) {

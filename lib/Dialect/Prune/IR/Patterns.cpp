@@ -99,6 +99,9 @@ LogicalResult UnstructuredAttr::verifyMask(function_ref<InFlightDiagnostic()>, A
                                            ArrayRef<uint8_t>) const {
   return success();
 }
+std::optional<UnitBoxes> UnstructuredAttr::getUnitBoxes(ArrayRef<int64_t> shape) const {
+  return UnitBoxes{{1, 1, ShapedType::getNumElements(shape)}};
+}
 StringRef UnstructuredAttr::getStorageFormat() const { return "chunked-csr"; }
 void UnstructuredAttr::printShort(raw_ostream &os) const { os << "unstructured"; }
 
@@ -205,6 +208,10 @@ LogicalResult NOfMAttr::verifyMask(function_ref<InFlightDiagnostic()> emitError,
     }
   }
   return success();
+}
+std::optional<UnitBoxes> NOfMAttr::getUnitBoxes(ArrayRef<int64_t> shape) const {
+  MatrixView view(shape);
+  return UnitBoxes{{1, view.rows, view.columns}, {1, 1, 1}, getN(), getM()};
 }
 StringRef NOfMAttr::getStorageFormat() const { return "n-of-m"; }
 void NOfMAttr::printShort(raw_ostream &os) const { os << getN() << ":" << getM(); }
@@ -342,6 +349,11 @@ LogicalResult BlockAttr::verifyMask(function_ref<InFlightDiagnostic()> emitError
   return success();
 }
 
+std::optional<UnitBoxes> BlockAttr::getUnitBoxes(ArrayRef<int64_t> shape) const {
+  MatrixView view(shape);
+  return UnitBoxes{{1, view.rows, view.columns},
+                   {1, std::min(getRows(), view.rows), std::min(getColumns(), view.columns)}};
+}
 StringRef BlockAttr::getStorageFormat() const {
   if (getRows() == 1 && getColumns() == 1)
     return "chunked-csr";
@@ -420,6 +432,10 @@ LogicalResult SliceAttr::verifyMask(function_ref<InFlightDiagnostic()> emitError
                          << unit * getGroup();
   }
   return success();
+}
+std::optional<UnitBoxes> SliceAttr::getUnitBoxes(ArrayRef<int64_t> shape) const {
+  SliceView view(shape, getDim());
+  return UnitBoxes{{view.outer, view.dim, view.inner}, {view.outer, std::min(getGroup(), view.dim), view.inner}};
 }
 StringRef SliceAttr::getStorageFormat() const { return "dense"; }
 void SliceAttr::printShort(raw_ostream &os) const {

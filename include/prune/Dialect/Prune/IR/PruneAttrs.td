@@ -16,7 +16,7 @@ class Prune_Attr<string name, string attrMnemonic, list<Trait> traits = []> : At
 //===----------------------------------------------------------------------===//
 
 def Prune_UnstructuredAttr : Prune_Attr<"Unstructured", "unstructured",
-    [DeclareAttrInterfaceMethods<PatternAttrInterface, ["hasElementUnits"]>]> {
+    [DeclareAttrInterfaceMethods<PatternAttrInterface, ["hasElementUnits", "getUnitBoxes"]>]> {
   let summary = "Every weight lives or dies alone";
   let description = [{
     The unit is one element. Any mask obeys this pattern.
@@ -30,7 +30,7 @@ def Prune_UnstructuredAttr : Prune_Attr<"Unstructured", "unstructured",
 
 def Prune_NOfMAttr : Prune_Attr<"NOfM", "n_of_m",
     [DeclareAttrInterfaceMethods<PatternAttrInterface,
-      ["hasElementUnits", "getNumGroups", "constrainGroups", "getNumImposed"]>]> {
+      ["hasElementUnits", "getNumGroups", "constrainGroups", "getNumImposed", "getUnitBoxes"]>]> {
   let summary = "At most n of m consecutive weights of a row live";
   let description = [{
     The unit is one element, a group is m consecutive columns of one row of the 2-D view (dimension 0 by all others
@@ -55,7 +55,8 @@ def Prune_NOfMAttr : Prune_Attr<"NOfM", "n_of_m",
   let genVerifyDecl = 1;
 }
 
-def Prune_BlockAttr : Prune_Attr<"Block", "block", [DeclareAttrInterfaceMethods<PatternAttrInterface>]> {
+def Prune_BlockAttr : Prune_Attr<"Block", "block",
+    [DeclareAttrInterfaceMethods<PatternAttrInterface, ["getUnitBoxes"]>]> {
   let summary = "Blocks of rows x columns live or die together";
   let description = [{
     The unit is a block of `rows` x `columns` of the 2-D view (dimension 0 by all others flattened), aligned to row 0 and
@@ -81,7 +82,8 @@ def Prune_BlockAttr : Prune_Attr<"Block", "block", [DeclareAttrInterfaceMethods<
   let genVerifyDecl = 1;
 }
 
-def Prune_SliceAttr : Prune_Attr<"Slice", "slice", [DeclareAttrInterfaceMethods<PatternAttrInterface>]> {
+def Prune_SliceAttr : Prune_Attr<"Slice", "slice",
+    [DeclareAttrInterfaceMethods<PatternAttrInterface, ["getUnitBoxes"]>]> {
   let summary = "Whole slices along one dimension live or die together";
   let description = [{
     The unit is `group` consecutive indices of dimension `dim` with everything else in them: neurons and filters are slices
@@ -152,6 +154,83 @@ def Prune_TaylorAttr : Prune_Attr<"Taylor", "taylor", [DeclareAttrInterfaceMetho
     #prune.taylor
     ```
     Short spelling: `taylor`.
+  }];
+}
+
+def Prune_MovementAttr : Prune_Attr<"Movement", "movement",
+    [DeclareAttrInterfaceMethods<CriterionAttrInterface, ["getScoreOrder", "keepsScores", "emitScoreStep"]>]> {
+  let summary = "A weight is worth how far training moves it away from zero";
+  let description = [{
+    The score of an element starts at 0, and each training step subtracts `rate * g * w`, where g is the gradient of the loss
+    by the masked weight and w the weight without its mask (Sanh, Wolf and Rush 2020): weights that shrink lose, whatever
+    their size. Scores compare as numbers, and those of a unit are averaged. The rate only matters to a threshold.
+
+    Training keeps the scores (`state:NAME:score`) and needs `update=straight-through`: a weight that is pruned goes on
+    moving, and may come back. `prune-evaluate-masks` leaves the mask undecided.
+
+    ```mlir
+    #prune.movement                // rate 1
+    #prune.movement<rate = 0.01>
+    ```
+    Short spelling: `movement`, `movement:0.01`.
+
+    **Constraints**
+    1. `movement_c1`: `rate` is positive and finite.
+  }];
+  let parameters = (ins APFloatParameter<"subtracted from a score for each unit of g * w">:$rate);
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Schedules
+//===----------------------------------------------------------------------===//
+
+def Prune_ScheduleAttr : Prune_Attr<"Schedule", "schedule"> {
+  let summary = "Sparsity as a function of the step";
+  let description = [{
+    When masks are decided while a model is trained, and how sparse they are then. Masks are decided before the step t if
+    `begin <= t <= end` and `(t - begin) mod every = 0`, and before the step `end`. The sparsity s(t) rises from `initial`
+    (s_i) to the target of the mask (s_f). With `p = (t - begin) / (end - begin)`, R = ceil((end - begin) / every) rounds and
+    r = floor((t - begin) / every) of them done:
+
+    | kind | s(t) |
+    |---|---|
+    | `constant` | s_f |
+    | `polynomial` | s_f + (s_i - s_f) (1 - p)^power (Zhu and Gupta 2017) |
+    | `exponential` | 1 - (1 - s_i) ((1 - s_f) / (1 - s_i))^p |
+    | `cosine` | s_f + (s_i - s_f) (1 + cos(pi p)) / 2 |
+    | `multi_step` | s_i + (s_f - s_i) k / K, where k of the K `milestones` are t or less |
+    | `geometric` | 1 - (1 - s_i) ((1 - s_f) / (1 - s_i))^(r / R): each round prunes the same share of what is left |
+
+    From `end` on s(t) is s_f exactly, also where `end` is `begin`. All arithmetic is f64.
+
+    ```mlir
+    #prune.schedule<constant>                                           // once, before the first step
+    #prune.schedule<polynomial, begin = 200, end = 1200, every = 100>   // every is 100 and power 3 unless said otherwise
+    #prune.schedule<multi_step, begin = 100, end = 300, milestones = [100, 200, 300]>
+    ```
+    Short spelling: `polynomial:begin=200:end=1200:every=100`, `multi-step:begin=100:end=300:milestones=[100,200,300]`.
+
+    **Constraints**
+    1. `schedule_c1`: `0 <= begin <= end`; without an `end` it is `begin`.
+    2. `schedule_c2`: `every > 0`.
+    3. `schedule_c3`: `0 <= initial < 1`, and 0 with `constant`.
+    4. `schedule_c4`: `power` is positive and finite, and 3 unless the kind is `polynomial`.
+    5. `schedule_c5`: `multi_step` and no other kind has milestones; they rise and are steps at which masks are decided.
+  }];
+  let parameters = (ins EnumParameter<Prune_ScheduleKind>:$kind, "int64_t":$begin, "int64_t":$end, "int64_t":$every,
+    APFloatParameter<"sparsity at the begin">:$initial, APFloatParameter<"of polynomial">:$power,
+    ArrayRefParameter<"int64_t">:$milestones);
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    /// s(step) for a mask of this target; before `begin` that at `begin`.
+    double getSparsity(int64_t step, double target) const;
+    /// Whether masks are decided before this step.
+    bool isUpdate(int64_t step) const;
+    /// R: how many rounds of `every` steps there are.
+    int64_t getNumRounds() const { return (getEnd() - getBegin() + getEvery() - 1) / getEvery(); }
   }];
 }
 

@@ -30,7 +30,16 @@ def Prune_Normalization : I32EnumAttr<"Normalization", "how scores are made comp
   let cppNamespace = "::mlir::prune";
 }
 def Prune_NormalizationAttr : EnumAttr<Prune_Dialect, Prune_Normalization, "normalization"> {
-  let assemblyFormat = "`` $value";
+  let assemblyFormat = "`<` $value `>`";
+}
+
+// How sparsity rises with the step; the formulas stand at `#prune.schedule`.
+def Prune_ScheduleKind : I32EnumAttr<"ScheduleKind", "how sparsity rises with the step", [
+    I32EnumAttrCase<"Constant", 0, "constant">, I32EnumAttrCase<"Polynomial", 1, "polynomial">,
+    I32EnumAttrCase<"Exponential", 2, "exponential">, I32EnumAttrCase<"Cosine", 3, "cosine">,
+    I32EnumAttrCase<"MultiStep", 4, "multi_step">, I32EnumAttrCase<"Geometric", 5, "geometric">]> {
+  let genSpecializedAttr = 0;
+  let cppNamespace = "::mlir::prune";
 }
 
 #endif // PRUNE_ENUMS_TD

@@ -58,6 +58,11 @@ def PatternAttrInterface : AttrInterface<"PatternAttrInterface"> {
       Number of units that the pattern prunes whatever the scores: what `constrainGroups` takes away.
       }], "int64_t", "getNumImposed", (ins "::llvm::ArrayRef<int64_t>":$shape), "", "return 0;">,
     InterfaceMethod<[{
+      The units as boxes of one size (`UnitBoxes`, Scoring.h): all that code which decides masks at run time knows of a
+      pattern. None if they are something else; such masks cannot be decided while a model is trained.
+      }], "::std::optional<::mlir::prune::UnitBoxes>", "getUnitBoxes", (ins "::llvm::ArrayRef<int64_t>":$shape), "",
+      "return ::std::nullopt;">,
+    InterfaceMethod<[{
       Checks a mask (bytes 0 or 1, row-major) of a weight of `shape`. Reports the rule, both values and the place.
       }], "::llvm::LogicalResult", "verifyMask",
       (ins "::llvm::function_ref<::mlir::InFlightDiagnostic()>":$emitError, "::llvm::ArrayRef<int64_t>":$shape,
@@ -95,6 +100,15 @@ def CriterionAttrInterface : AttrInterface<"CriterionAttrInterface"> {
       disjoint ranges; must not depend on how the elements are split into ranges.
       }], "void", "scoreElements",
       (ins "const ::mlir::prune::ScoreInputs &":$inputs, "int64_t":$begin, "int64_t":$end, "float *":$scores)>,
+    InterfaceMethod<[{
+      True if scores add up while a model is trained: they start at 0, and each step changes them as `emitScoreStep` says.
+      }], "bool", "keepsScores", (ins), "", "return false;">,
+    InterfaceMethod<[{
+      Emits the next score of one element from its score, its weight and the gradient by the masked weight (all f32). Only
+      called if `keepsScores`.
+      }], "::mlir::Value", "emitScoreStep",
+      (ins "::mlir::OpBuilder &":$builder, "::mlir::Location":$loc, "::mlir::Value":$score, "::mlir::Value":$weight,
+           "::mlir::Value":$gradient), "", "return {};">,
     InterfaceMethod<"Prints the short spelling of options and reports, for example `magnitude`.", "void", "printShort",
       (ins "::llvm::raw_ostream &":$os)>
   ];

@@ -63,7 +63,7 @@ def Prune_MaskOp : Prune_Op<"mask", [Pure, Prune_MaskOf<"weight", "mask">,
   let assemblyFormat = [{
     $weight `by` `(` $criterion `)` `as` `(` $pattern `)` (`sparsity` `(` $target_sparsity^ `)`)?
     (`threshold` `(` $threshold^ `)`)? (`min_keep` `(` $min_keep^ `)`)? (`group` `(` $group^ `)`)?
-    (`normalize` `(` $normalization^ `)`)? (`name` `(` $name^ `)`)? attr-dict `:` type($weight)
+    (`normalize` `(` custom<Normalization>($normalization)^ `)`)? (`name` `(` $name^ `)`)? attr-dict `:` type($weight)
   }];
   let extraClassDeclaration = [{
     /// Units to keep at least: `min_keep`, or its default.

@@ -11,8 +11,10 @@
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringRef.h"
+#include <array>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 
 namespace mlir::prune {
 
@@ -86,6 +88,23 @@ struct MatrixView {
       (dim == 0 ? rows : columns) *= size;
   }
   int64_t size() const { return rows * columns; }
+};
+
+/// Units as boxes: the elements of a weight, row-major, seen as an array of three dimensions that is cut into boxes of
+/// one size, smaller at the far edges. Units are numbered row-major in the grid of boxes.
+struct UnitBoxes {
+  std::array<int64_t, 3> sizes{1, 1, 1};
+  std::array<int64_t, 3> box{1, 1, 1};
+  /// At most `n` live of each `m` consecutive units along the last dimension of the grid; m = 0: any number.
+  int64_t n = 0, m = 0;
+
+  bool areElements() const { return box == std::array<int64_t, 3>{1, 1, 1}; }
+  int64_t getNumUnits() const {
+    int64_t count = 1;
+    for (auto [size, extent] : llvm::zip_equal(sizes, box))
+      count *= (size - 1) / extent + 1;
+    return count;
+  }
 };
 
 } // namespace mlir::prune

@@ -42,6 +42,17 @@ def PruneBuildTraining : Pass<"prune-build-training", "::mlir::ModuleOp"> {
     The weight and all state of a pruned element are +0.0 after every step: gradient, decay and momentum are selected away by
     the mask. A label that is no class makes the loss NaN.
 
+    **Masks that change**: decided masks stay. `prune.mask` is decided in training: `@schedule` says whether before a `step`
+    (`update`) and what share of all masked elements is then to be pruned (`sparsity`, where all have a target), and
+    `@update_masks` gives the masks, what they leave of weights and states, and the `sparsity` that there is. Groups, splits,
+    patterns and minima are those of `prune-evaluate-masks`, and so are the bytes of the masks (`prune.select_masks`). Before the
+    first update nothing is pruned. With `update=straight-through` masks touch what the loss reads, but not the weights that
+    are trained. Scores that a criterion keeps are `state:NAME:score`. With `regrow` decided masks exchange weights
+    (`prune.regrow_mask`), for which `@update_masks` takes a batch.
+
+    Refused: undecided masks of weights that are not trained, criteria without scores in training (`taylor`), patterns
+    without boxes, and `regrow` with undecided masks, with groups (2:4), or with a schedule that is not constant.
+
     ```mlir
     %w = arith.constant dense<...> : tensor<10x64xf32> loc("fc.weight")
     %pruned = prune.apply %w, %mask as(#prune.unstructured) : tensor<10x64xf32>
@@ -86,6 +97,14 @@ def PruneBuildTraining : Pass<"prune-build-training", "::mlir::ModuleOp"> {
     Option<"temperature", "temperature", "double", "2.0", "Softens the classes that teacher and model give">,
     ListOption<"distill", "distill", "std::string", "Outputs to learn from the teacher: REGEX=KIND or REGEX=KIND:WEIGHT">,
     Option<"rowWeights", "row-weights", "std::string", "\"\"", "Input whose numbers weight the rows of outputs in losses">,
+    Option<"schedule", "schedule", "std::string", "\"\"", "When undecided masks are decided, and how sparse: constant, polynomial:begin=0:end=1000:every=100 and so on, or an attribute; default: constant, before the first step">,
+    Option<"update", "update", "std::string", "\"masked\"", "What training does to pruned weights: masked (they are zero) or straight-through (they are trained as if they were kept)">,
+    Option<"regrow", "regrow", "double", "0.0", "Share of the kept weights that decided masks exchange at the first update (RigL); 0: they stay as they are">,
+  ];
+  let statistics = [
+    Statistic<"numParameters", "parameters", "Number of weights that are trained">,
+    Statistic<"numMasks", "masks", "Number of those with a mask">,
+    Statistic<"numChangingMasks", "changing-masks", "Number of masks that training decides">,
   ];
 }
 

@@ -49,7 +49,7 @@ def PruneCreateMasks : Pass<"prune-create-masks", "::mlir::ModuleOp"> {
   }];
   let options = [
     Option<"criterion", "criterion", "std::string", "\"magnitude\"",
-           "What a weight is worth: `magnitude`, `magnitude:l2`, `magnitude:linf`, `random`, `random:SEED` or an attribute">,
+           "What a weight is worth: `magnitude`, `magnitude:l2`, `magnitude:linf`, `random`, `random:SEED`, `movement` or an attribute">,
     Option<"pattern", "pattern", "std::string", "\"unstructured\"",
            "What lives or dies together: `unstructured`, `N:M`, `RxC`, `slice:DIM`, `slice:DIM:GROUP` or an attribute">,
     Option<"sparsity", "sparsity", "double", "std::numeric_limits<double>::quiet_NaN()",

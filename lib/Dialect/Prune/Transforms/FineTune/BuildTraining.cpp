@@ -4,8 +4,10 @@
 #include "Distillation.h"
 #include "Emit.h"
 #include "Losses.h"
+#include "MaskUpdates.h"
 #include "Optimizers.h"
 #include "Parameterize.h"
+#include "Ports.h"
 #include "Schedules.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -33,32 +35,27 @@ static bool hasRowsOf(Type output, Type weights) {
 
 namespace {
 
-/// An argument or result of a function that a driver calls.
-struct Port {
-  std::string name;
-  Type type;
-};
-using Ports = SmallVector<Port>;
-
 class TrainingBuilder {
 public:
   TrainingBuilder(ModuleOp module, const PruneBuildTrainingOptions &options)
       : module(module), options(options), loc(module.getLoc()), b(loc, module.getContext()) {}
 
-  LogicalResult run();
+  FailureOr<BuildTrainingResult> run();
 
 private:
   LogicalResult readModel();
   LogicalResult readLosses();
   LogicalResult checkNames();
-  func::FuncOp createFunction(StringRef name, ArrayRef<Ports> arguments, ArrayRef<Ports> results);
+  func::FuncOp createFunction(StringRef name, ArrayRef<Ports> arguments, ArrayRef<Ports> results) {
+    return createPortFunction(b, module, name, arguments, results);
+  }
   void finish(func::FuncOp function, ValueRange results);
 
   /// The parameters with zeros where their masks prune.
   SmallVector<Value> emitMasked(ValueRange values, ValueRange maskValues);
-  /// The mask of each parameter, null where it has none.
-  SmallVector<Value> spreadMasks(ValueRange maskValues);
   Value emitConstant(RankedTensorType type, ElementsAttr value);
+  /// The results of the loss for a batch (inputs, then labels), and its gradients by the masked parameters.
+  SmallVector<Value> emitGradients(ValueRange values, ValueRange statValues, ValueRange maskValues, ValueRange batch);
   /// `share` of the way from the old statistics to those of a batch.
   SmallVector<Value> emitStatistics(ValueRange old, ValueRange batch, Value share);
   /// The losses that a step minimises, of a model's outputs.
@@ -84,18 +81,20 @@ private:
   /// no statistics.
   func::FuncOp forwardOnBatch;
   SmallVector<Parameter> parameters, statistics;
+  MaskPlan plan;
   Loss labelLoss;
   Distillation distillation;
   std::optional<unsigned> rowWeights; ///< index of an input
   SmallVector<StringRef> stateNames;
-  Ports params, stats, masks, states, step, inputs, labels, outputs, lossPorts, taught;
+  Ports params, stats, masks, states, scores, step, inputs, labels, outputs, lossPorts, taught;
 };
 
 } // namespace
 
 LogicalResult TrainingBuilder::readModel() {
   for (StringRef name :
-       {"init", "train_step", "eval_step", "loss", "forward", "forward_on_batch", "estimate_statistics"})
+       {"init", "train_step", "eval_step", "loss", "forward", "forward_on_batch", "estimate_statistics", "schedule",
+        "update_masks"})
     if (Operation *other = module.lookupSymbol(name))
       return other->emitError() << "expected no function '" << name << "' in the module: training makes one";
   entry = module.lookupSymbol<func::FuncOp>(options.entry);
@@ -122,6 +121,10 @@ LogicalResult TrainingBuilder::readModel() {
     return failure();
   for (Parameter &weight : *weights)
     (weight.isStatistic ? statistics : parameters).push_back(std::move(weight));
+  FailureOr<MaskPlan> planned = planMasks(entry, parameters, options);
+  if (failed(planned))
+    return failure();
+  plan = std::move(*planned);
   stateNames = getStateNames(options);
 
   auto getName = [](StringAttr given, StringRef prefix, unsigned index) {
@@ -139,9 +142,8 @@ LogicalResult TrainingBuilder::readModel() {
       masks.push_back({"mask:" + parameter.name, parameter.getMaskType()});
     for (StringRef state : stateNames)
       states.push_back({"state:" + parameter.name + ":" + state.str(), parameter.type});
-    if (parameter.undecided)
-      return emitError(parameter.undecided.getLoc())
-             << "mask of '" << parameter.name << "' is not decided (run prune-evaluate-masks)";
+    if (getKeptScores(parameter))
+      scores.push_back({"state:" + parameter.name + ":score", parameter.type});
   }
   step = {{"step", RankedTensorType::get({}, b.getI64Type())}};
   if (failed(readLosses()))
@@ -213,58 +215,14 @@ LogicalResult TrainingBuilder::checkNames() {
   return success();
 }
 
-func::FuncOp TrainingBuilder::createFunction(StringRef name, ArrayRef<Ports> arguments, ArrayRef<Ports> results) {
-  SmallVector<Type> argumentTypes, resultTypes;
-  SmallVector<DictionaryAttr> argumentAttrs, resultAttrs;
-  auto add = [&](ArrayRef<Ports> groups, SmallVector<Type> &types, SmallVector<DictionaryAttr> &attrs) {
-    for (const Ports &group : groups)
-      for (const Port &port : group) {
-        types.push_back(port.type);
-        attrs.push_back(b.getDictionaryAttr(b.getNamedAttr("prune.name", b.getStringAttr(port.name))));
-      }
-  };
-  add(arguments, argumentTypes, argumentAttrs);
-  add(results, resultTypes, resultAttrs);
-  b.setInsertionPointToEnd(module.getBody());
-  auto function = func::FuncOp::create(b, name, b.getFunctionType(argumentTypes, resultTypes));
-  function.setAllArgAttrs(argumentAttrs);
-  function.setAllResultAttrs(resultAttrs);
-  b.setInsertionPointToStart(function.addEntryBlock());
-  return function;
-}
-
 void TrainingBuilder::finish(func::FuncOp function, ValueRange results) { func::ReturnOp::create(b, results); }
-
-/// Takes the values of `ports` off the front of `values`.
-static ValueRange take(ValueRange &values, const Ports &ports) {
-  ValueRange front = values.take_front(ports.size());
-  values = values.drop_front(ports.size());
-  return front;
-}
-
-SmallVector<Value> TrainingBuilder::spreadMasks(ValueRange maskValues) {
-  SmallVector<Value> spread;
-  for (Parameter &parameter : parameters) {
-    if (!parameter.isMasked()) {
-      spread.push_back(Value());
-      continue;
-    }
-    spread.push_back(maskValues.front());
-    maskValues = maskValues.drop_front();
-  }
-  return spread;
-}
 
 SmallVector<Value> TrainingBuilder::emitMasked(ValueRange values, ValueRange maskValues) {
   SmallVector<Value> masked(values);
-  for (auto [value, mask] : llvm::zip_equal(masked, spreadMasks(maskValues))) {
+  for (auto [value, mask] : llvm::zip_equal(masked, spreadMasks(parameters, maskValues))) {
     if (!mask)
       continue;
-    auto type = cast<RankedTensorType>(value.getType());
-    value = emitMap(b, {value, mask}, type, [&](ImplicitLocOpBuilder &b, ValueRange args) {
-              Value zero = emitFloat(b, 0, type.getElementType());
-              return SmallVector<Value>{arith::SelectOp::create(b, args[1], args[0], zero)};
-            }).front();
+    value = emitSelected(b, mask, value).front();
   }
   return masked;
 }
@@ -274,7 +232,7 @@ Value TrainingBuilder::emitConstant(RankedTensorType type, ElementsAttr value) {
 }
 
 void TrainingBuilder::buildInit() {
-  func::FuncOp function = createFunction("init", {}, {params, stats, masks, states, step});
+  func::FuncOp function = createFunction("init", {}, {params, stats, masks, states, scores, step});
   SmallVector<Value> results, maskResults;
   for (Parameter &parameter : parameters) {
     ElementsAttr value = parameter.value;
@@ -289,16 +247,19 @@ void TrainingBuilder::buildInit() {
                   : makeResourceAttr(parameter.type, bytes, parameter.name + ".masked");
       maskResults.push_back(emitConstant(
           parameter.getMaskType(), makeMaskAttr(parameter.getMaskType(), *parameter.mask, parameter.name + ".mask")));
+    } else if (parameter.undecided) {
+      // Nothing is pruned before the first update.
+      maskResults.push_back(
+          emitConstant(parameter.getMaskType(), DenseElementsAttr::get(parameter.getMaskType(), true)));
     }
     results.push_back(emitConstant(parameter.type, value));
   }
   for (Parameter &statistic : statistics)
     results.push_back(emitConstant(statistic.type, statistic.value));
   llvm::append_range(results, maskResults);
-  for (const Port &port : states)
-    results.push_back(emitConstant(cast<RankedTensorType>(port.type), cast<ElementsAttr>(b.getZeroAttr(port.type))));
-  results.push_back(
-      emitConstant(cast<RankedTensorType>(step[0].type), cast<ElementsAttr>(b.getZeroAttr(step[0].type))));
+  for (const Ports *zeros : {&states, &scores, &step})
+    for (const Port &port : *zeros)
+      results.push_back(emitConstant(cast<RankedTensorType>(port.type), cast<ElementsAttr>(b.getZeroAttr(port.type))));
   finish(function, results);
 }
 
@@ -410,32 +371,40 @@ SmallVector<Value> TrainingBuilder::emitStatistics(ValueRange old, ValueRange ba
   return next;
 }
 
-void TrainingBuilder::buildTrainStep() {
-  Ports reports = {{"learning_rate", RankedTensorType::get({}, b.getF32Type())}};
-  if (options.clipNorm > 0)
-    reports.push_back({"gradient_norm", RankedTensorType::get({}, b.getF32Type())});
-  func::FuncOp function = createFunction("train_step", {params, stats, masks, states, step, inputs, labels},
-                                         {params, stats, states, step, lossPorts, reports});
-  ValueRange arguments = function.getArguments();
-  ValueRange oldParams = take(arguments, params), oldStats = take(arguments, stats),
-             maskValues = take(arguments, masks);
-  ValueRange oldStates = take(arguments, states), oldStep = take(arguments, step);
-
-  SmallVector<Value> operands = emitMasked(oldParams, maskValues);
-  llvm::append_range(operands, oldStats);
-  llvm::append_range(operands, arguments);
-  llvm::append_range(operands, callTeacher(arguments.take_front(inputs.size())));
+SmallVector<Value> TrainingBuilder::emitGradients(ValueRange values, ValueRange statValues, ValueRange maskValues,
+                                                  ValueRange batch) {
+  SmallVector<Value> operands = emitMasked(values, maskValues);
+  llvm::append_range(operands, statValues);
+  llvm::append_range(operands, batch);
+  llvm::append_range(operands, callTeacher(batch.take_front(inputs.size())));
   SmallVector<Type> types(loss.getResultTypes());
   SmallVector<int64_t> by;
   for (auto [index, port] : llvm::enumerate(params)) {
     types.push_back(port.type);
     by.push_back(index);
   }
-  auto gradient = GradientOp::create(b, types, loss.getName(), operands, by);
-  ValueRange gradients = gradient->getResults();
+  return SmallVector<Value>(GradientOp::create(b, types, loss.getName(), operands, by)->getResults());
+}
+
+void TrainingBuilder::buildTrainStep() {
+  Ports reports = {{"learning_rate", RankedTensorType::get({}, b.getF32Type())}};
+  if (options.clipNorm > 0)
+    reports.push_back({"gradient_norm", RankedTensorType::get({}, b.getF32Type())});
+  func::FuncOp function = createFunction("train_step", {params, stats, masks, states, scores, step, inputs, labels},
+                                         {params, stats, states, scores, step, lossPorts, reports});
+  ValueRange arguments = function.getArguments();
+  ValueRange oldParams = take(arguments, params), oldStats = take(arguments, stats),
+             maskValues = take(arguments, masks);
+  ValueRange oldStates = take(arguments, states), oldScores = take(arguments, scores);
+  ValueRange oldStep = take(arguments, step);
+
+  SmallVector<Value> computed = emitGradients(oldParams, oldStats, maskValues, arguments);
+  ValueRange gradients = computed;
   ValueRange lossResults = take(gradients, lossPorts), batchStats = take(gradients, stats);
 
-  SmallVector<Value> spread = spreadMasks(maskValues);
+  // Straight-through: the gradient by the masked weight is taken for that by the weight, which no mask then touches.
+  SmallVector<Value> spread =
+      plan.trainsPruned ? SmallVector<Value>(params.size()) : spreadMasks(parameters, maskValues);
   Value stepValue = emitExtract(b, oldStep.front());
   Value rate = emitLearningRate(b, stepValue, options);
   StepScalars scalars = emitStepScalars(b, stepValue, rate, gradients, spread, options);
@@ -452,6 +421,7 @@ void TrainingBuilder::buildTrainStep() {
     llvm::append_range(results, emitStatistics(oldStats, batchStats, emitScalarTensor(b, momentum)));
   }
   llvm::append_range(results, newStates);
+  llvm::append_range(results, emitScoreSteps(b, parameters, oldScores, oldParams, gradients));
   Value one = arith::ConstantOp::create(b, b.getI64IntegerAttr(1));
   results.push_back(emitScalarTensor(b, arith::AddIOp::create(b, stepValue, one)));
   llvm::append_range(results, lossResults);
@@ -502,7 +472,7 @@ void TrainingBuilder::buildEstimateStatistics() {
   finish(function, emitStatistics(oldStats, call.getResults().drop_front(outputs.size()), share));
 }
 
-LogicalResult TrainingBuilder::run() {
+FailureOr<BuildTrainingResult> TrainingBuilder::run() {
   if (failed(readModel()))
     return failure();
   buildForward();
@@ -512,17 +482,37 @@ LogicalResult TrainingBuilder::run() {
   buildEvalStep();
   if (!stats.empty())
     buildEstimateStatistics();
+  if (plan.hasUpdates()) {
+    buildSchedule(b, module, plan, parameters);
+    MaskUpdatePorts ports{params, stats, masks, states, scores, {}};
+    // Where masks regrow, the gradient of a batch decides.
+    if (plan.regrow > 0) {
+      ports.batch = inputs;
+      llvm::append_range(ports.batch, labels);
+    }
+    auto getGradients = [&](ValueRange values, ValueRange statValues, ValueRange maskValues, ValueRange batch) {
+      SmallVector<Value> gradients = emitGradients(values, statValues, maskValues, batch);
+      gradients.erase(gradients.begin(), gradients.begin() + lossPorts.size() + stats.size());
+      return gradients;
+    };
+    buildUpdateMasks(b, module, plan, parameters, ports, getGradients);
+  }
+  BuildTrainingResult result;
+  result.parameters = params.size();
+  result.masks = masks.size();
+  result.changingMasks =
+      llvm::count_if(parameters, [&](const Parameter &parameter) { return plan.changes(parameter); });
   // What is decided about the weights of the model holds for its arguments no more.
   for (RecordOp record : llvm::make_early_inc_range(module.getOps<RecordOp>()))
     record.erase();
   entry.erase();
-  remark::analysis(loc, remark::RemarkOpts::name("Parameters").category("fine-tune")) << remark::add(
-      "{0} parameters, {1} of them masked, and {2} statistics of batch norms", static_cast<int64_t>(params.size()),
-      static_cast<int64_t>(masks.size()), static_cast<int64_t>(stats.size()));
-  return success();
+  remark::analysis(loc, remark::RemarkOpts::name("Parameters").category("fine-tune"))
+      << remark::add("{0} parameters, {1} of them masked, {2} by masks that change, and {3} statistics of batch norms",
+                     result.parameters, result.masks, result.changingMasks, static_cast<int64_t>(stats.size()));
+  return result;
 }
 
-LogicalResult mlir::prune::buildTraining(ModuleOp module, const PruneBuildTrainingOptions &options) {
+FailureOr<BuildTrainingResult> mlir::prune::buildTraining(ModuleOp module, const PruneBuildTrainingOptions &options) {
   return TrainingBuilder(module, options).run();
 }
 
@@ -561,8 +551,15 @@ struct BuildTraining : prune::impl::PruneBuildTrainingBase<BuildTraining> {
     options.temperature = temperature;
     options.distill = llvm::to_vector(distill);
     options.rowWeights = rowWeights;
-    if (failed(buildTraining(getOperation(), options)))
-      signalPassFailure();
+    options.schedule = schedule;
+    options.update = update;
+    options.regrow = regrow;
+    FailureOr<BuildTrainingResult> result = buildTraining(getOperation(), options);
+    if (failed(result))
+      return signalPassFailure();
+    numParameters = result->parameters;
+    numMasks = result->masks;
+    numChangingMasks = result->changingMasks;
   }
 };
 } // namespace

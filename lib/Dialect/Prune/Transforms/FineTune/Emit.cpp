@@ -34,6 +34,20 @@ SmallVector<Value> mlir::prune::emitMap(ImplicitLocOpBuilder &b, ValueRange inpu
   return SmallVector<Value>(generic.getResults());
 }
 
+SmallVector<Value> mlir::prune::emitSelected(ImplicitLocOpBuilder &b, Value mask, ValueRange values) {
+  auto type = cast<RankedTensorType>(values.front().getType());
+  SmallVector<Value> inputs(values);
+  inputs.push_back(mask);
+  SmallVector<RankedTensorType> types(values.size(), type);
+  return emitMap(b, inputs, types, [&](ImplicitLocOpBuilder &b, ValueRange args) {
+    Value zero = emitFloat(b, 0, type.getElementType());
+    SmallVector<Value> selected;
+    for (Value value : args.drop_back())
+      selected.push_back(arith::SelectOp::create(b, args.back(), value, zero));
+    return selected;
+  });
+}
+
 Value mlir::prune::emitReduction(ImplicitLocOpBuilder &b, ValueRange inputs, ArrayRef<AffineMap> inputMaps,
                                  RankedTensorType result, AffineMap resultMap, TypedAttr init, EmitBody body) {
   SmallVector<AffineMap> maps(inputMaps);

@@ -14,6 +14,9 @@ using EmitBody = function_ref<SmallVector<Value>(ImplicitLocOpBuilder &, ValueRa
 SmallVector<Value> emitMap(ImplicitLocOpBuilder &b, ValueRange inputs, ArrayRef<RankedTensorType> results,
                            EmitBody body);
 
+/// `values`, all of one type, with +0.0 where `mask` prunes.
+SmallVector<Value> emitSelected(ImplicitLocOpBuilder &b, Value mask, ValueRange values);
+
 /// One result that starts from `init` and is indexed by `resultMap`; loops that it does not have are reductions.
 Value emitReduction(ImplicitLocOpBuilder &b, ValueRange inputs, ArrayRef<AffineMap> inputMaps, RankedTensorType result,
                     AffineMap resultMap, TypedAttr init, EmitBody body);

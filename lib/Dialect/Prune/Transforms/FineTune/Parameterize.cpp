@@ -43,7 +43,8 @@ static LogicalResult readMasks(Parameter &parameter) {
   if (hasBareUse)
     return fail("is used with a mask and without one; mask all of its uses or none");
   for (ApplyOp apply : parameter.applies) {
-    if (apply.getMask() != first.getMask() && getConstantAttr(apply.getMask()) != getConstantAttr(first.getMask()))
+    Attribute mask = getConstantAttr(apply.getMask());
+    if (apply.getMask() != first.getMask() && (!mask || mask != getConstantAttr(first.getMask())))
       return fail("has several masks; give it one");
     if (llvm::any_of(apply->getUsers(), [](Operation *user) { return isa<ApplyOp>(user); }))
       return fail("has masks on top of each other; fold them with prune-fold-masks first");

@@ -4,6 +4,7 @@
 #include "Emit.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "prune/Dialect/Prune/Transforms/FineTune/FineTune.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
 #include <cmath>
 
@@ -88,4 +89,78 @@ Value mlir::prune::emitLearningRate(ImplicitLocOpBuilder &b, Value step, const P
     rate = arith::SelectOp::create(b, warming, ramp, rate);
   }
   return rate;
+}
+
+Value mlir::prune::emitSparsity(ImplicitLocOpBuilder &b, Value step, ScheduleAttr schedule, double target) {
+  Type f64 = b.getF64Type();
+  auto number = [&](double value) { return emitFloat(b, value, f64); };
+  auto integer = [&](int64_t value) -> Value { return arith::ConstantOp::create(b, b.getI64IntegerAttr(value)); };
+  auto toFloat = [&](Value value) -> Value { return arith::SIToFPOp::create(b, f64, value); };
+  auto add = [&](Value x, Value y) -> Value { return arith::AddFOp::create(b, x, y); };
+  auto mul = [&](Value x, Value y) -> Value { return arith::MulFOp::create(b, x, y); };
+  auto div = [&](Value x, double y) -> Value { return arith::DivFOp::create(b, x, number(y)); };
+  auto isPast = [&](int64_t place) -> Value {
+    return arith::CmpIOp::create(b, arith::CmpIPredicate::sge, step, integer(place));
+  };
+  double initial = schedule.getInitial().convertToDouble();
+  int64_t steps = schedule.getEnd() - schedule.getBegin();
+  if (steps == 0 || schedule.getKind() == ScheduleKind::Constant)
+    return number(target);
+
+  // As ScheduleAttr::getSparsity, operation by operation.
+  Value done = arith::SubIOp::create(b, step, integer(schedule.getBegin()));
+  done = arith::MaxSIOp::create(b, done, integer(0));
+  auto mix = [&](Value left) { return add(number(target), mul(number(initial - target), left)); };
+  auto decay = [&](Value share) {
+    Value power = math::PowFOp::create(b, number((1 - target) / (1 - initial)), share);
+    return arith::SubFOp::create(b, number(1), mul(number(1 - initial), power)).getResult();
+  };
+  Value p = div(toFloat(done), static_cast<double>(steps)), sparsity;
+  switch (schedule.getKind()) {
+  case ScheduleKind::Constant:
+    llvm_unreachable("handled above");
+  case ScheduleKind::Polynomial: {
+    Value rest = arith::SubFOp::create(b, number(1), p);
+    sparsity = mix(math::PowFOp::create(b, rest, number(schedule.getPower().convertToDouble())));
+    break;
+  }
+  case ScheduleKind::Exponential:
+    sparsity = decay(p);
+    break;
+  case ScheduleKind::Cosine: {
+    Value cosine = math::CosOp::create(b, mul(p, number(3.14159265358979323846)));
+    sparsity = mix(mul(add(number(1), cosine), number(0.5)));
+    break;
+  }
+  case ScheduleKind::MultiStep: {
+    Value past = integer(0);
+    for (int64_t milestone : schedule.getMilestones())
+      past = arith::AddIOp::create(b, past, arith::ExtUIOp::create(b, b.getI64Type(), isPast(milestone)));
+    Value share = div(toFloat(past), static_cast<double>(schedule.getMilestones().size()));
+    sparsity = add(number(initial), mul(number(target - initial), share));
+    break;
+  }
+  case ScheduleKind::Geometric: {
+    Value rounds = arith::DivSIOp::create(b, done, integer(schedule.getEvery()));
+    sparsity = decay(div(toFloat(rounds), static_cast<double>(schedule.getNumRounds())));
+    break;
+  }
+  }
+  return arith::SelectOp::create(b, isPast(schedule.getEnd()), number(target), sparsity);
+}
+
+Value mlir::prune::emitIsUpdate(ImplicitLocOpBuilder &b, Value step, ScheduleAttr schedule) {
+  auto integer = [&](int64_t value) -> Value { return arith::ConstantOp::create(b, b.getI64IntegerAttr(value)); };
+  auto compare = [&](arith::CmpIPredicate predicate, Value x, int64_t y) -> Value {
+    return arith::CmpIOp::create(b, predicate, x, integer(y));
+  };
+  Value isEnd = compare(arith::CmpIPredicate::eq, step, schedule.getEnd());
+  if (schedule.getBegin() == schedule.getEnd())
+    return isEnd;
+  Value done = arith::SubIOp::create(b, step, integer(schedule.getBegin()));
+  Value rest = arith::RemSIOp::create(b, done, integer(schedule.getEvery()));
+  Value isInside = arith::AndIOp::create(b, compare(arith::CmpIPredicate::sge, step, schedule.getBegin()),
+                                         compare(arith::CmpIPredicate::slt, step, schedule.getEnd()));
+  Value isTurn = arith::AndIOp::create(b, isInside, compare(arith::CmpIPredicate::eq, rest, 0));
+  return arith::OrIOp::create(b, isEnd, isTurn);
 }

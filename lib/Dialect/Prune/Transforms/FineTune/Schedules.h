@@ -1,4 +1,4 @@
-//===- Schedules.h - Learning rate and sparsity as functions of the step -*- C++ -*-===//
+//===- Schedules.h - The learning rate as a function of the step -*- C++ -*-===//
 #ifndef PRUNE_TRANSFORMS_FINETUNE_SCHEDULES_H
 #define PRUNE_TRANSFORMS_FINETUNE_SCHEDULES_H
 
@@ -7,7 +7,7 @@
 
 namespace mlir::prune {
 
-/// Checks the options of both schedules; errors name option, rule and value.
+/// Checks the options of the learning rate; errors name option, rule and value.
 LogicalResult checkSchedules(Location loc, const PruneBuildTrainingOptions &options);
 
 /// The learning rate (f64) at `step` (i64).

@@ -39,13 +39,43 @@ private:
 
 } // namespace
 
-/// Name of the weight under a mask, or empty.
-static StringRef getWeightName(MaskOp mask) {
+StringRef mlir::prune::getWeightName(MaskOp mask) {
   if (mask.getName())
     return *mask.getName();
   if (arith::ConstantOp constant = prune::getConstant(mask.getWeight()))
     return getConstantName(constant);
   return {};
+}
+
+SmallVector<SmallVector<MaskOp>> mlir::prune::collectMaskGroups(Operation *root) {
+  SmallVector<SmallVector<MaskOp>> groups;
+  llvm::StringMap<size_t> places;
+  root->walk([&](MaskOp mask) {
+    if (mask.getGroup()) {
+      auto [place, isNew] = places.try_emplace(*mask.getGroup(), groups.size());
+      if (!isNew)
+        return groups[place->second].push_back(mask);
+    }
+    groups.push_back({mask});
+  });
+  return groups;
+}
+
+LogicalResult mlir::prune::checkMaskGroup(ArrayRef<MaskOp> masks) {
+  MaskOp first = masks.front();
+  for (MaskOp mask : masks.drop_front()) {
+    if (mask.getCriterion() == first.getCriterion() && mask.getPattern() == first.getPattern() &&
+        mask.getTargetSparsityAttr() == first.getTargetSparsityAttr() &&
+        mask.getThresholdAttr() == first.getThresholdAttr() && mask.getNormalization() == first.getNormalization())
+      continue;
+    InFlightDiagnostic error = emitError(mask.getLoc())
+                               << "masks of group '" << *mask.getGroup()
+                               << "' must agree in criterion, pattern, target and normalization: '"
+                               << getWeightName(mask) << "' differs from '" << getWeightName(first) << "'";
+    error.attachNote(first.getLoc()) << "'" << getWeightName(first) << "' is here";
+    return error;
+  }
+  return success();
 }
 
 std::string MaskEvaluator::whyUndecided(MaskOp mask) {
@@ -65,6 +95,8 @@ void MaskEvaluator::leave(MaskOp mask, const Twine &reason) {
 }
 
 LogicalResult MaskEvaluator::evaluate(ArrayRef<MaskOp> masks) {
+  if (failed(checkMaskGroup(masks)))
+    return failure();
   MaskOp first = masks.front();
   CriterionAttrInterface criterion = first.getCriterion();
   SelectionOptions options;
@@ -85,16 +117,6 @@ LogicalResult MaskEvaluator::evaluate(ArrayRef<MaskOp> masks) {
   SmallVector<SelectionTensor> tensors;
   for (auto [index, op] : llvm::enumerate(masks)) {
     MaskOp mask = op;
-    if (mask.getCriterion() != criterion || mask.getPattern() != options.pattern ||
-        mask.getTargetSparsityAttr() != first.getTargetSparsityAttr() ||
-        mask.getThresholdAttr() != first.getThresholdAttr() || mask.getNormalization() != first.getNormalization()) {
-      InFlightDiagnostic error = emitError(mask.getLoc())
-                                 << "masks of group '" << *mask.getGroup()
-                                 << "' must agree in criterion, pattern, target and normalization: '"
-                                 << getWeightName(mask) << "' differs from '" << getWeightName(first) << "'";
-      error.attachNote(first.getLoc()) << "'" << getWeightName(first) << "' is here";
-      return error;
-    }
     auto emit = [&] { return emitError(mask.getLoc()) << "weight '" << getWeightName(mask) << "': "; };
     FailureOr<WeightData> weight = WeightData::read(getConstantAttr(mask.getWeight()), emit);
     if (failed(weight))
@@ -184,18 +206,7 @@ LogicalResult MaskEvaluator::replace(MaskOp mask, ArrayRef<uint8_t> bytes) {
 FailureOr<EvaluateMasksResult> MaskEvaluator::run() {
   for (RecordOp old : module.getOps<RecordOp>())
     oldRecords[old.getWeight()].push_back(old);
-  // In the order of the module; a mask without a group is alone.
-  SmallVector<SmallVector<MaskOp>> sets;
-  llvm::StringMap<size_t> groups;
-  module.walk([&](MaskOp mask) {
-    if (mask.getGroup()) {
-      auto [place, isNew] = groups.try_emplace(*mask.getGroup(), sets.size());
-      if (!isNew)
-        return sets[place->second].push_back(mask);
-    }
-    sets.push_back({mask});
-  });
-  for (ArrayRef<MaskOp> masks : sets) {
+  for (ArrayRef<MaskOp> masks : collectMaskGroups(module)) {
     MaskOp blocked;
     std::string reason;
     for (MaskOp mask : masks)

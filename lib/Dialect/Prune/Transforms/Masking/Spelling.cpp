@@ -3,7 +3,6 @@
 #include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
 #include "mlir/AsmParser/AsmParser.h"
 #include "mlir/IR/Diagnostics.h"
-#include "llvm/Support/Format.h"
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -41,12 +40,14 @@ static bool splitNumbers(StringRef text, StringRef separator, SmallVectorImpl<in
   return true;
 }
 
+/// Parses `text`, or what it is short for, as an attribute.
 template <typename Interface>
-static Interface parseAs(StringRef text, MLIRContext *context, StringRef kind, std::string &error) {
+static Interface parseAs(StringRef text, MLIRContext *context, StringRef kind, std::string &error,
+                         StringRef full = StringRef()) {
   Attribute attr;
   {
     Catcher catcher(context, error);
-    attr = parseAttribute(text, context);
+    attr = parseAttribute(full.empty() ? text : full, context);
   }
   if (auto result = dyn_cast_or_null<Interface>(attr))
     return result;
@@ -99,11 +100,34 @@ CriterionAttrInterface mlir::prune::parseCriterion(StringRef text, MLIRContext *
       return RandomAttr::get(context, seed);
   } else if (text == "taylor") {
     return TaylorAttr::get(context);
+  } else if (name == "movement") {
+    double rate = 1;
+    if (!hasArgument || !argument.getAsDouble(rate)) {
+      Catcher catcher(context, error);
+      if (auto movement = MovementAttr::getChecked([&] { return catcher.emit(); }, context, APFloat(rate)))
+        return movement;
+      error = ("criterion '" + text + "': " + error).str();
+      return {};
+    }
   }
   error = ("criterion '" + text + "': expected magnitude, magnitude:l1, magnitude:l2, magnitude:linf, random, " +
-           "random:SEED, taylor or an attribute")
+           "random:SEED, taylor, movement, movement:RATE or an attribute")
               .str();
   return {};
+}
+
+ScheduleAttr mlir::prune::parseSchedule(StringRef text, MLIRContext *context, std::string &error) {
+  error.clear();
+  if (text.starts_with("#"))
+    return parseAs<ScheduleAttr>(text, context, "schedule", error);
+  // The short spelling is that of the attribute with other separators.
+  auto [kind, parameters] = text.split(':');
+  std::string full = kind.str();
+  llvm::replace(full, '-', '_');
+  if (text.contains(':'))
+    full += "," + parameters.str();
+  llvm::replace(full, ':', ',');
+  return parseAs<ScheduleAttr>(text, context, "schedule", error, "#prune.schedule<" + full + ">");
 }
 
 std::string mlir::prune::spell(PatternAttrInterface pattern) {
@@ -117,11 +141,5 @@ std::string mlir::prune::spell(CriterionAttrInterface criterion) {
   std::string text;
   llvm::raw_string_ostream os(text);
   criterion.printShort(os);
-  return text;
-}
-
-std::string mlir::prune::formatNumber(double value) {
-  std::string text;
-  llvm::raw_string_ostream(text) << llvm::format("%g", value);
   return text;
 }

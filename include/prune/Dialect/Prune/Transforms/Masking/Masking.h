@@ -20,6 +20,15 @@ struct CreateMasksResult {
 /// Inserts prune.mask and prune.apply on the weights of prunable layers.
 FailureOr<CreateMasksResult> createMasks(ModuleOp module, const PruneCreateMasksOptions &options);
 
+/// Name of the weight under a mask, or empty.
+StringRef getWeightName(MaskOp mask);
+
+/// The masks inside of `root` that are decided together, in the order of the module; a mask without a group is alone.
+SmallVector<SmallVector<MaskOp>> collectMaskGroups(Operation *root);
+
+/// Checks that masks of one group agree in what decides them; the error names two that do not.
+LogicalResult checkMaskGroup(ArrayRef<MaskOp> masks);
+
 struct EvaluateMasksResult {
   int64_t masks = 0;
   int64_t weights = 0;

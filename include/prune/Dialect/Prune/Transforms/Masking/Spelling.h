@@ -7,6 +7,7 @@
 #ifndef PRUNE_DIALECT_PRUNE_TRANSFORMS_MASKING_SPELLING_H
 #define PRUNE_DIALECT_PRUNE_TRANSFORMS_MASKING_SPELLING_H
 
+#include "prune/Dialect/Prune/IR/Numbers.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
 #include <string>
 
@@ -15,15 +16,17 @@ namespace mlir::prune {
 /// `unstructured`, `N:M`, `RxC`, `slice:DIM[:GROUP]` or an attribute. Null with a message in `error` on anything else.
 PatternAttrInterface parsePattern(StringRef text, MLIRContext *context, std::string &error);
 
-/// `magnitude[:l1|:l2|:linf]`, `random[:SEED]`, `taylor` or an attribute. Null with a message in `error` on anything else.
+/// `magnitude[:l1|:l2|:linf]`, `random[:SEED]`, `taylor`, `movement[:RATE]` or an attribute. Null with a message in
+/// `error` on anything else.
 CriterionAttrInterface parseCriterion(StringRef text, MLIRContext *context, std::string &error);
+
+/// `KIND[:KEY=VALUE...]` (`polynomial:begin=0:end=1000`, `multi-step:end=20:every=10:milestones=[10,20]`) or an
+/// attribute. Null with a message in `error` on anything else.
+ScheduleAttr parseSchedule(StringRef text, MLIRContext *context, std::string &error);
 
 /// The short spelling.
 std::string spell(PatternAttrInterface pattern);
 std::string spell(CriterionAttrInterface criterion);
-
-/// A number as people write it: 0.25 instead of 2.500000e-01.
-std::string formatNumber(double value);
 
 } // namespace mlir::prune
 
