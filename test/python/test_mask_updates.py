@@ -1,4 +1,4 @@
-"""Masks that change while a model is trained: schedules, the generated functions, and the ways to train, against NumPy."""
+"""Masks that change while a model is trained: schedules, the functions that are made, ways to train, against NumPy."""
 
 from __future__ import annotations
 
@@ -40,15 +40,17 @@ def model() -> str:
                   f"  %z{i} = linalg.fill ins(%zero : f32) outs(%e{i} : {y}) -> {y}",
                   f"  %p{i} = linalg.contract indexing_maps = [#x, #w, #y] ins({x}, %w{i} : "
                   f"tensor<{BATCH}x{fan_in}xf32>, {w}) outs(%z{i} : {y}) -> {y}",
-                  f"  %y{i} = linalg.generic {{indexing_maps = [#id, #row, #id], iterator_types = [\"parallel\", \"parallel\"]}}"
-                  f" ins(%p{i}, %b{i} : {y}, {b}) outs(%e{i} : {y}) {{", "  ^bb0(%a: f32, %c: f32, %o: f32):",
+                  f"  %y{i} = linalg.generic {{indexing_maps = [#id, #row, #id], "
+                  f"iterator_types = [\"parallel\", \"parallel\"]}} ins(%p{i}, %b{i} : {y}, {b}) outs(%e{i} : {y}) {{",
+                  "  ^bb0(%a: f32, %c: f32, %o: f32):",
                   f"    %s{i} = arith.addf %a, %c : f32", *relu, f"    linalg.yield {'%t' if relu else '%s'}{i} : f32",
                   f"  }} -> {y}"]
         x = f"%y{i}"
     blobs = ",\n".join(f'{n}: "0x04000000{w.tobytes().hex().upper()}"' for n, w in weights().items())
     return "\n".join([
         "#x = affine_map<(m, n, k) -> (m, k)>", "#w = affine_map<(m, n, k) -> (n, k)>",
-        "#y = affine_map<(m, n, k) -> (m, n)>", "#id = affine_map<(m, n) -> (m, n)>", "#row = affine_map<(m, n) -> (n)>",
+        "#y = affine_map<(m, n, k) -> (m, n)>", "#id = affine_map<(m, n) -> (m, n)>",
+        "#row = affine_map<(m, n) -> (n)>",
         f'func.func @main(%x: tensor<{BATCH}x{SIZES[0]}xf32> {{prune.name = "x"}}) -> (tensor<{BATCH}x{SIZES[-1]}xf32> '
         '{prune.name = "logits"}) {', "  %zero = arith.constant 0.0 : f32", *lines,
         f"  return %y2 : tensor<{BATCH}x{SIZES[-1]}xf32>", "}",
@@ -115,7 +117,8 @@ SCHEDULES = [
     ("constant", {}), ("constant", {"begin": 3, "end": 17, "every": 5}),
     ("polynomial", {"begin": 2, "end": 30, "every": 7}),
     ("polynomial", {"begin": 0, "end": 12, "every": 1, "power": 1.5, "initial": 0.25}),
-    ("exponential", {"begin": 5, "end": 25, "every": 4, "initial": 0.3}), ("cosine", {"begin": 1, "end": 20, "every": 3}),
+    ("exponential", {"begin": 5, "end": 25, "every": 4, "initial": 0.3}),
+    ("cosine", {"begin": 1, "end": 20, "every": 3}),
     ("multi-step", {"begin": 4, "end": 20, "every": 4, "milestones": (8, 16, 20)}),
     ("geometric", {"begin": 2, "end": 22, "every": 6}), ("cosine", {"begin": 9, "end": 9}),
 ]
@@ -128,13 +131,12 @@ def spelled(kind, parameters) -> str:
 
 @pytest.mark.parametrize("kind, parameters", SCHEDULES, ids=lambda v: v if isinstance(v, str) else "")
 def test_schedules_match_numpy(build, kind, parameters):
-    program = build(("--prune-create-masks=sparsity=0.9",), f"schedule={spelled(kind, parameters)}", ("init", "schedule"))
-    program.call("init")
-    begin, end, every = parameters.get("begin", 0), parameters.get("end", parameters.get("begin", 0)), parameters.get("every", 100)
+    program = build(("--prune-create-masks=sparsity=0.9",), f"schedule={spelled(kind, parameters)}", ("schedule",))
+    begin, every = parameters.get("begin", 0), parameters.get("every", 100)
+    end = parameters.get("end", begin)
     full = {**parameters, "end": end}
     for step in range(40):
-        program.values["step"][...] = step
-        found = program.call("schedule")
+        found = program.call("schedule", {"step": np.array(step)})
         assert bool(found["update"]) == (step == end or (begin <= step <= end and (step - begin) % every == 0)), step
         wanted = 0.0 if step < begin else 0.9 if step >= end else expected_sparsity(kind, step, 0.9, **full)
         assert found["sparsity"] == pytest.approx(wanted, abs=6e-8), step
@@ -157,8 +159,9 @@ def test_updates_decide_as_the_compiler_does(tools, build, tmp_path, create):
             return
         values = {n: v.copy() for n, v in program.values.items()}
         np.savez(tmp_path / "w.npz", **{n: v for n, v in values.items() if n.startswith("param:")})
-        sparsity = expected_sparsity("polynomial", step, 0.8, 3, 15)
-        text = opt(tools, model(), "--prune-normalize", f"--prune-create-masks={create.replace('SPARSITY', repr(float(sparsity)))}",
+        sparsity = float(expected_sparsity("polynomial", step, 0.8, 3, 15))
+        text = opt(tools, model(), "--prune-normalize",
+                   f"--prune-create-masks={create.replace('SPARSITY', repr(sparsity))}",
                    f"--prune-load-weights=file={tmp_path}/w.npz", "--prune-evaluate-masks", "--mlir-print-op-generic")
         module = interpret.Module(text)
         wanted = {interpret.ir.StringAttr(op.attributes["name"]).value: module.value_of(op.operands[1])
@@ -384,7 +387,7 @@ def test_resumed_runs_are_bit_equal(build, tmp_path):
         program = build(before, options)
         whole = train(program, source(program), LoopOptions(steps=20))
         expected = {n: v.tobytes() for n, v in program.values.items()}
-        for stop in (0, 4, 7, 12, 20):
+        for stop in (0, 4, 7, 20):
             path = tmp_path / f"{number}.{stop}.npz"
             train(program, source(program), LoopOptions(steps=stop, checkpoint=path))
             result = train(program, source(program), LoopOptions(steps=20, checkpoint=path, resume=True))

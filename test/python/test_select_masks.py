@@ -47,7 +47,7 @@ KINDS = ("plain", "ties", "signed zeros", "infinities", "all equal", "wide range
 
 
 def cases():
-    """What is decided: label, clauses of prune.mask that do not depend on the sparsity, and the weights of each group."""
+    """What is decided: label, pattern, norm, how weights share the sparsity, min_keep, the weights of each group."""
     alone, together = [[n] for n in SHAPES], [list(SHAPES)]
     for pattern in PATTERNS:
         for split in SPLITS:
@@ -160,8 +160,8 @@ def select(tools, tmp_path_factory):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_masks_are_those_of_the_compiler(tools, select, kind):
-    weights = draw(kind)
-    for sparsity in SPARSITIES:
+    for seed, sparsity in enumerate(SPARSITIES):
+        weights = draw(kind, seed)
         found = select[0](s=sparsity, **weights)
         for label, mask in expected(tools, weights, sparsity).items():
             np.testing.assert_array_equal(found[label], mask, f"{label} at {sparsity}")
@@ -237,8 +237,8 @@ def test_regrown_masks_match_numpy(tools, tmp_path):
         name = f"%m{len(results)}"
         kind, mask = tensor("wide"), tensor("wide", "i1")
         body += [f"  %e{len(results)} = tensor.empty() : {mask}",
-                 f"  {name} = prune.regrow_mask as({PATTERNS[pattern]}) share(%s) ins(%w, %g, %{pattern} : {kind}, {kind}, "
-                 f"{mask}) outs(%e{len(results)} : {mask}) -> {mask}"]
+                 f"  {name} = prune.regrow_mask as({PATTERNS[pattern]}) share(%s) ins(%w, %g, %{pattern} : {kind}, "
+                 f"{kind}, {mask}) outs(%e{len(results)} : {mask}) -> {mask}"]
         results.append((pattern, name, mask))
     source = function("regrow", body, results)
     arguments = ", ".join(f'%{n}: {t} {{prune.name = "old.{n}"}}' for n, _, t in results)

@@ -104,8 +104,8 @@ def train(program: Program, source: Source, options: LoopOptions, progress: Prog
                 save(step + 1)
                 raise KeyboardInterrupt
         save(options.steps)
-        # The masks that the schedule wants at the end, where its last update is at the last step. An update that needs a
-        # batch exchanges weights for new ones, which nothing would train.
+        # The masks that the schedule wants at the end, where its last update is at the last step. An update that needs
+        # a batch exchanges weights for new ones, which nothing would train.
         if scheduled and not program.feeds(UPDATE) and bool(program.call(SCHEDULE)["update"]):
             sparsity = float(program.call(UPDATE)["sparsity"])
     return Trained(loss, sparsity, begin)

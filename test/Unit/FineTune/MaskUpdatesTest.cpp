@@ -93,8 +93,9 @@ TEST_F(MaskUpdatesTest, codeOfSchedulesAgreesWithThem) {
         EXPECT_EQ(sparsity, schedule.getSparsity(step, target)) << text.str() << " at " << step;
         EXPECT_EQ(isUpdate, schedule.isUpdate(step)) << text.str() << " at " << step;
         EXPECT_TRUE(sparsity >= 0 && sparsity < 1) << text.str() << " at " << step;
-        if (step >= schedule.getEnd())
+        if (step >= schedule.getEnd()) {
           EXPECT_EQ(sparsity, target) << text.str() << " at " << step;
+        }
       }
   }
 }

@@ -230,7 +230,10 @@ def Prune_ScheduleAttr : Prune_Attr<"Schedule", "schedule"> {
     /// Whether masks are decided before this step.
     bool isUpdate(int64_t step) const;
     /// R: how many rounds of `every` steps there are.
-    int64_t getNumRounds() const { return (getEnd() - getBegin() + getEvery() - 1) / getEvery(); }
+    int64_t getNumRounds() const {
+      int64_t steps = getEnd() - getBegin();
+      return steps / getEvery() + (steps % getEvery() != 0);
+    }
   }];
 }
 

@@ -57,9 +57,8 @@ static LogicalResult checkMask(MaskOp mask, const MaskPlan &plan) {
 
 /// "5 updates, steps 10 to 50".
 static std::string describe(ScheduleAttr schedule) {
-  int64_t steps = schedule.getEnd() - schedule.getBegin(), every = schedule.getEvery();
-  return llvm::formatv("{0} updates, steps {1} to {2}", steps / every + 1 + (steps % every != 0), schedule.getBegin(),
-                       schedule.getEnd());
+  return llvm::formatv("{0} updates, steps {1} to {2}", static_cast<uint64_t>(schedule.getNumRounds()) + 1,
+                       schedule.getBegin(), schedule.getEnd());
 }
 
 static LogicalResult planRegrowth(Location loc, ArrayRef<Parameter> parameters, const MaskPlan &plan) {
