@@ -18,6 +18,7 @@ from prune.train.job import Outcome, TrainOptions, count_steps, run
 # Decisions about masks on the way to the target.
 UPDATES = 50
 _ENTRY = re.compile(r"^\s*func\.func (?:public )?@([\w$.]+)\(%\w+: tensor<(\d+)", re.MULTILINE)
+_UNDECIDED = re.compile(r"^\s*%\S+ = prune\.mask ", re.MULTILINE)
 
 
 @dataclass
@@ -53,49 +54,52 @@ def finetune(options: FinetuneOptions, steps: Steps) -> Outcome:
     with tempfile.TemporaryDirectory(prefix=".prune-finetune-", dir=options.output.resolve().parent) as scratch:
         folder = Path(scratch)
         base, training, trained = folder / "base.mlirbc", folder / "training.mlirbc", folder / "trained.npz"
-        text = "--emit-bytecode" if options.output.suffix != ".mlir" else "--mlir-print-debuginfo"
+        form = "--emit-bytecode" if options.output.suffix != ".mlir" else "--mlir-print-debuginfo"
         with steps.step("build the training module"):
             passes = ["--prune-normalize=fold-batch-norm=false"]
             if options.masks is not None:
                 passes.append(f"--prune-create-masks={options.masks}")
             prune_opt(options.model, base, [*passes, "--emit-bytecode"], options)
-            count = count_steps(settings.epochs, len(next(iter(arrays.values()))), batch_size(base, options))
-            prune_opt(base, training, [f"--prune-train={complete(options, count)}",
-                                       "--emit-bytecode"], options)
+            text = _run([base, "--mlir-elide-elementsattrs-if-larger=16", "--mlir-elide-resource-strings-if-larger=16"],
+                        options).stdout
+            count = count_steps(settings.epochs, len(next(iter(arrays.values()))), batch_size(text, options))
+            has_undecided = _UNDECIDED.search(text) is not None
+            prune_opt(base, training, [f"--prune-train={complete(options, count, has_undecided)}", "--emit-bytecode"],
+                      options)
         outcome = run(dataclasses.replace(settings, module=training, output=trained), steps)
         with steps.step("write the model"):
             result = folder / f"result{options.output.suffix}"
-            prune_opt(base, result, [f"--prune-load-weights=file={trained}", "--prune-verify-masks", text], options)
-            os.replace(result, options.output)
+            prune_opt(base, result, [f"--prune-load-weights=file={trained}", "--prune-verify-masks", form], options)
             if options.weights:
-                os.replace(trained, options.weights)
+                with files.replacing(options.weights) as stream:
+                    stream.write(trained.read_bytes())
             if options.report:
                 files.write_json(options.report, {
                     "loss": outcome.trained.loss, "sparsity": outcome.trained.sparsity,
                     "before": outcome.before and outcome.before.as_dict(),
                     "after": outcome.after and outcome.after.as_dict()})
+            os.replace(result, options.output)
     return outcome
 
 
-def complete(options: FinetuneOptions, steps: int) -> str:
-    """The options of prune-train with what follows from the number of steps, unless they are there already."""
+def complete(options: FinetuneOptions, steps: int, has_undecided: bool) -> str:
+    """The options of prune-train with what follows from the number of steps, unless they are there already; a schedule
+    only where there are masks to decide."""
     given = {part.partition("=")[0] for part in options.training.split()}
     parts = [options.training] if given else []
     if "steps" not in given:
         parts.append(f"steps={steps}")
     end = int(options.ramp * steps)
-    if "schedule" not in given and end > 0:
+    if "schedule" not in given and has_undecided and end > 0:
         parts.append(f"schedule=polynomial:initial={options.first:g}:end={end}:every={max(1, end // UPDATES)}")
     return " ".join(parts)
 
 
-def batch_size(module: Path, options: FinetuneOptions) -> int:
+def batch_size(module: str, options: FinetuneOptions) -> int:
     """The first dimension of the first argument of the model's function."""
-    finished = _run([module, "--mlir-elide-elementsattrs-if-larger=16", "--mlir-elide-resource-strings-if-larger=16"],
-                    options)
     entry = re.search(r"(?:^|\s)entry=(\S+)", options.training)
     name = entry.group(1) if entry else "main"
-    sizes = dict(_ENTRY.findall(finished.stdout))
+    sizes = dict(_ENTRY.findall(module))
     if name not in sizes or int(sizes[name]) < 1:
         raise PruneError(str(options.model), f"function @{name}", "none with a batch of examples first",
                          "one whose arguments begin with the batch")
