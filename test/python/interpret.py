@@ -1,7 +1,7 @@
 """A slow evaluator of linalg on tensors, in float64 and in plain numpy: the reference for what a module computes.
 
 Reads the generic text that prune-opt prints with the options `GENERIC`, where every structured op is a linalg.generic. The
-importer's wheel parses it; operations of the prune dialect are unknown to it, of which `prune.apply` is understood here.
+importer's wheel parses it; operations of the prune dialect are unknown to it, of which those that mask weights are understood here.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ def _erf(x):
 _COMPARE = [lambda a, b: np.zeros(np.broadcast(a, b).shape, bool), np.equal, np.greater, np.greater_equal, np.less,
             np.less_equal, np.not_equal, lambda a, b: ~(np.isnan(a) | np.isnan(b))]
 _COMPARE_INT = [np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal]
+_COMPARE_INT += [lambda a, b, compare=c: compare(np.asarray(a, np.int64).view(np.uint64),
+                                                 np.asarray(b, np.int64).view(np.uint64)) for c in _COMPARE_INT[2:]]
 _SCALAR = {
     "arith.addf": np.add, "arith.subf": np.subtract, "arith.mulf": np.multiply, "arith.divf": np.divide,
     "arith.negf": np.negative, "arith.maximumf": np.maximum, "arith.minimumf": np.minimum, "arith.maxnumf": np.fmax,
@@ -217,6 +219,16 @@ class Module:
     def _prune_apply(self, op, operands, values):
         weight, mask = operands
         return [np.where(mask, weight, 0)]
+
+    def _prune_decompress(self, op, operands, values):
+        kept, mask = operands
+        result = np.zeros(mask.shape)
+        result[mask] = kept
+        return [result]
+
+    def _prune_compress(self, op, operands, values):
+        weight, mask = operands
+        return [weight[mask]]
 
     def _prune_record(self, op, operands, values):
         return []

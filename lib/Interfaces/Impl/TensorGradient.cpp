@@ -167,6 +167,20 @@ struct ApplyGradient : Model<ApplyGradient, ApplyOp> {
   }
 };
 
+struct DecompressGradient : Model<DecompressGradient, DecompressOp> {
+  static LogicalResult build(DecompressOp op, OpBuilder &b, Location loc, Gradients &gradients, Value dy) {
+    gradients.add(b, loc, op.getValues(), CompressOp::create(b, loc, op.getValues().getType(), dy, op.getMask()));
+    return success();
+  }
+};
+
+struct CompressGradient : Model<CompressGradient, CompressOp> {
+  static LogicalResult build(CompressOp op, OpBuilder &b, Location loc, Gradients &gradients, Value dy) {
+    gradients.add(b, loc, op.getWeight(), DecompressOp::create(b, loc, op.getWeight().getType(), dy, op.getMask()));
+    return success();
+  }
+};
+
 } // namespace
 
 void prune::registerTensorGradients(DialectRegistry &registry) {
@@ -183,6 +197,9 @@ void prune::registerTensorGradients(DialectRegistry &registry) {
     tensor::PadOp::attachInterface<PadGradient>(*context);
     tensor::SplatOp::attachInterface<SplatGradient>(*context);
   });
-  registry.addExtension(
-      +[](MLIRContext *context, PruneDialect *) { ApplyOp::attachInterface<ApplyGradient>(*context); });
+  registry.addExtension(+[](MLIRContext *context, PruneDialect *) {
+    ApplyOp::attachInterface<ApplyGradient>(*context);
+    CompressOp::attachInterface<CompressGradient>(*context);
+    DecompressOp::attachInterface<DecompressGradient>(*context);
+  });
 }

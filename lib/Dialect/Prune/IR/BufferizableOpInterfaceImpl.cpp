@@ -73,11 +73,36 @@ struct DepthwiseOpInterface : DstBufferizableOpInterfaceExternalModel<DepthwiseO
   }
 };
 
+struct WeightGradientOpInterface
+    : DstBufferizableOpInterfaceExternalModel<WeightGradientOpInterface, WeightGradientOp> {
+  bool bufferizesToMemoryRead(Operation *op, OpOperand &operand, const AnalysisState &state) const {
+    return &operand != &cast<WeightGradientOp>(op).getInitMutable();
+  }
+
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &options,
+                          BufferizationState &state) const {
+    auto gradient = cast<WeightGradientOp>(op);
+    rewriter.setInsertionPoint(op);
+    SmallVector<Value> buffers;
+    for (Value operand : op->getOperands()) {
+      FailureOr<Value> memref = getBuffer(rewriter, operand, options, state);
+      if (failed(memref))
+        return failure();
+      buffers.push_back(*memref);
+    }
+    WeightGradientOp::create(rewriter, op->getLoc(), TypeRange(), buffers[0], buffers[1], buffers[2], buffers[3],
+                             buffers[4], gradient.getChunk(), gradient.getLaneDims());
+    replaceOpWithBufferizedValues(rewriter, op, buffers.back());
+    return success();
+  }
+};
+
 } // namespace
 
 void mlir::prune::registerBufferizableOpInterfaceExternalModels(DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, PruneDialect *) {
     LinearOp::attachInterface<LinearOpInterface>(*context);
     DepthwiseOp::attachInterface<DepthwiseOpInterface>(*context);
+    WeightGradientOp::attachInterface<WeightGradientOpInterface>(*context);
   });
 }
