@@ -12,31 +12,6 @@
 using namespace mlir;
 using namespace mlir::prune;
 
-/// Views a memref as [leading, row, lanes].
-Value LinearEmitter::collapse(Value memref) {
-  auto type = cast<MemRefType>(memref.getType());
-  int64_t rank = type.getRank(), rowDim = op.getRowDim();
-  if (rowDim == 0) {
-    SmallVector<int64_t> shape{1};
-    llvm::append_range(shape, type.getShape());
-    SmallVector<ReassociationIndices> groups{{0, 1}};
-    for (int64_t dim = 1; dim < rank; ++dim)
-      groups.push_back({dim + 1});
-    memref = memref::ExpandShapeOp::create(b, shape, memref, groups);
-    type = cast<MemRefType>(memref.getType());
-    ++rank;
-    ++rowDim;
-  }
-  if (rank == 3)
-    return memref;
-  ReassociationIndices leading, lanes;
-  for (int64_t dim = 0; dim < rowDim; ++dim)
-    leading.push_back(dim);
-  for (int64_t dim = rowDim + 1; dim < rank; ++dim)
-    lanes.push_back(dim);
-  return memref::CollapseShapeOp::create(b, memref, ArrayRef<ReassociationIndices>{leading, {rowDim}, lanes});
-}
-
 LogicalResult LinearEmitter::run() {
   for (Value operand : op->getOperands()) {
     auto type = dyn_cast<MemRefType>(operand.getType());

@@ -43,6 +43,13 @@ struct ConvertPruneToVector : prune::impl::ConvertPruneToVectorBase<ConvertPrune
         return signalPassFailure();
       ++numLayers;
     }
+    SmallVector<WeightGradientOp> gradients;
+    getOperation()->walk([&](WeightGradientOp op) { gradients.push_back(op); });
+    for (WeightGradientOp op : gradients) {
+      if (failed(lowerWeightGradient(rewriter, op, getOptions(op))))
+        return signalPassFailure();
+      ++numLayers;
+    }
   }
 };
 
