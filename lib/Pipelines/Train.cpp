@@ -33,6 +33,7 @@ void mlir::prune::buildTrainPipeline(OpPassManager &manager, const TrainOptions 
   build.steps = options.steps;
   build.rewindEvery = options.rewindEvery;
   build.freeze = options.freeze;
+  build.sparse = options.sparse;
   manager.addPass(createPruneBuildTraining(build));
   manager.addPass(createPruneExpandGradients());
   manager.addPass(createSymbolDCEPass());

@@ -150,6 +150,9 @@ struct TrainOptions : public PassPipelineOptions<TrainOptions> {
   Option<std::string> freeze{*this, "freeze",
                              llvm::cl::desc("Regular expression; weights in whose name it is found stay constants"),
                              llvm::cl::init("")};
+  Option<bool> sparse{*this, "sparse",
+                      llvm::cl::desc("Weights with a decided mask and their states hold their kept elements only"),
+                      llvm::cl::init(false)};
 };
 
 } // namespace mlir::prune

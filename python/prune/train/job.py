@@ -112,8 +112,14 @@ def data_digest(source: data.Arrays) -> str:
 
 
 def write(path: Path, program: Program) -> None:
-    """Parameters, statistics and masks by name; complete or not at all."""
+    """Parameters, statistics and masks by name; complete or not at all. What holds its kept elements only is written
+    with the zeros between them."""
     kept = {n: v for n, v in program.values.items() if n.split(":")[0] in ("param", "stat", "mask")}
+    for name, mask in program.fixed_masks.items():
+        parameter = "param:" + name.removeprefix("mask:")
+        dense = np.zeros(mask.shape, kept[parameter].dtype)
+        dense[mask] = kept[parameter]
+        kept.update({parameter: dense, name: mask})
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
         try:
             np.savez(stream, **kept)

@@ -192,6 +192,11 @@ class Program:
         """The current values by name: views, valid until the call after the next one."""
         return {n: self._pairs[n][self._current[n]] for n in self.carried if n in self._known}
 
+    @property
+    def fixed_masks(self) -> dict[str, np.ndarray]:
+        """Masks that @init gave and nothing changes: their parameters hold the kept elements only."""
+        return {n: v for n, v in self._gives.get("init", {}).items() if n.startswith("mask:")}
+
     def load(self, values: Mapping[str, np.ndarray], place: str) -> None:
         """Sets the values, all of them or, on an error that names `place`, none."""
         for name in self.carried:

@@ -22,6 +22,9 @@ def PruneBuildTraining : Pass<"prune-build-training", "::mlir::ModuleOp"> {
     A parameter is a constant f32 tensor of more than one element that has a name or different elements, and whose elements
     are all within 1e30. Others stay constants, and so do those that `freeze` matches.
 
+    With `sparse`, `param:NAME` of a weight with a mask is its kept elements in row-major order, and so are its states. The mask
+    stays what it is: it is a constant of the functions (see `prune.decompress`), and `@init` gives it besides.
+
     The weight and all state of a pruned element are +0.0 after every step: gradient, decay and momentum are selected away by
     the mask. A label that is no class makes the loss NaN.
 
@@ -61,6 +64,7 @@ def PruneBuildTraining : Pass<"prune-build-training", "::mlir::ModuleOp"> {
     Option<"steps", "steps", "int64_t", "0", "Steps in all, where cosine and linear end">,
     Option<"rewindEvery", "rewind-every", "int64_t", "0", "Steps after which the schedule starts again; 0: never">,
     Option<"freeze", "freeze", "std::string", "\"\"", "Regular expression; weights in whose name it is found stay constants">,
+    Option<"sparse", "sparse", "bool", "false", "Weights with a decided mask and their states hold their kept elements only">,
   ];
 }
 

@@ -63,7 +63,7 @@ private:
   SmallVector<Parameter> parameters;
   LossSignature signature;
   SmallVector<StringRef> stateNames;
-  Ports params, masks, states, step, inputs, labels, outputs, lossPorts;
+  Ports params, masks, fixedMasks, states, step, inputs, labels, outputs, lossPorts;
 };
 
 } // namespace
@@ -89,6 +89,8 @@ LogicalResult TrainingBuilder::readModel() {
     return failure();
   signature = *found;
   parameters = std::move(*weights);
+  if (options.sparse && failed(compressParameters(loc, parameters)))
+    return failure();
   stateNames = getStateNames(options);
 
   auto getName = [](StringAttr given, StringRef prefix, unsigned index) {
@@ -102,6 +104,8 @@ LogicalResult TrainingBuilder::readModel() {
     params.push_back({"param:" + parameter.name, parameter.type});
     if (parameter.isMasked())
       masks.push_back({"mask:" + parameter.name, parameter.getMaskType()});
+    if (parameter.compressedBy)
+      fixedMasks.push_back({"mask:" + parameter.name, parameter.compressedBy.getType()});
     for (StringRef state : stateNames)
       states.push_back({"state:" + parameter.name + ":" + state.str(), parameter.type});
     if (parameter.undecided)
@@ -194,8 +198,8 @@ Value TrainingBuilder::emitConstant(RankedTensorType type, ElementsAttr value) {
 }
 
 void TrainingBuilder::buildInit() {
-  func::FuncOp function = createFunction("init", {}, {params, masks, states, step});
-  SmallVector<Value> results, maskResults;
+  func::FuncOp function = createFunction("init", {}, {params, masks, fixedMasks, states, step});
+  SmallVector<Value> results, maskResults, fixedResults;
   for (Parameter &parameter : parameters) {
     ElementsAttr value = parameter.value;
     if (parameter.mask) {
@@ -203,16 +207,16 @@ void TrainingBuilder::buildInit() {
       SmallVector<float> kept;
       for (auto [weight, keeps] : llvm::zip_equal(data->values(), *parameter.mask))
         kept.push_back(keeps ? weight : 0.0f);
-      auto bytes = ArrayRef(reinterpret_cast<const char *>(kept.data()), kept.size() * sizeof(float));
-      value = kept.size() <= kMaxInlineElements
-                  ? ElementsAttr(DenseElementsAttr::getFromRawBuffer(parameter.type, bytes))
-                  : makeResourceAttr(parameter.type, bytes, parameter.name + ".masked");
+      value = makeWeightAttr(parameter.type, kept, parameter.name + ".masked");
       maskResults.push_back(emitConstant(
           parameter.getMaskType(), makeMaskAttr(parameter.getMaskType(), *parameter.mask, parameter.name + ".mask")));
     }
+    if (ElementsAttr mask = parameter.compressedBy)
+      fixedResults.push_back(emitConstant(cast<RankedTensorType>(mask.getType()), mask));
     results.push_back(emitConstant(parameter.type, value));
   }
   llvm::append_range(results, maskResults);
+  llvm::append_range(results, fixedResults);
   for (const Port &port : states)
     results.push_back(emitConstant(cast<RankedTensorType>(port.type), cast<ElementsAttr>(b.getZeroAttr(port.type))));
   results.push_back(
@@ -310,7 +314,8 @@ LogicalResult TrainingBuilder::run() {
     record.erase();
   entry.erase();
   remark::analysis(loc, remark::RemarkOpts::name("Parameters").category("fine-tune")) << remark::add(
-      "{0} parameters, {1} of them masked", static_cast<int64_t>(params.size()), static_cast<int64_t>(masks.size()));
+      "{0} parameters, {1} of them masked, {2} held as their kept elements", static_cast<int64_t>(params.size()),
+      static_cast<int64_t>(masks.size() + fixedMasks.size()), static_cast<int64_t>(fixedMasks.size()));
   return success();
 }
 
@@ -346,6 +351,7 @@ struct BuildTraining : prune::impl::PruneBuildTrainingBase<BuildTraining> {
     options.steps = steps;
     options.rewindEvery = rewindEvery;
     options.freeze = freeze;
+    options.sparse = sparse;
     if (failed(buildTraining(getOperation(), options)))
       signalPassFailure();
   }

@@ -22,8 +22,11 @@ struct Parameter {
   MaskOp undecided;
   /// The decided mask, a byte for each element.
   std::optional<std::vector<uint8_t>> mask;
+  /// The constant mask whose kept elements `type` and `value` hold; null: they hold all elements.
+  ElementsAttr compressedBy;
 
-  bool isMasked() const { return !applies.empty(); }
+  /// True if a mask must be applied to what the parameter holds.
+  bool isMasked() const { return !applies.empty() && !compressedBy; }
   RankedTensorType getMaskType() const {
     return RankedTensorType::get(type.getShape(), IntegerType::get(type.getContext(), 1));
   }
@@ -31,6 +34,12 @@ struct Parameter {
 
 /// The trainable constants of `function` in the order of the module.
 FailureOr<SmallVector<Parameter>> findParameters(func::FuncOp function, const PruneBuildTrainingOptions &options);
+
+/// A constant of f32 `values`; large ones are a resource with the key `name`.
+ElementsAttr makeWeightAttr(RankedTensorType type, ArrayRef<float> values, StringRef name);
+
+/// Lets each parameter with a mask hold its kept elements only. Fails where a mask is not decided.
+LogicalResult compressParameters(Location loc, MutableArrayRef<Parameter> parameters);
 
 /// A private clone of `function` named `name` that takes the parameters, without their masks, in front of its
 /// arguments.

@@ -1,0 +1,29 @@
+//===- CompressParameters.cpp - Parameters that are kept elements only --------===//
+
+#include "Parameterize.h"
+#include "prune/Dialect/Prune/IR/MaskConstant.h"
+
+using namespace mlir;
+using namespace mlir::prune;
+
+LogicalResult mlir::prune::compressParameters(Location loc, MutableArrayRef<Parameter> parameters) {
+  for (Parameter &parameter : parameters) {
+    if (!parameter.isMasked())
+      continue;
+    if (!parameter.mask)
+      return emitError(loc) << "sparse: expected a mask of '" << parameter.name
+                            << "' that is decided, got one that is not (run prune-evaluate-masks)";
+    FailureOr<WeightData> data = WeightData::read(parameter.value);
+    if (failed(data))
+      return emitError(loc) << "sparse: the data of weight '" << parameter.name << "' is not at hand";
+    std::vector<float> kept;
+    for (auto [weight, keeps] : llvm::zip_equal(data->values(), *parameter.mask))
+      if (keeps)
+        kept.push_back(weight);
+    parameter.compressedBy = makeMaskAttr(parameter.getMaskType(), *parameter.mask, parameter.name + ".mask");
+    parameter.mask.reset();
+    parameter.type = RankedTensorType::get({static_cast<int64_t>(kept.size())}, parameter.type.getElementType());
+    parameter.value = makeWeightAttr(parameter.type, kept, parameter.name + ".kept");
+  }
+  return success();
+}
