@@ -11,59 +11,20 @@ import subprocess
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
 jax = pytest.importorskip("jax", reason="jax is not installed: gradients of whole models are not compared with it")
 pytest.importorskip("iree.compiler")
 
 import jax.numpy as jnp
-from jax import lax
 
 from conftest import SHARED
 from gradients import operators
+from prune.bench.jax_step import run_graph
 from prune.importer import fold, lower, rewrite, shapes
 from interpret import GENERIC, Module, ir, name_of
 
 pytestmark = pytest.mark.shared_models
-
-
-def _pool(x, node):
-    size, strides = node["kernel_shape"], node["strides"]
-    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, *size), (1, 1, *strides), "VALID")
-
-
-def _layer_norm(x, scale, bias, node):
-    centred = x - x.mean(-1, keepdims=True)
-    return centred / jnp.sqrt((centred ** 2).mean(-1, keepdims=True) + node.get("epsilon", 1e-5)) * scale + bias
-
-
-def _conv(node, x, w, b):
-    pads = node["pads"]
-    return lax.conv_general_dilated(x, w, node["strides"], [(pads[0], pads[2]), (pads[1], pads[3])]) + b[:, None, None]
-
-
-OPERATORS = {
-    "Gemm": lambda n, a, b, c: a @ (b.T if n.get("transB") else b) + c, "Relu": lambda n, x: jnp.maximum(x, 0),
-    "Flatten": lambda n, x: x.reshape(x.shape[0], -1), "Conv": _conv, "MaxPool": lambda n, x: _pool(x, n),
-    "Gather": lambda n, x, i: jnp.take(x, i, n.get("axis", 0)), "Add": lambda n, a, b: a + b,
-    "Sub": lambda n, a, b: a - b, "Mul": lambda n, a, b: a * b, "Div": lambda n, a, b: a / b,
-    "MatMul": lambda n, a, b: a @ b, "Erf": lambda n, x: lax.erf(x), "Cast": lambda n, x: x.astype(jnp.float32),
-    "Softmax": lambda n, x: jax.nn.softmax(x, n.get("axis", -1)), "Transpose": lambda n, x: x.transpose(n["perm"]),
-    "Reshape": lambda n, x, s: x.reshape([x.shape[i] if d == 0 else int(d) for i, d in enumerate(np.asarray(s))]),
-    "Unsqueeze": lambda n, x, axes: jnp.expand_dims(x, tuple(int(a) for a in np.asarray(axes))),
-    "LayerNormalization": lambda n, x, scale, bias: _layer_norm(x, scale, bias, n),
-}
-
-
-def run_in_jax(model, weights: dict, inputs: dict):
-    values = {**{t.name: numpy_helper.to_array(t) for t in model.graph.initializer}, **inputs, **weights}
-    for node in model.graph.node:
-        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        if node.op_type == "Constant":
-            values[node.output[0]] = numpy_helper.to_array(attributes["value"])
-            continue
-        values[node.output[0]] = OPERATORS[node.op_type](attributes, *(values[i] for i in node.input if i))
-    return values[model.graph.output[0].name]
 
 
 def load(name: str) -> tuple[onnx.ModelProto, dict]:
@@ -115,9 +76,9 @@ def gradients_of(tools, model, inputs, cotangent, wanted) -> dict[str, np.ndarra
 def compare(tools, name, model, inputs, skip=()):
     weights = {t.name: jnp.asarray(numpy_helper.to_array(t)) for t in model.graph.initializer
                if t.data_type == onnx.TensorProto.FLOAT and len(t.dims) and t.name not in skip}
-    result = run_in_jax(model, weights, inputs)
+    result = run_graph(model, weights, inputs)
     cotangent = np.random.default_rng(3).uniform(-1, 1, result.shape).astype(np.float32)
-    expected = jax.grad(lambda w: jnp.sum(run_in_jax(model, w, inputs) * cotangent))(weights)
+    expected = jax.grad(lambda w: jnp.sum(run_graph(model, w, inputs) * cotangent))(weights)
     found = gradients_of(tools, model, inputs, cotangent, weights)
     assert found
     # The gradients of the biases of keys are zero but for rounding, as softmax ignores what all scores share.

@@ -27,6 +27,8 @@ from prune.errors import PruneError, one_line
 # What pip installs for each peer; onnxruntime is in build/venv already.
 PEERS = {"onnxruntime": ["onnxruntime==1.32.0"], "openvino": ["openvino==2026.4.1"],
          "deepsparse": ["deepsparse==1.8.0", "numpy<2"]}
+# The same for those that train; the graph comes as ONNX.
+TRAINERS = {"jax": ["jax[cpu]==0.10.2", "onnx==1.23.2"]}
 # Versions of Python that have wheels of a peer; others take any.
 _PYTHONS = {"deepsparse": ((3, 8), (3, 11))}
 _WORKER = Path(__file__).with_name("worker.py")
@@ -36,7 +38,7 @@ def python_of(peer: str, folder: Path, steps: Steps) -> Path:
     """The Python that can import `peer`: this one, or that of an environment below `folder`, made if it is missing."""
     if peer == "onnxruntime" and importlib.util.find_spec("onnxruntime"):
         return Path(sys.executable)
-    wanted = PEERS[peer]
+    wanted = {**PEERS, **TRAINERS}[peer]
     venv = folder / peer
     python, stamp = venv / "bin" / "python", venv / "prune-requirements"
     digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()
