@@ -29,6 +29,7 @@ private:
   void emitChunkCopy(Value scratch, Value firstColumn);
   void emitLaneTile(Value batch, Value lane, int64_t vectors, int64_t tailLanes);
   void emitRowGroups(Value chunk);
+  void prefetchExtras(Value group, int64_t groups, Value chunk);
   void emitGroup(ArrayRef<Value> rows, Value chunk, function_ref<Tile(Tile)> accumulate);
   bool hasEpilogue();
   void emitRowEpilogue();
@@ -67,6 +68,7 @@ private:
   VectorType vectorType;
   Value input, output;       // [batch, column or row, lane]
   SmallVector<Value> extras; // [row] or [batch, row, lane]
+  SmallVector<Value> coldExtras; // those that are larger than the second-level cache
   MemRefType scratchType;    ///< a chunk of activations, for tiles that are not whole rows of lanes
   Value sharedScratch;
   /// Sums of the chunks so far, [row, lane] of a tile: rows of the result would lie far apart, often in the same sets
