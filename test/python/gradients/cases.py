@@ -192,6 +192,12 @@ add("broadcast", {"a": "3", "b": "2x3"}, "2x3", zeros("i", "2x3") + generic(
     "%p = arith.mulf %a_, %b_ : f64\nlinalg.yield %p : f64"))
 add("broadcast_of_one", {"x": "2x1"}, "2x3", zeros("i", "2x3") + generic(
     "r", {"x": ("d0, 0", "2x1")}, ("i", "d0, d1", "2x3"), "pp", "linalg.yield %x_ : f64"), linear=True)
+add("broadcast_of_leading_one", {"x": "1x3"}, "2x3", zeros("i", "2x3") + generic(
+    "r", {"x": ("0, d1", "1x3")}, ("i", "d0, d1", "2x3"), "pp", "linalg.yield %x_ : f64"), linear=True)
+add("broadcast_of_ones", {"x": "1x1"}, "2x3", zeros("i", "2x3") + generic(
+    "r", {"x": ("0, 0", "1x1")}, ("i", "d0, d1", "2x3"), "pp", "linalg.yield %x_ : f64"), linear=True)
+add("first_row", {"x": "2x3"}, "3", zeros("i", "3") + generic(
+    "r", {"x": ("0, d0", "2x3")}, ("i", "d0", "3"), "p", "linalg.yield %x_ : f64"), linear=True)
 add("scalar_tensor", {"a": "", "b": "2x3"}, "2x3", zeros("i", "2x3") + generic(
     "r", {"a": ("", ""), "b": ("d0, d1", "2x3")}, ("i", "d0, d1", "2x3"), "pp",
     "%p = arith.divf %b_, %a_ : f64\nlinalg.yield %p : f64"), domain=(0.5, 2))
