@@ -38,7 +38,11 @@ LogicalResult LinearEmitter::run() {
   for (Value extra : op.getExtras()) {
     auto type = cast<MemRefType>(extra.getType());
     extras.push_back(type.getRank() == 1 ? extra : collapse(extra));
-    if (type.getRank() > 1 && 4 * type.getNumElements() > maxWarmBytes)
+    Value whole = extra;
+    while (auto view = whole.getDefiningOp<ViewLikeOpInterface>())
+      whole = view.getViewSource();
+    auto wholeType = cast<MemRefType>(whole.getType());
+    if (type.getRank() > 1 && wholeType.hasStaticShape() && 4 * wholeType.getNumElements() > maxWarmBytes)
       coldExtras.push_back(extras.back());
   }
   numColumns = op.getNumColumns();
