@@ -14,13 +14,14 @@ using linalg::LinalgOp;
 static std::optional<SmallVector<LinalgOp>> getReaders(Value value, const Gradients &gradients) {
   SmallVector<LinalgOp> readers;
   for (Operation *user : value.getUsers()) {
-    if (llvm::none_of(user->getResults(), [&](Value result) { return gradients.isActive(result); })) {
-      if (user->getNumResults() == 0)
+    Operation *outer = value.getParentBlock()->findAncestorOpInBlock(*user);
+    if (llvm::none_of(outer->getResults(), [&](Value result) { return gradients.isActive(result); })) {
+      if (outer->getNumResults() == 0)
         return std::nullopt;
       continue;
     }
     auto op = dyn_cast<LinalgOp>(user);
-    if (!op || op->getNumResults() != 1)
+    if (!op || outer != user || op->getNumResults() != 1)
       return std::nullopt;
     if (!llvm::is_contained(readers, op))
       readers.push_back(op);

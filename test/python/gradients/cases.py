@@ -357,6 +357,40 @@ add("compress", {"x": "2x3"}, "4", _MASK + "%r = prune.compress %x, %m : tensor<
 
 # Control flow and several ops together.
 
+_POWERS = (
+    "%low = arith.constant dense<-1.0e9> : tensor<2xf64>\n" + zeros("z2", "2") + zeros("i", "2x4") +
+    generic("m", {"x": ("d0, d1", "2x4")}, ("low", "d0", "2"), "pr",
+            "%y = arith.maximumf %out_, %x_ : f64\nlinalg.yield %y : f64") +
+    generic("e", {"x": ("d0, d1", "2x4"), "m": ("d0", "2")}, ("i", "d0, d1", "2x4"), "pp",
+            "%d = arith.subf %x_, %m_ : f64\n%y = math.exp %d : f64\nlinalg.yield %y : f64"))
+_EXPONENTIALS = (
+    _POWERS + generic("s", {"e": ("d0, d1", "2x4")}, ("z2", "d0", "2"), "pr",
+            "%y = arith.addf %out_, %e_ : f64\nlinalg.yield %y : f64") +
+    generic("p", {"e": ("d0, d1", "2x4"), "s": ("d0", "2")}, ("i", "d0, d1", "2x4"), "pp",
+            "%y = arith.divf %e_, %s_ : f64\nlinalg.yield %y : f64"))
+# The maximum cancels in the first of these alone.
+add("softmax_by_parts", {"x": "2x4"}, "2x4", _EXPONENTIALS + "%r = arith.mulf %p, %p : tensor<2x4xf64>\n")
+add("exponentials_read_again", {"x": "2x4"}, "2x4", _EXPONENTIALS + generic(
+    "r", {"e": ("d0, d1", "2x4"), "p": ("d0, d1", "2x4")}, ("i", "d0, d1", "2x4"), "pp",
+    "%y = arith.mulf %e_, %p_ : f64\nlinalg.yield %y : f64"))
+add("exponentials_read_in_a_branch", {"x": "2x4"}, "2x4", _EXPONENTIALS + """
+%c = arith.constant true
+%r = scf.if %c -> tensor<2x4xf64> {
+  %q = arith.mulf %e, %p : tensor<2x4xf64>
+  scf.yield %q : tensor<2x4xf64>
+} else {
+  scf.yield %p : tensor<2x4xf64>
+}
+""")
+add("sums_of_exponentials_read_again", {"x": "2x4"}, "2", _EXPONENTIALS + generic(
+    "r", {"p": ("d0, d1", "2x4"), "s": ("d0", "2")}, ("z2", "d0", "2"), "pr",
+    "%q = arith.mulf %p_, %s_ : f64\n%y = arith.addf %out_, %q : f64\nlinalg.yield %y : f64"))
+add("exponentials_of_all_rows", {"x": "2x4"}, "2x4", _POWERS + zeros("z", "") +
+    generic("t", {"e": ("d0, d1", "2x4")}, ("z", "", ""), "rr",
+            "%y = arith.addf %out_, %e_ : f64\nlinalg.yield %y : f64") +
+    generic("r", {"e": ("d0, d1", "2x4"), "t": ("", "")}, ("i", "d0, d1", "2x4"), "pp",
+            "%y = arith.divf %e_, %t_ : f64\nlinalg.yield %y : f64"))
+
 _IF = """
 %zero = arith.constant 0.0 : f64
 %i = arith.constant 0 : index

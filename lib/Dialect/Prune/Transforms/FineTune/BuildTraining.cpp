@@ -89,7 +89,7 @@ LogicalResult TrainingBuilder::readModel() {
     return failure();
   signature = *found;
   parameters = std::move(*weights);
-  if (options.sparse && failed(compressParameters(loc, parameters)))
+  if (options.sparse && failed(compressParameters(parameters)))
     return failure();
   stateNames = getStateNames(options);
 

@@ -6,16 +6,14 @@
 using namespace mlir;
 using namespace mlir::prune;
 
-LogicalResult mlir::prune::compressParameters(Location loc, MutableArrayRef<Parameter> parameters) {
+LogicalResult mlir::prune::compressParameters(MutableArrayRef<Parameter> parameters) {
   for (Parameter &parameter : parameters) {
     if (!parameter.isMasked())
       continue;
-    if (!parameter.mask)
-      return emitError(loc) << "sparse: expected a mask of '" << parameter.name
-                            << "' that is decided, got one that is not (run prune-evaluate-masks)";
+    if (MaskOp undecided = parameter.undecided)
+      return emitError(undecided.getLoc()) << "sparse: expected a mask of '" << parameter.name
+                                           << "' that is decided, got one that is not (run prune-evaluate-masks)";
     FailureOr<WeightData> data = WeightData::read(parameter.value);
-    if (failed(data))
-      return emitError(loc) << "sparse: the data of weight '" << parameter.name << "' is not at hand";
     std::vector<float> kept;
     for (auto [weight, keeps] : llvm::zip_equal(data->values(), *parameter.mask))
       if (keeps)

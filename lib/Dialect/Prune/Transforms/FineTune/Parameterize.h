@@ -39,7 +39,7 @@ FailureOr<SmallVector<Parameter>> findParameters(func::FuncOp function, const Pr
 ElementsAttr makeWeightAttr(RankedTensorType type, ArrayRef<float> values, StringRef name);
 
 /// Lets each parameter with a mask hold its kept elements only. Fails where a mask is not decided.
-LogicalResult compressParameters(Location loc, MutableArrayRef<Parameter> parameters);
+LogicalResult compressParameters(MutableArrayRef<Parameter> parameters);
 
 /// A private clone of `function` named `name` that takes the parameters, without their masks, in front of its
 /// arguments.
