@@ -23,6 +23,15 @@ def mlp(g):
     return g.add("Gemm", y, g.weight("b.weight", 12, 36), g.weight("b.bias", 12), transB=1)
 
 
+def deep(g):
+    """A layer for each pattern in RECIPE."""
+    y, width = "x", 20
+    for layer in ("unstructured", "blocks", "two", "dense", "last"):
+        y = g.add("Gemm", y, g.weight(f"{layer}.weight", 28, width), g.weight(f"{layer}.bias", 28), transB=1)
+        y, width = g.add("Tanh", y), 28
+    return y
+
+
 def cnn(g):
     y = g.add("Relu", g.add("Conv", "x", g.weight("conv.weight", 8, 3, 3, 3), g.weight("conv.bias", 8), pads=[1, 1, 1, 1]))
     y = g.add("Conv", y, g.weight("one.weight", 8, 8, 1, 1), g.weight("one.bias", 8))
@@ -38,15 +47,25 @@ def attention(g):
     return g.add("Gemm", g.add("Flatten", y), g.weight("fc.weight", 5, 528), g.weight("fc.bias", 5), transB=1)
 
 
-NETS = {"mlp": (mlp, [64, 21]), "cnn": (cnn, [16, 3, 6, 6]), "attention": (attention, [4, 33, 16])}
+NETS = {"mlp": (mlp, [64, 21]), "deep": (deep, [40, 20]), "cnn": (cnn, [16, 3, 6, 6]), "attention": (attention, [4, 33, 16])}
+RECIPE = """layers:
+  - match: unstructured
+    sparsity: 0.9
+  - match: blocks
+    pattern: 4x1
+    sparsity: 0.8
+  - match: two
+    pattern: "2:4"
+  - match: dense
+    sparsity: 0.2
+  - match: .
+    sparsity: 0.95
+"""
 CASES = {
-    "unstructured": ("mlp", "sparsity=0.9"),
-    "blocks": ("mlp", "sparsity=0.8 pattern=4x1"),
-    "two_of_four": ("mlp", "pattern=2:4"),
+    "patterns": ("deep", "recipe=recipe.yaml"),
     "nothing_kept": ("mlp", "sparsity=1 include=b.weight"),
     "convolutions": ("cnn", "sparsity=0.85"),
     "attention": ("attention", "sparsity=0.9"),
-    "dense_gradients": ("mlp", "sparsity=0.2"),
 }
 
 
@@ -81,6 +100,8 @@ def build(tools, tmp_path, imported):
         if load is not None:
             np.savez(tmp_path / "load.npz", **load)
             loading = [f"--prune-load-weights=file={tmp_path}/load.npz"]
+        (tmp_path / "recipe.yaml").write_text(RECIPE)
+        masks = masks.replace("recipe=", f"recipe={tmp_path}/")
         run(tools / "prune-opt", imported(net), f"--prune-create-masks={masks}", "--prune-evaluate-masks", *loading,
             "--emit-bytecode", "-o", tmp_path / "pruned.mlirbc")
         for name, option in (("masked", ""), ("sparse", "sparse=true")):
