@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from prune.bench import cli, compare, kernels, nets, programs, report
+from prune.bench import cli, compare, kernels, nets, programs, report, train
 from prune.bench.timing import Distance, Quiet, Timing, blocks, interleave, summarize
 from prune.errors import PruneError
 
@@ -167,7 +168,8 @@ def test_masks_are_applied_to_other_values():
     (["minilm", "--batch=0"], "at least 1"), (["minilm", "--tokens=513"], "from 1 to 512"),
     (["minilm", "--peers=tvm"], "none or names out of"), (["minilm", "--threads=4096"], "cores"),
     (["minilm", "--json=/nowhere/x.json"], "existing, writable folder"), (["kernels", "--n=8"], "both or none"),
-    (["nets"], "no ONNX file"), (["nets", "--models=/nowhere"], "existing folder"),
+    (["train", "--nets=resnet"], "names out of cnn, minilm"), (["train", "--peers=onnxruntime"], "none or names out of jax"),
+    (["train", "--html=x.html"], "unrecognized arguments"), (["nets"], "no ONNX file"), (["nets", "--models=/nowhere"], "existing folder"),
     (["nets", "/nowhere/x.onnx", "--peers=none"], "/nowhere/x.onnx"), (["resnet"], "invalid choice"),
 ])
 def test_wrong_use_is_one_line(arguments, message, capsys):
@@ -198,12 +200,12 @@ def test_a_peer_that_cannot_be_installed(tmp_path, monkeypatch):
         programs.pythons_of(["openvino"], tmp_path, False, steps)
 
 
-def run_bench(tools, tmp_path, *arguments):
+def run_bench(tools, tmp_path, *arguments, html=True):
     """One command of the built program; returns its output and its JSON."""
     report = tmp_path / "report.json"
-    finished = subprocess.run([tools / "prune-bench", *arguments, "--runs=1", f"--json={report}",
-                               f"--html={tmp_path / 'report.html'}", f"--folder={tmp_path / 'bench'}"],
-                              capture_output=True, text=True, timeout=300)
+    page = [f"--html={tmp_path / 'report.html'}"] if html else []
+    finished = subprocess.run([tools / "prune-bench", *arguments, "--runs=1", f"--json={report}", *page,
+                               f"--folder={tmp_path / 'bench'}"], capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == "" and not list((tmp_path / "bench").glob("run-*"))
     return finished.stdout, json.loads(report.read_text())
@@ -239,3 +241,23 @@ def test_minilm_runs(tools, tmp_path):
     assert set(row) == {"weights", "sparsity", "batch", "tokens", "threads", "peer", "ours_ms", "peer_ms",
                         "max_abs_diff"}
     assert row["max_abs_diff"] < 1e-4 and row["tokens"] == 8
+
+
+def test_training_steps_run(tools, tmp_path):
+    """The losses of three steps are compared with JAX's where that is installed."""
+    peer = "jax" if importlib.util.find_spec("jax") else "none"
+    text, data = run_bench(tools, tmp_path, "train", "--nets=cnn", "--weights=dense,unstructured", "--threads=1",
+                           f"--peers={peer}", html=False)
+    assert [(row["weights"], row["sparsity"]) for row in data["rows"]] == [("dense", 0.0), ("unstructured", 0.9)]
+    for row in data["rows"]:
+        assert row["ours_ms"] > 0 and row["dense_ms"] == data["rows"][0]["ours_ms"]
+        assert row["loss_difference"] is None if peer == "none" else row["loss_difference"] < 1e-4
+    assert "WRONG" not in text and "x dense" in text
+
+
+def test_losses_that_differ_are_shown():
+    label = {"net": "cnn", "weights": "dense", "sparsity": 0.0, "threads": 1}
+    row = train.Row(label, Timing(2.0, 1.0, 3.0, 9), Timing(4.0, 1.0, 9.0, 9), Timing(1.0, 1.0, 1.0, 9), 2e-3, 57.0)
+    assert not row.right and train._cells(row)[5:] == ["57 ns", "2.00x", "1.00", "0.50x SLOWER", "2e-03 WRONG"]
+    alone = train.Row(label, Timing(2.0, 1.0, 3.0, 9), None, None, None, 0.0)
+    assert alone.right and train._cells(alone)[5:] == ["-", "-", "-", "-", "-"] and alone.as_json()["jax_ms"] is None

@@ -186,6 +186,9 @@ struct TrainOptions : public PassPipelineOptions<TrainOptions> {
   Option<double> regrow{*this, "regrow",
                         llvm::cl::desc("Share of the kept weights that decided masks exchange at first; 0: none"),
                         llvm::cl::init(0.0)};
+  Option<bool> sparse{*this, "sparse",
+                      llvm::cl::desc("Weights with a decided mask and their states hold their kept elements only"),
+                      llvm::cl::init(false)};
 };
 
 } // namespace mlir::prune

@@ -8,6 +8,7 @@
 
 #include "GenericBuilder.h"
 #include "GradientModels.h"
+#include "SoftmaxShift.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -71,6 +72,9 @@ private:
   Value buildFlippedConvolution(OpOperand &operand);
   FailureOr<Value> foldWindows(OpOperand &operand, AffineMap map, ArrayRef<LinearForm> forms,
                                function_ref<Value(BodyGradients &)> select);
+
+  /// `value` as `type`: with a dimension of size 1 for each result of `map` that is no loop.
+  Value addUnitDims(Value value, RankedTensorType type, AffineMap map);
 
   Block &getBody() { return *op.getBlock(); }
   SmallVector<Operation *> getExtracts();
@@ -458,8 +462,20 @@ FailureOr<Value> LinalgGradientBuilder::foldWindows(OpOperand &operand, AffineMa
   return sum;
 }
 
+Value LinalgGradientBuilder::addUnitDims(Value value, RankedTensorType type, AffineMap map) {
+  int64_t rank = cast<RankedTensorType>(value.getType()).getRank();
+  SmallVector<ReassociationIndices> groups(rank);
+  int64_t group = -1;
+  for (auto [dim, expr] : llvm::enumerate(map.getResults())) {
+    group += isa<AffineDimExpr>(expr);
+    if (rank > 0) // leading ones belong to the first
+      groups[std::max<int64_t>(group, 0)].push_back(dim);
+  }
+  return tensor::ExpandShapeOp::create(builder, loc, type, value, groups);
+}
+
 LogicalResult LinalgGradientBuilder::buildOperand(OpOperand &operand) {
-  if (!gradients.isActive(operand.get()))
+  if (!gradients.isActive(operand.get()) || isShiftOfSoftmax(operand, gradients))
     return success();
   BlockArgument argument = op.getMatchingBlockArgument(&operand);
   if (op.isDpsInit(&operand) && op.getNumReductionLoops() != 0) {
@@ -484,6 +500,7 @@ LogicalResult LinalgGradientBuilder::buildOperand(OpOperand &operand) {
     return success();
   }
 
+  auto type = cast<RankedTensorType>(operand.get().getType());
   AffineMap map = op.getMatchingIndexingMap(&operand);
   if (Value flipped = buildFlippedConvolution(operand)) {
     gradients.add(builder, loc, operand.get(), flipped);
@@ -498,11 +515,17 @@ LogicalResult LinalgGradientBuilder::buildOperand(OpOperand &operand) {
     forms.push_back(std::move(*form));
   }
   FailureOr<Value> term;
-  if (map.isProjectedPermutation()) {
+  bool hasUnitsAtZero = llvm::all_of(llvm::zip(forms, type.getShape()), [](auto pair) {
+    return !std::get<0>(pair).terms.empty() || std::get<1>(pair) == 1;
+  });
+  if (map.isProjectedPermutation(/*allowZeroInResults=*/true) && hasUnitsAtZero) {
     SmallVector<unsigned> dims;
     for (const LinearForm &form : forms)
-      dims.push_back(form.terms.front().first);
+      if (!form.terms.empty())
+        dims.push_back(form.terms.front().first);
     term = buildGeneric(select, dims);
+    if (succeeded(term) && *term && dims.size() != forms.size())
+      term = addUnitDims(*term, type, map);
   } else {
     term = foldWindows(operand, map, forms, select);
   }

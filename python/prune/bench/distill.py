@@ -154,7 +154,7 @@ def distill(settings: DistillSettings, steps: Steps) -> dict[str, object]:
                            for length in modules for name in [f"train_step_{length}"]})
     trained = settings.folder / "trained.npz"
     train(program, source, LoopOptions(settings.steps), Progress("distil", settings.steps, steps.stream))
-    write(trained, program.values)
+    write(trained, program.weights)
     program.close()
     minutes = (time.monotonic() - begin + pruning) / 60
     final = cosine(dense, whole.embed(whole.student(f"--prune-load-weights=file={trained}", "--prune-verify-masks"), tests))
