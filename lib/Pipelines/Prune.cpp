@@ -29,6 +29,15 @@ void mlir::prune::buildPrunePipeline(OpPassManager &manager, const PruneOptions 
   evaluate.threads = options.threads;
   manager.addPass(createPruneEvaluateMasks(evaluate));
 
+  if (!options.calibration.empty()) {
+    PruneCalibrateMasksOptions calibrate;
+    calibrate.data = options.calibration;
+    calibrate.padding = options.padding;
+    calibrate.damping = options.damping;
+    calibrate.threads = options.threads;
+    manager.addPass(createPruneCalibrateMasks(calibrate));
+  }
+
   // Masks were decided a moment ago: this checks the records themselves, on which later checks stand.
   manager.addPass(createPruneVerifyMasks());
 }

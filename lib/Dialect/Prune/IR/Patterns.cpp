@@ -87,6 +87,7 @@ LogicalResult UnstructuredAttr::verifyShape(function_ref<InFlightDiagnostic()>, 
 }
 SmallVector<int64_t> UnstructuredAttr::getUnitGrid(ArrayRef<int64_t> shape) const { return to_vector(shape); }
 bool UnstructuredAttr::hasElementUnits() const { return true; }
+int64_t UnstructuredAttr::getColumnPeriod() const { return 1; }
 void UnstructuredAttr::reduceScores(ArrayRef<int64_t>, ArrayRef<float> elementScores, ScoreOrder, ScoreReduction,
                                     int64_t begin, int64_t end, float *unitScores) const {
   std::copy(elementScores.begin() + begin, elementScores.begin() + end, unitScores);
@@ -118,6 +119,7 @@ LogicalResult NOfMAttr::verifyShape(function_ref<InFlightDiagnostic()> emitError
 }
 SmallVector<int64_t> NOfMAttr::getUnitGrid(ArrayRef<int64_t> shape) const { return to_vector(shape); }
 bool NOfMAttr::hasElementUnits() const { return true; }
+int64_t NOfMAttr::getColumnPeriod() const { return getM(); }
 void NOfMAttr::reduceScores(ArrayRef<int64_t>, ArrayRef<float> elementScores, ScoreOrder, ScoreReduction, int64_t begin,
                             int64_t end, float *unitScores) const {
   std::copy(elementScores.begin() + begin, elementScores.begin() + end, unitScores);
@@ -342,6 +344,7 @@ LogicalResult BlockAttr::verifyMask(function_ref<InFlightDiagnostic()> emitError
   return success();
 }
 
+int64_t BlockAttr::getColumnPeriod() const { return getColumns(); }
 StringRef BlockAttr::getStorageFormat() const {
   if (getRows() == 1 && getColumns() == 1)
     return "chunked-csr";

@@ -33,4 +33,14 @@ def Prune_NormalizationAttr : EnumAttr<Prune_Dialect, Prune_Normalization, "norm
   let assemblyFormat = "`` $value";
 }
 
+// What prune.observe collects; the formulas stand there.
+def Prune_Statistic : I32EnumAttr<"Statistic", "what is collected of an activation", [
+    I32EnumAttrCase<"Norms", 0, "norms">, I32EnumAttrCase<"Gram", 1, "gram">]> {
+  let genSpecializedAttr = 0;
+  let cppNamespace = "::mlir::prune";
+}
+def Prune_StatisticAttr : EnumAttr<Prune_Dialect, Prune_Statistic, "statistic"> {
+  let assemblyFormat = "$value";
+}
+
 #endif // PRUNE_ENUMS_TD

@@ -135,6 +135,7 @@ def Prune_RecordOp : Prune_Op<"record", [HasParent<"::mlir::ModuleOp">]> {
 }
 
 include "prune/Dialect/Prune/IR/PruneKernelOps.td"
+include "prune/Dialect/Prune/IR/PruneScoreOps.td"
 include "prune/Dialect/Prune/IR/PruneTrainOps.td"
 
 #endif // PRUNE_OPS_TD

@@ -99,9 +99,13 @@ CriterionAttrInterface mlir::prune::parseCriterion(StringRef text, MLIRContext *
       return RandomAttr::get(context, seed);
   } else if (text == "taylor") {
     return TaylorAttr::get(context);
+  } else if (text == "wanda") {
+    return WandaAttr::get(context);
+  } else if (text == "sparsegpt") {
+    return SparseGPTAttr::get(context);
   }
   error = ("criterion '" + text + "': expected magnitude, magnitude:l1, magnitude:l2, magnitude:linf, random, " +
-           "random:SEED, taylor or an attribute")
+           "random:SEED, taylor, wanda, sparsegpt or an attribute")
               .str();
   return {};
 }

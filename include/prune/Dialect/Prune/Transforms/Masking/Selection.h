@@ -37,6 +37,9 @@ struct SelectionOptions {
   std::optional<double> threshold;
   /// How scores of different tensors are made comparable, if units of several compete for `sparsity`.
   std::optional<Normalization> normalization;
+  /// Units compete for `sparsity` with those of their own row of units only: each row keeps the same share of what the
+  /// pattern leaves it, and each tensor the exact count.
+  bool withinRows = false;
 };
 
 /// Decides the masks of `tensors`, whose units compete with each other in the order given. Needs no memory beyond the

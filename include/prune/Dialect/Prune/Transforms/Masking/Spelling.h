@@ -15,7 +15,8 @@ namespace mlir::prune {
 /// `unstructured`, `N:M`, `RxC`, `slice:DIM[:GROUP]` or an attribute. Null with a message in `error` on anything else.
 PatternAttrInterface parsePattern(StringRef text, MLIRContext *context, std::string &error);
 
-/// `magnitude[:l1|:l2|:linf]`, `random[:SEED]`, `taylor` or an attribute. Null with a message in `error` on anything else.
+/// `magnitude[:l1|:l2|:linf]`, `random[:SEED]`, `taylor`, `wanda`, `sparsegpt` or an attribute. Null with a message in
+/// `error` on anything else.
 CriterionAttrInterface parseCriterion(StringRef text, MLIRContext *context, std::string &error);
 
 /// The short spelling.
