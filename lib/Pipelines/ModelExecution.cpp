@@ -21,7 +21,7 @@ namespace {
 /// A module compiled for this machine, one thread, with the units of `plan`, if any, removed first. In a context of its
 /// own: this runs inside passes of another.
 llvm::Expected<std::unique_ptr<CompiledModule>> compileModule(const DialectRegistry &registry, StringRef bytecode,
-                                                        const ShrinkPlan *plan = nullptr) {
+                                                              const ShrinkPlan *plan = nullptr) {
   DialectRegistry all;
   registry.appendTo(all);
   registerCodeGenTranslations(all);

@@ -169,6 +169,9 @@ def test_masks_are_applied_to_other_values():
     (["minilm", "--json=/nowhere/x.json"], "existing, writable folder"), (["kernels", "--n=8"], "both or none"),
     (["nets"], "no ONNX file"), (["nets", "--models=/nowhere"], "existing folder"),
     (["nets", "/nowhere/x.onnx", "--peers=none"], "/nowhere/x.onnx"), (["resnet"], "invalid choice"),
+    (["oneshot", "--calibration=/dev/null", "--held-out=/dev/null"], "one in each line"),
+    (["oneshot", "--calibration=/nowhere/a", "--held-out=/nowhere/b"], "/nowhere/a"),
+    (["oneshot", "--calibration=a", "--held-out=b", "--criteria=taylor"], "names out of"),
 ])
 def test_wrong_use_is_one_line(arguments, message, capsys):
     try:
@@ -239,3 +242,18 @@ def test_minilm_runs(tools, tmp_path):
     assert set(row) == {"weights", "sparsity", "batch", "tokens", "threads", "peer", "ours_ms", "peer_ms",
                         "max_abs_diff"}
     assert row["max_abs_diff"] < 1e-4 and row["tokens"] == 8
+
+
+def test_oneshot_runs(tools, tmp_path):
+    """Sentences of one kind to calibrate with and to compare."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("".join(f"Sentence {name} {i} is about nothing.\n" for i in range(9)))
+    report = tmp_path / "report.json"
+    finished = subprocess.run(
+        [tools / "prune-bench", "oneshot", f"--calibration={tmp_path}/a", f"--held-out={tmp_path}/b", "--tokens=8",
+         "--criteria=magnitude,wanda", f"--json={report}", f"--folder={tmp_path / 'bench'}"],
+        capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0 and finished.stderr == "", finished.stderr
+    magnitude, wanda = json.loads(report.read_text())["rows"]
+    assert set(wanda) == {"weights", "sparsity", "split", "criterion", "seconds", "cosine"}
+    assert magnitude["cosine"] < wanda["cosine"] < 1 and wanda["criterion"] == "wanda"

@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: `prune-bench minilm | kernels | nets`."""
+"""Command line of the benchmarks: `prune-bench minilm | kernels | nets | oneshot`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Callable, Sequence
 
-from prune.bench import report
+from prune.bench import oneshot, report
 from prune.bench.programs import PEERS
 from prune.bench.timing import Quiet
 from prune.console import Steps
@@ -159,7 +159,37 @@ def _parser() -> argparse.ArgumentParser:
     _add_peers(networks)
     _add_common(networks)
     networks.set_defaults(run=_nets)
+
+    strokes = commands.add_parser(
+        "oneshot", help="what is left of MiniLM's embeddings after pruning without fine-tuning",
+        description="Prunes all-MiniLM-L6-v2 by magnitude and by criteria that see activations, and compares the "
+                    "embeddings of sentences with those of the dense model: the mean cosine.")
+    strokes.add_argument("--calibration", type=Path, required=True, metavar="FILE", help="sentences to calibrate with")
+    strokes.add_argument("--held-out", type=Path, required=True, metavar="FILE", help="sentences to compare")
+    strokes.add_argument("--examples", type=_number(1), default=256, help="sentences of the first file (256)")
+    strokes.add_argument("--tokens", type=_number(1, 512), default=64, help="tokens of a sentence (64)")
+    strokes.add_argument("--weights", type=_list(str, lambda v: v in KINDS[:3], f"names out of {', '.join(KINDS[:3])}"),
+                         default=["unstructured"], help="patterns (unstructured)")
+    strokes.add_argument("--sparsity", type=_SPARSITY, default=[0.8], metavar="PERCENT",
+                         help="zeros in pruned matrices (80)")
+    strokes.add_argument("--split", type=_list(str, lambda v: v in oneshot.SPLITS, f"names out of {', '.join(oneshot.SPLITS)}"),
+                         default=["uniform"], help="how layers share the sparsity (uniform)")
+    strokes.add_argument("--criteria", default=list(oneshot.CRITERIA), type=_list(
+        str, lambda v: v in oneshot.CRITERIA, f"names out of {', '.join(oneshot.CRITERIA)}"),
+        help=f"criteria ({','.join(oneshot.CRITERIA)}); refit is sparsegpt with refit=true column-counts=ranked")
+    strokes.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
+    strokes.add_argument("--folder", type=Path, help="for scratch files (build/bench)")
+    strokes.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="limit for each step (900)")
+    strokes.set_defaults(run=_oneshot, html=None)
     return parser
+
+
+def _oneshot(options: argparse.Namespace, steps: Steps) -> int:
+    from prune.quickstart.report import machine
+    settings = oneshot.Settings(
+        _folder(options), options.calibration, options.held_out, options.examples, options.tokens, options.weights,
+        options.sparsity, options.split, options.criteria, options.timeout)
+    return oneshot.run(settings, steps, machine(), options.json)
 
 
 def _kernels(options: argparse.Namespace, steps: Steps) -> int:

@@ -19,13 +19,18 @@ def PruneCalibrateMasks : Pass<"prune-calibrate-masks", "::mlir::ModuleOp"> {
     the last batch, the first ones do again. `padding` names an argument whose zeros mark padding, such as an attention
     mask: rows of activations do not count where it is zero, if there are as many rows as it has elements.
 
-    - `sparsegpt` prunes 128 columns at a time, n:m patterns n:m columns, each stretch its share of the weight's count; what
-      is kept in the columns behind makes up for it, with an error that is the least one can do in this order. The damping
-      (relative to the mean of the diagonal) is raised tenfold, to at most 0.1, while a matrix is not positive definite.
-      A column whose input is always zero is pruned first, and its weights become zero.
+    - `sparsegpt` decides 128 columns at a time (n:m patterns one group), from left to right. Each stretch prunes its share of
+      the weight's count, and the columns behind make up for the error. The damping (relative to the mean of the diagonal) is
+      raised tenfold, to at most 0.1, while the matrix is not positive definite. A column whose input is always zero is
+      pruned first, and its weights become zero.
+    - `column-counts=ranked` and `refit=true` go beyond SparseGPT: stretches prune as much as the scores of all columns say,
+      and in the end all that is kept gets the values that are best for the mask, at a cost of kept³/3 operations for each
+      row (once for rows of equal masks).
     - `wanda` and other criteria without updates get a mask by their scores only.
     - Counts are exact: round-half-even(sparsity · n) of n units. Weights of one group (a layer split by `l2` or `lamp`, a
       global scope) each prune as many units as a ranking of the group by magnitude says.
+
+    Without a mask that waits for activations nothing happens, and no data is needed.
 
     Masks become constants with a `prune.record`, as in `prune-evaluate-masks`, and updated weights replace the old ones
     under the same name. The result does not depend on the number of threads. Remarks (category `calibrate`) say for each
@@ -48,6 +53,9 @@ def PruneCalibrateMasks : Pass<"prune-calibrate-masks", "::mlir::ModuleOp"> {
     Option<"entry", "entry", "std::string", "\"main\"", "Function that is run">,
     Option<"padding", "padding", "std::string", "\"\"", "Input whose zeros mark rows that do not count; none when empty">,
     Option<"damping", "damping", "double", "0.01", "Share of the mean of the diagonal that is added to it, in (0, 0.1]">,
+    Option<"columnCounts", "column-counts", "std::string", "\"even\"",
+           "What a stretch of columns prunes: `even`, its share of the weight's count; `ranked`, as many as are among the lowest scores of the whole weight before any update">,
+    Option<"refit", "refit", "bool", "false", "Give what is kept its best values once the mask is decided">,
     Option<"threads", "threads", "unsigned", "0", "Number of threads; 0 takes all cores. The result does not depend on it">,
   ];
   let statistics = [

@@ -25,7 +25,7 @@ static void cloneInto(OpBuilder &builder, Operation *op, IRMapping &mapping) {
   builder.clone(*op, mapping);
 }
 
-OwningOpRef<ModuleOp> mlir::prune::buildStage(const Stage &stage, Statistic statistic, Value padding) {
+OwningOpRef<ModuleOp> mlir::prune::buildStage(const Stage &stage, Statistic kind, Value padding) {
   MLIRContext *context = stage.inputs.front().activation.getContext();
   OpBuilder builder(context);
   ImplicitLocOpBuilder b(UnknownLoc::get(context), builder);
@@ -46,12 +46,11 @@ OwningOpRef<ModuleOp> mlir::prune::buildStage(const Stage &stage, Statistic stat
     if (!mapping.contains(input.activation))
       cloneInto(b, input.activation.getDefiningOp(), mapping);
     int64_t columns = getProduct(input.columns);
-    SmallVector<int64_t> shape(statistic == Statistic::Gram ? 3 : 2, columns);
+    SmallVector<int64_t> shape(kind == Statistic::Gram ? 3 : 2, columns);
     shape.front() = input.numGroups;
-    results.push_back(ObserveOp::create(b, RankedTensorType::get(shape, b.getF64Type()),
-                                        mapping.lookup(input.activation),
-                                        isPadded(input, padding) ? mapping.lookup(padding) : Value(), statistic,
-                                        input.view, input.rows, input.columns));
+    results.push_back(ObserveOp::create(
+        b, RankedTensorType::get(shape, b.getF64Type()), mapping.lookup(input.activation),
+        isPadded(input, padding) ? mapping.lookup(padding) : Value(), kind, input.view, input.rows, input.columns));
   }
   func::ReturnOp::create(b, results);
   function.setType(b.getFunctionType(body->getArgumentTypes(), TypeRange(ValueRange(results))));

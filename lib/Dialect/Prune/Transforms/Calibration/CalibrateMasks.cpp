@@ -1,19 +1,19 @@
 //===- CalibrateMasks.cpp - Masks decided in the order of the network ---------===//
 
-#include "Examples.h"
 #include "LayerDecision.h"
-#include "Stages.h"
+#include "StageRunner.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Remarks.h"
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
 #include "prune/Dialect/Prune/Transforms/Calibration/Calibration.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Masking.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
-#include "prune/Dialect/Prune/Transforms/Structured/ModelExecution.h"
 #include "prune/Support/Constants.h"
 #include "prune/Support/Progress.h"
 #include "llvm/ADT/DenseMap.h"
-#include "llvm/ADT/StringMap.h"
 #include "llvm/Support/FormatVariadic.h"
 #include <cmath>
 
@@ -39,98 +39,93 @@ private:
   InFlightDiagnostic fail() { return emitError(module.getLoc()); }
 
   LogicalResult readOptions();
-  LogicalResult collectMasks();
+  LogicalResult checkMasks();
+  LogicalResult checkMask(MaskOp mask);
   LogicalResult readWeights();
-  LogicalResult checkUpdate(MaskOp mask);
 
-  FailureOr<const ModelCode *> compile(const Stage &stage, Statistic statistic);
-  const void *getData(Value value, int64_t batch);
-  FailureOr<InputStatistic> observe(const Stage &stage);
-  LogicalResult prepare(const Stage &stage);
-  LogicalResult runStage(const Stage &stage);
-  void setMasked(ApplyOp apply, ArrayRef<float> values);
-  void release(ArrayRef<Stage> later);
+  LogicalResult decide(const Stage &stage, StageRunner &runner);
   LogicalResult write();
 
   ModuleOp module;
   const PruneCalibrateMasksOptions &options;
   WorkerPool pool;
   CalibrateMasksResult result;
+  UpdateSettings settings;
 
   func::FuncOp entry;
-  Value padding;
-  unsigned paddingIndex = 0;
-  std::optional<Examples> examples;
+  BlockArgument padding;
   SmallVector<MaskOp> masks;
   SmallVector<ObservedWeight> weights;
   std::vector<LayerDecision> decisions;
-  /// Code by the text of the function.
-  llvm::StringMap<std::unique_ptr<ModelCode>> codes;
-  /// Results of stages that are still needed, for each batch.
-  llvm::DenseMap<Value, std::vector<HostTensor>> kept;
-  /// Weights as they are with their masks.
-  llvm::DenseMap<Value, HostTensor> masked;
 };
 
 } // namespace
 
-/// The statistics of activations among what a criterion needs.
-static uint32_t getActivationNeeds(MaskOp mask) {
-  return mask.getCriterion().getRequiredInputs() & (NeedsColumnNorms | NeedsGram);
+static bool needsGram(MaskOp mask) {
+  CriterionAttrInterface criterion = mask.getCriterion();
+  return criterion.updatesWeights() || (criterion.getRequiredInputs() & NeedsGram);
+}
+
+/// True if what `mask` needs can be found out by running the network, and not without.
+static bool needsActivations(MaskOp mask) {
+  uint32_t needs = mask.getCriterion().getRequiredInputs();
+  return (needsGram(mask) || (needs & NeedsColumnNorms)) &&
+         !(needs & ~uint32_t(NeedsWeight | NeedsColumnNorms | NeedsGram));
 }
 
 LogicalResult MaskCalibrator::readOptions() {
   if (!(options.damping > 0 && options.damping <= kMaxDamping))
     return fail() << "damping: expected a value in (0, " << formatNumber(kMaxDamping) << "], got "
                   << formatNumber(options.damping);
+  if (options.columnCounts != "even" && options.columnCounts != "ranked")
+    return fail() << "column-counts: expected even or ranked, got '" << options.columnCounts << "'";
+  settings.damping = options.damping;
+  settings.counts = options.columnCounts == "even" ? ColumnCounts::Even : ColumnCounts::Ranked;
+  settings.refits = options.refit;
   entry = module.lookupSymbol<func::FuncOp>(options.entry);
   if (!entry || entry.isExternal())
     return fail() << "entry: expected a function with a body, got '" << options.entry << "'";
+  if (options.data.empty())
+    return fail() << "data: expected an .npz file with examples, which criterion "
+                  << spell(masks.front().getCriterion()) << " needs, got none";
+  if (options.padding.empty())
+    return success();
+  for (BlockArgument argument : entry.getArguments())
+    if (getInputName(entry, argument.getArgNumber()) == options.padding)
+      padding = argument;
+  if (!padding)
+    return fail() << "padding: expected an input of '" << options.entry << "', got '" << options.padding << "'";
+  if (Type type = getElementTypeOrSelf(padding.getType()); !type.isSignlessInteger() && !type.isF32())
+    return fail() << "padding: expected an input of integers or f32, got '" << options.padding << "' of " << type;
   return success();
 }
 
-LogicalResult MaskCalibrator::collectMasks() {
-  WalkResult walk = module.walk([&](MaskOp mask) {
-    bool isInside = mask->getParentOfType<func::FuncOp>() == entry;
-    uint32_t needs = mask.getCriterion().getRequiredInputs();
-    auto refuse = [&](const Twine &what) {
-      emitError(mask.getLoc()) << "mask of '" << getWeightName(mask) << "' by " << spell(mask.getCriterion()) << " "
-                               << what;
-      return WalkResult::interrupt();
-    };
-    if (!getActivationNeeds(mask)) {
-      if (!isInside)
-        return WalkResult::advance();
-      return refuse("is not decided, and the network cannot run without it (run prune-evaluate-masks)");
-    }
-    if (needs & ~uint32_t(NeedsWeight | NeedsColumnNorms | NeedsGram))
-      return refuse("needs more than weights and activations");
-    if (!isInside)
-      return refuse("is not in '" + options.entry + "', which is the function that is run");
-    if (mask.getThreshold())
-      return refuse("expects a sparsity, got threshold " + formatNumber(mask.getThreshold()->convertToDouble()));
-    if (!getConstantAttr(mask.getWeight()) || !mask.getWeight().getType().getElementType().isF32())
-      return refuse("expects a constant weight of f32");
-    if (isElidedResource(getConstantAttr(mask.getWeight())))
-      return refuse("cannot be decided because the data of its weight is elided");
-    if (mask.getCriterion().updatesWeights() && failed(checkUpdate(mask)))
-      return WalkResult::interrupt();
-    masks.push_back(mask);
-    return WalkResult::advance();
-  });
-  return failure(walk.wasInterrupted());
-}
-
-/// Checks that the weight of `mask` may change.
-LogicalResult MaskCalibrator::checkUpdate(MaskOp mask) {
+/// Checks that `mask` can be decided here.
+LogicalResult MaskCalibrator::checkMask(MaskOp mask) {
+  CriterionAttrInterface criterion = mask.getCriterion();
   auto refuse = [&] {
-    return emitError(mask.getLoc()) << "mask of '" << getWeightName(mask) << "' by " << spell(mask.getCriterion())
-                                    << " ";
+    return emitError(mask.getLoc()) << "mask of '" << getWeightName(mask) << "' by " << spell(criterion) << " ";
   };
+  bool isInside = mask->getParentOfType<func::FuncOp>() == entry;
+  if (!needsActivations(mask)) {
+    if (!isInside)
+      return success();
+    return refuse() << "is not decided, and the network cannot run without it (run prune-evaluate-masks)";
+  }
+  if (!isInside)
+    return refuse() << "is not in '" << options.entry << "', which is the function that is run";
+  if (!entry.getNumArguments())
+    return refuse() << "needs examples, but '" << options.entry << "' has no inputs";
+  if (mask.getThreshold())
+    return refuse() << "expects a sparsity, got threshold " << formatNumber(mask.getThreshold()->convertToDouble());
+  if (!getConstantAttr(mask.getWeight()) || !mask.getWeight().getType().getElementType().isF32())
+    return refuse() << "expects a constant weight of f32";
+  if (isElidedResource(getConstantAttr(mask.getWeight())))
+    return refuse() << "cannot be decided because the data of its weight is elided";
+  if (!criterion.updatesWeights())
+    return success();
   if (mask.getPattern().getColumnPeriod() == 0)
     return refuse() << "expects a pattern whose units lie within columns, got " << spell(mask.getPattern());
-  if (!(mask.getCriterion().getRequiredInputs() & NeedsGram))
-    return refuse() << "updates weights, but does not ask for the Gram matrix";
   // A resource is shared by all constants with its key.
   Attribute value = getConstantAttr(mask.getWeight());
   Operation *other = nullptr;
@@ -145,6 +140,12 @@ LogicalResult MaskCalibrator::checkUpdate(MaskOp mask) {
   if (other)
     return refuse() << "changes the weight, which " << other->getName() << " uses without that mask";
   return success();
+}
+
+LogicalResult MaskCalibrator::checkMasks() {
+  WalkResult walk = module.walk(
+      [&](MaskOp mask) { return succeeded(checkMask(mask)) ? WalkResult::advance() : WalkResult::interrupt(); });
+  return failure(walk.wasInterrupted());
 }
 
 LogicalResult MaskCalibrator::readWeights() {
@@ -175,177 +176,30 @@ LogicalResult MaskCalibrator::readWeights() {
   return success();
 }
 
-FailureOr<const ModelCode *> MaskCalibrator::compile(const Stage &stage, Statistic statistic) {
-  OwningOpRef<ModuleOp> part = buildStage(stage, statistic, padding);
-  expandObservations(*part);
-  std::string text;
-  llvm::raw_string_ostream(text) << *part;
-  std::unique_ptr<ModelCode> &code = codes[text];
-  if (code)
-    return code.get();
-  const auto *execution = module.getContext()
-                              ->getLoadedDialect<PruneDialect>()
-                              ->getRegisteredInterface<ModelExecutionInterface>();
-  if (!execution)
-    return fail() << "prune-calibrate-masks: no way to run code here: link PrunePipelines and register it";
-  llvm::Expected<std::unique_ptr<ModelCode>> compiled = execution->compile(writeModule(*part), pool.getNumThreads());
-  if (!compiled)
-    return emitError(weights[stage.weights.front()].mask.getLoc())
-           << "the part of '" << options.entry << "' before '" << decisions[stage.weights.front()].name
-           << "': " << llvm::toString(compiled.takeError());
-  code = std::move(*compiled);
-  ++result.compiled;
-  return code.get();
-}
-
-const void *MaskCalibrator::getData(Value value, int64_t batch) {
-  if (auto argument = dyn_cast<BlockArgument>(value))
-    return examples->getBatch(argument.getArgNumber(), batch);
-  if (auto found = kept.find(value); found != kept.end())
-    return found->second[batch].data.data();
-  if (auto found = masked.find(value); found != masked.end())
-    return found->second.data.data();
-  return getConstantBytes(cast<ElementsAttr>(getConstantAttr(value)))->data.data();
-}
-
-/// Runs a stage on all examples.
-FailureOr<InputStatistic> MaskCalibrator::observe(const Stage &stage) {
-  InputStatistic statistic;
-  statistic.kind = Statistic::Norms;
-  for (unsigned index : stage.weights)
-    if (getActivationNeeds(weights[index].mask) & NeedsGram)
-      statistic.kind = Statistic::Gram;
-  FailureOr<const ModelCode *> code = compile(stage, statistic.kind);
-  if (failed(code))
-    return failure();
-
-  MatrixView matrix(weights[stage.weights.front()].mask.getWeight().getType().getShape());
-  statistic.numGroups = stage.inputs.front().numGroups;
-  statistic.numColumns = matrix.columns;
-  statistic.sums.assign(statistic.numGroups * matrix.columns *
-                            (statistic.kind == Statistic::Gram ? matrix.columns : 1),
-                        0.0);
-  int64_t numBatches = examples->getNumBatches(), workers = std::min<int64_t>(pool.getNumThreads(), numBatches);
-  SmallVector<std::vector<HostTensor> *> keeps;
-  for (Value value : stage.keeps)
-    kept[value].resize(numBatches);
-  for (Value value : stage.keeps)
-    keeps.push_back(&kept[value]);
-  int64_t size = statistic.sums.size();
-  std::vector<std::vector<HostTensor>> parts(workers);
-  for (std::vector<HostTensor> &part : parts)
-    for (size_t i = 0; i < stage.inputs.size(); ++i)
-      part.emplace_back(ElementKind::Float64, size);
-  for (int64_t first = 0; first < numBatches; first += workers) {
-    int64_t count = std::min(workers, numBatches - first);
-    pool.forEach(count, [&](int64_t worker) {
-      int64_t batch = first + worker;
-      SmallVector<const void *> inputs;
-      SmallVector<void *> outputs;
-      for (Value value : stage.reads)
-        inputs.push_back(getData(value, batch));
-      for (auto [value, tensors] : llvm::zip_equal(stage.keeps, keeps)) {
-        auto type = cast<RankedTensorType>(value.getType());
-        (*tensors)[batch] = HostTensor(*getElementKind(type.getElementType()), type.getShape());
-        outputs.push_back((*tensors)[batch].data.data());
-      }
-      for (HostTensor &part : parts[worker])
-        outputs.push_back(part.data.data());
-      (*code)->run(inputs, outputs, worker);
-    });
-    // In the order of the batches, for any number of workers.
-    pool.forEachChunk(size, 1 << 15, [&](int64_t begin, int64_t end) {
-      for (int64_t worker = 0; worker < count; ++worker)
-        for (const HostTensor &part : parts[worker]) {
-          const auto *values = reinterpret_cast<const double *>(part.data.data());
-          for (int64_t i = begin; i < end; ++i)
-            statistic.sums[i] += values[i];
-        }
-    });
-  }
-  for (const LayerInput &input : stage.inputs) {
-    int64_t rows = 1;
-    for (int64_t size : input.rows)
-      rows *= size;
-    statistic.numRows += isPadded(input, padding) ? examples->countNonzeros(paddingIndex) : rows * numBatches;
-  }
-  return statistic;
-}
-
-/// Checks the values between a stage and the others; applies the masks that are decided.
-LogicalResult MaskCalibrator::prepare(const Stage &stage) {
-  for (Value value : stage.keeps) {
-    auto type = dyn_cast<RankedTensorType>(value.getType());
-    if (!type || !type.hasStaticShape() || !getElementKind(type.getElementType()))
-      return value.getDefiningOp()->emitOpError()
-             << "expected a tensor of static shape to keep for layers behind, got " << value.getType();
-  }
-  for (Value value : stage.reads) {
-    if (auto constant = value.getDefiningOp<arith::ConstantOp>()) {
-      if (failed(getConstantBytes(cast<ElementsAttr>(constant.getValue()))))
-        return constant.emitOpError() << "expected a constant whose data is at hand to calibrate";
-      continue;
-    }
-    auto apply = value.getDefiningOp<ApplyOp>();
-    if (!apply || masked.contains(value))
-      continue;
-    Attribute weightAttr = getConstantAttr(apply.getWeight()), maskAttr = getConstantAttr(apply.getMask());
-    if (!weightAttr || !apply.getWeight().getType().getElementType().isF32() ||
-        (!maskAttr && !apply.getMask().getDefiningOp<MaskOp>()))
-      return apply.emitOpError() << "expected a constant weight of f32 and a constant mask to calibrate";
-    FailureOr<WeightData> data = WeightData::read(weightAttr, [&] { return apply.emitOpError(); });
-    if (failed(data))
-      return failure();
-    std::vector<float> values(data->values());
-    if (maskAttr) {
-      FailureOr<MaskData> mask = MaskData::read(maskAttr, [&] { return apply.emitOpError(); });
-      if (failed(mask))
-        return failure();
-      for (auto [value, keeps] : llvm::zip_equal(values, mask->bytes()))
-        value = keeps ? value : 0.0f;
-    }
-    setMasked(apply, values);
-  }
-  return success();
-}
-
-void MaskCalibrator::setMasked(ApplyOp apply, ArrayRef<float> values) {
-  HostTensor tensor(ElementKind::Float32, apply.getWeight().getType().getShape());
-  llvm::copy(values, reinterpret_cast<float *>(tensor.data.data()));
-  masked[apply.getResult()] = std::move(tensor);
-}
-
-LogicalResult MaskCalibrator::runStage(const Stage &stage) {
-  FailureOr<InputStatistic> statistic = observe(stage);
-  if (failed(statistic))
-    return failure();
+/// Observes what the weights of `stage` multiply, and decides them.
+LogicalResult MaskCalibrator::decide(const Stage &stage, StageRunner &runner) {
   SmallVector<LayerDecision *> members;
-  for (unsigned index : stage.weights)
+  Statistic kind = Statistic::Norms;
+  for (unsigned index : stage.weights) {
     members.push_back(&decisions[index]);
-  if (failed(decideLayers(members, *statistic, options.damping, pool)))
+    if (needsGram(decisions[index].mask))
+      kind = Statistic::Gram;
+  }
+  FailureOr<InputStatistic> statistic = runner.run(stage, kind, members.front()->mask.getLoc());
+  if (failed(statistic) || failed(decideLayers(members, *statistic, settings, pool)))
     return failure();
   for (LayerDecision *decision : members)
     for (Operation *user : decision->mask->getUsers())
-      setMasked(cast<ApplyOp>(user), decision->values);
+      runner.setMasked(cast<ApplyOp>(user), decision->values);
   return success();
-}
-
-/// Frees what no later stage reads.
-void MaskCalibrator::release(ArrayRef<Stage> later) {
-  SmallVector<Value> done;
-  for (auto &[value, tensors] : kept)
-    if (llvm::none_of(later, [&, value = value](const Stage &stage) { return llvm::is_contained(stage.reads, value); }))
-      done.push_back(value);
-  for (Value value : done)
-    kept.erase(value);
 }
 
 LogicalResult MaskCalibrator::write() {
   MaskWriter writer(module);
   for (LayerDecision &decision : decisions) {
     if (decision.mask.getCriterion().updatesWeights()) {
-      auto bytes = ArrayRef(reinterpret_cast<const char *>(decision.values.data()),
-                            decision.values.size() * sizeof(float));
+      auto bytes =
+          ArrayRef(reinterpret_cast<const char *>(decision.values.data()), decision.values.size() * sizeof(float));
       setConstantBytes(prune::getConstant(decision.mask.getWeight()), bytes);
       ++result.updated;
     }
@@ -357,41 +211,29 @@ LogicalResult MaskCalibrator::write() {
 }
 
 FailureOr<CalibrateMasksResult> MaskCalibrator::run() {
-  if (failed(readOptions()) || failed(collectMasks()))
-    return failure();
-  if (masks.empty()) {
-    remark::analysis(module.getLoc(), remark::RemarkOpts::name("Nothing").category("calibrate"))
-        << remark::add("no mask waits for activations");
+  module.walk([&](MaskOp mask) {
+    if (needsActivations(mask))
+      masks.push_back(mask);
+  });
+  if (masks.empty())
     return result;
-  }
-  if (options.data.empty())
-    return fail() << "data: expected an .npz file with examples, which criterion " << spell(masks.front().getCriterion())
-                  << " needs, got none";
+  if (failed(readOptions()) || failed(checkMasks()))
+    return failure();
   FailureOr<SmallVector<ObservedWeight>> found = findInputs(entry, masks);
   if (failed(found))
     return failure();
   weights = std::move(*found);
-  if (!options.padding.empty()) {
-    for (; paddingIndex < entry.getNumArguments(); ++paddingIndex)
-      if (getInputName(entry, paddingIndex) == options.padding)
-        break;
-    if (paddingIndex == entry.getNumArguments())
-      return fail() << "padding: expected an input of '" << options.entry << "', got '" << options.padding << "'";
-    padding = entry.getArgument(paddingIndex);
-    if (Type type = getElementTypeOrSelf(padding.getType()); !type.isSignlessInteger() && !type.isF32())
-      return fail() << "padding: expected an input of integers or f32, got '" << options.padding << "' of " << type;
-  }
-  llvm::Expected<Examples> read = Examples::read(options.data, entry);
-  if (!read)
-    return fail() << "data: " << llvm::toString(read.takeError());
-  examples = std::move(*read);
+  llvm::Expected<Examples> examples = Examples::read(options.data, entry);
+  if (!examples)
+    return fail() << "data: " << llvm::toString(examples.takeError());
   if (failed(readWeights()))
     return failure();
   FailureOr<std::vector<Stage>> stages = planStages(entry, weights, padding);
   if (failed(stages))
     return failure();
+  StageRunner runner(*examples, padding, pool);
   for (const Stage &stage : *stages)
-    if (failed(prepare(stage)))
+    if (failed(runner.prepare(stage)))
       return failure();
 
   Progress progress;
@@ -399,12 +241,13 @@ FailureOr<CalibrateMasksResult> MaskCalibrator::run() {
     progress.start(llvm::formatv("calibrating: input {0} of {1}, '{2}'", index + 1, stages->size(),
                                  decisions[stage.weights.front()].name)
                        .str());
-    if (failed(runStage(stage)))
+    if (failed(decide(stage, runner)))
       return failure();
-    release(ArrayRef(*stages).drop_front(index + 1));
+    runner.release(ArrayRef(*stages).drop_front(index + 1));
   }
   progress.finish();
   result.stages = stages->size();
+  result.compiled = runner.getNumCompiled();
   if (failed(write()))
     return failure();
   remark::analysis(module.getLoc(), remark::RemarkOpts::name("Calibrated").category("calibrate"))
@@ -413,7 +256,8 @@ FailureOr<CalibrateMasksResult> MaskCalibrator::run() {
   return result;
 }
 
-FailureOr<CalibrateMasksResult> mlir::prune::calibrateMasks(ModuleOp module, const PruneCalibrateMasksOptions &options) {
+FailureOr<CalibrateMasksResult> mlir::prune::calibrateMasks(ModuleOp module,
+                                                            const PruneCalibrateMasksOptions &options) {
   return MaskCalibrator(module, options).run();
 }
 
@@ -427,6 +271,8 @@ struct CalibrateMasks : prune::impl::PruneCalibrateMasksBase<CalibrateMasks> {
     options.entry = entry;
     options.padding = padding;
     options.damping = damping;
+    options.columnCounts = columnCounts;
+    options.refit = refit;
     options.threads = threads;
     FailureOr<CalibrateMasksResult> result = calibrateMasks(getOperation(), options);
     if (failed(result))

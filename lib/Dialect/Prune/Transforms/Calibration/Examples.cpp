@@ -57,8 +57,9 @@ llvm::Expected<Examples> Examples::read(StringRef path, func::FuncOp function) {
       examples.numExamples = given.front();
     if (given.front() != examples.numExamples || given.front() == 0)
       return fail("{0}: array '{1}': expected {2}, got {3} examples", path, name,
-                  index ? llvm::formatv("{0} examples as in '{1}'", examples.numExamples, getInputName(function, 0)).str()
-                        : "at least one example",
+                  index
+                      ? llvm::formatv("{0} examples as in '{1}'", examples.numExamples, getInputName(function, 0)).str()
+                      : "at least one example",
                   given.front());
     if (isa<FloatType>(tensor.getElementType()))
       for (int64_t i = 0, e = array.getNumElements(); i < e; ++i)
@@ -81,8 +82,6 @@ llvm::Expected<Examples> Examples::read(StringRef path, func::FuncOp function) {
     input.array = std::move(array);
     examples.inputs.push_back(std::move(input));
   }
-  if (examples.inputs.empty())
-    return fail("'{0}' has no inputs", function.getName());
   return examples;
 }
 

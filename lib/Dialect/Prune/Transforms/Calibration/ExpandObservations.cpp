@@ -137,7 +137,7 @@ Value ObservationExpander::emitRows(const RowBlock &block) {
     maps.push_back(b.getMultiDimIdentityMap(numLoops).getSliceMap(1 - firstLoop, rows.size()));
   }
   maps.push_back(b.getMultiDimIdentityMap(numLoops));
-  SmallVector<int64_t> shape(ArrayRef(sizes).drop_front(firstLoop));
+  SmallVector<int64_t> shape(ArrayRef<int64_t>(sizes).drop_front(firstLoop));
   Value empty = tensor::EmptyOp::create(b, shape, b.getF32Type());
   SmallVector<utils::IteratorType> loops(numLoops, utils::IteratorType::parallel);
   Value copy =
@@ -148,11 +148,10 @@ Value ObservationExpander::emitRows(const RowBlock &block) {
                                   if (selected) {
                                     Type type = args[1].getType();
                                     Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type));
-                                    Value counts = isa<FloatType>(type)
-                                                       ? Value(arith::CmpFOp::create(b, arith::CmpFPredicate::UNE,
-                                                                                     args[1], zero))
-                                                       : Value(arith::CmpIOp::create(b, arith::CmpIPredicate::ne,
-                                                                                     args[1], zero));
+                                    Value counts =
+                                        isa<FloatType>(type)
+                                            ? Value(arith::CmpFOp::create(b, arith::CmpFPredicate::UNE, args[1], zero))
+                                            : Value(arith::CmpIOp::create(b, arith::CmpIPredicate::ne, args[1], zero));
                                     Value none = arith::ConstantOp::create(b, b.getF32FloatAttr(0));
                                     value = arith::SelectOp::create(b, counts, value, none);
                                   }

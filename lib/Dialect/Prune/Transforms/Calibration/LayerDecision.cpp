@@ -8,24 +8,14 @@
 using namespace mlir;
 using namespace mlir::prune;
 
-/// Units that `mask` prunes.
-static int64_t countPrunedUnits(PatternAttrInterface pattern, ArrayRef<int64_t> shape, ArrayRef<uint8_t> mask) {
-  if (pattern.hasElementUnits())
-    return llvm::count(mask, 0);
-  std::vector<float> elements(mask.begin(), mask.end()), units(countUnits(pattern, shape));
-  pattern.reduceScores(shape, elements, ScoreOrder::Magnitude, ScoreReduction::Max, 0, units.size(), units.data());
-  return llvm::count(units, 0.0f);
-}
-
 void mlir::prune::countPrunedTogether(ArrayRef<LayerDecision *> members, WorkerPool &pool) {
   MaskOp first = members.front()->mask;
   PatternAttrInterface pattern = first.getPattern();
   if (members.size() == 1) {
     ArrayRef<int64_t> shape = first.getWeight().getType().getShape();
     int64_t numUnits = countUnits(pattern, shape), imposed = pattern.getNumImposed(shape);
-    int64_t wanted = first.getTargetSparsity()
-                         ? countPruned(first.getTargetSparsity()->convertToDouble(), numUnits)
-                         : imposed;
+    int64_t wanted =
+        first.getTargetSparsity() ? countPruned(first.getTargetSparsity()->convertToDouble(), numUnits) : imposed;
     members.front()->numPruned = std::max(imposed, std::min(wanted, numUnits - first.getEffectiveMinKeep()));
     return;
   }
@@ -78,7 +68,7 @@ static LogicalResult decideByScores(LayerDecision &decision, const InputStatisti
 
 /// Decides `decision` with an update and says what that was good for.
 static void decideWithUpdate(LayerDecision &decision, const InputStatistic &statistic, ArrayRef<InverseFactor> factors,
-                             WorkerPool &pool) {
+                             const UpdateSettings &settings, WorkerPool &pool) {
   int64_t columns = statistic.numColumns, rows = decision.values.size() / columns;
   std::vector<float> before = decision.values;
   UpdateProblem problem;
@@ -89,13 +79,13 @@ static void decideWithUpdate(LayerDecision &decision, const InputStatistic &stat
   problem.columns = columns;
   problem.factors = factors;
   problem.numPruned = decision.numPruned;
+  problem.counts = settings.counts;
+  problem.refits = settings.refits;
   problem.weight = decision.values;
   problem.mask = decision.bytes;
   pruneWithUpdates(problem, pool);
 
-  auto measure = [&](ArrayRef<float> values) {
-    return getSquaredNorm(values, rows, columns, statistic.sums, pool);
-  };
+  auto measure = [&](ArrayRef<float> values) { return getSquaredNorm(values, rows, columns, statistic.sums, pool); };
   double all = measure(before);
   std::vector<float> lost = before, changed = before;
   for (auto [i, value] : llvm::enumerate(decision.values)) {
@@ -106,16 +96,15 @@ static void decideWithUpdate(LayerDecision &decision, const InputStatistic &stat
   int64_t dead = 0;
   for (const InverseFactor &factor : factors)
     dead += factor.dead.count();
-  remark::passed(decision.mask.getLoc(), remark::RemarkOpts::name("Updated").category("calibrate"))
-      << remark::add("'{0}' prunes {1} of {2} units: squared error {3} by the mask alone, {4} with the update; damping "
-                     "{5}, {6} dead columns, {7} rows",
-                     decision.name, decision.numPruned,
-                     countUnits(problem.pattern, decision.mask.getWeight().getType().getShape()), formatNumber(byMask),
-                     formatNumber(updated), formatNumber(factors.front().damping), dead, statistic.numRows);
+  remark::passed(decision.mask.getLoc(), remark::RemarkOpts::name("Updated").category("calibrate")) << remark::add(
+      "'{0}' prunes {1} of {2} units: squared error {3} by the mask alone, {4} with the update; damping "
+      "{5}, {6} dead columns, {7} rows",
+      decision.name, decision.numPruned, countUnits(problem.pattern, decision.mask.getWeight().getType().getShape()),
+      formatNumber(byMask), formatNumber(updated), formatNumber(factors.front().damping), dead, statistic.numRows);
 }
 
 LogicalResult mlir::prune::decideLayers(ArrayRef<LayerDecision *> members, const InputStatistic &statistic,
-                                        double damping, WorkerPool &pool) {
+                                        const UpdateSettings &settings, WorkerPool &pool) {
   MaskOp first = members.front()->mask;
   auto fail = [&] { return emitError(first.getLoc()) << "the input of weight '" << members.front()->name << "' "; };
   if (statistic.numRows == 0)
@@ -133,7 +122,7 @@ LogicalResult mlir::prune::decideLayers(ArrayRef<LayerDecision *> members, const
     std::vector<std::optional<InverseFactor>> found(numGroups);
     auto factor = [&](int64_t group, WorkerPool &own) {
       ArrayRef<double> gram = ArrayRef(statistic.sums).slice(group * columns * columns, columns * columns);
-      found[group] = factorInverse(gram, statistic.numRows, damping, own);
+      found[group] = factorInverse(gram, statistic.numRows, settings.damping, own);
     };
     if (numGroups == 1)
       factor(0, pool);
@@ -146,16 +135,16 @@ LogicalResult mlir::prune::decideLayers(ArrayRef<LayerDecision *> members, const
       if (!factor)
         return fail() << "has a Gram matrix that is not positive definite, with a damping of "
                       << formatNumber(kMaxDamping) << " either";
-      if (factor->damping != damping)
-        remark::missed(first.getLoc(), remark::RemarkOpts::name("Damping").category("calibrate"))
-            << remark::add("damping of the input of '{0}' raised from {1} to {2}: its Gram matrix is not positive definite",
-                           members.front()->name, formatNumber(damping), formatNumber(factor->damping));
+      if (factor->damping != settings.damping)
+        remark::missed(first.getLoc(), remark::RemarkOpts::name("Damping").category("calibrate")) << remark::add(
+            "damping of the input of '{0}' raised from {1} to {2}: its Gram matrix is not positive definite",
+            members.front()->name, formatNumber(settings.damping), formatNumber(factor->damping));
       factors.push_back(std::move(*factor));
     }
   }
   for (LayerDecision *member : members) {
     if (member->mask.getCriterion().updatesWeights())
-      decideWithUpdate(*member, statistic, factors, pool);
+      decideWithUpdate(*member, statistic, factors, settings, pool);
     else if (failed(decideByScores(*member, statistic, norms, factors, pool)))
       return failure();
   }

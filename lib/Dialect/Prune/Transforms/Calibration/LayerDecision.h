@@ -2,19 +2,11 @@
 #ifndef PRUNE_TRANSFORMS_CALIBRATION_LAYERDECISION_H
 #define PRUNE_TRANSFORMS_CALIBRATION_LAYERDECISION_H
 
+#include "StageRunner.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Masking.h"
 #include "prune/Dialect/Prune/Transforms/Scoring/ColumnUpdates.h"
 
 namespace mlir::prune {
-
-/// What was observed of the input of one or several weights.
-struct InputStatistic {
-  Statistic kind = Statistic::Norms;
-  int64_t numGroups = 1, numColumns = 0;
-  int64_t numRows = 0;
-  /// [groups, columns], or [groups, columns, columns] for Gram.
-  std::vector<double> sums;
-};
 
 /// A weight and what is decided for it.
 struct LayerDecision {
@@ -33,9 +25,16 @@ struct LayerDecision {
 /// Counts the units that weights which are ranked together prune: for several by their magnitudes.
 void countPrunedTogether(ArrayRef<LayerDecision *> members, WorkerPool &pool);
 
+/// How criteria with updates proceed.
+struct UpdateSettings {
+  double damping = 0.01;
+  ColumnCounts counts = ColumnCounts::Even;
+  bool refits = false;
+};
+
 /// Decides weights that read the same input.
-LogicalResult decideLayers(ArrayRef<LayerDecision *> members, const InputStatistic &statistic, double damping,
-                           WorkerPool &pool);
+LogicalResult decideLayers(ArrayRef<LayerDecision *> members, const InputStatistic &statistic,
+                           const UpdateSettings &settings, WorkerPool &pool);
 
 } // namespace mlir::prune
 

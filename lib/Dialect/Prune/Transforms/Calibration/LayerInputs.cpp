@@ -105,9 +105,8 @@ FailureOr<SmallVector<ObservedWeight>> mlir::prune::findInputs(func::FuncOp func
     MatrixView matrix(mask.getWeight().getType().getShape());
     for (Operation *use : uses) {
       std::optional<LayerInput> input = describeInput(cast<linalg::LinalgOp>(use));
-      int64_t columns = input ? std::accumulate(input->columns.begin(), input->columns.end(), int64_t(1),
-                                                std::multiplies<>())
-                              : 0;
+      int64_t columns =
+          input ? std::accumulate(input->columns.begin(), input->columns.end(), int64_t(1), std::multiplies<>()) : 0;
       if (columns != matrix.columns || matrix.rows % input->numGroups != 0)
         return refuse(use, "its input is no matrix with a column for each of the weight's, of static shape");
       if (!weight.inputs.empty() && input->numGroups != weight.inputs.front().numGroups)

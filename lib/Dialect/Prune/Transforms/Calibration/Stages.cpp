@@ -61,7 +61,7 @@ private:
     return llvm::all_of(weight.inputs, [&](const LayerInput &input) { return areReady(getLeaves(input.activation)); });
   }
   void compute(Stage &stage);
-  void releaseOne();
+  void computeUnpruned(Stage &stage);
   void connect(MutableArrayRef<Stage> stages);
 
   func::FuncOp function;
@@ -149,22 +149,16 @@ void StagePlanner::compute(Stage &stage) {
     }
 }
 
-/// The first op that waits for a mask goes on without.
-void StagePlanner::releaseOne() {
-  for (Operation *op : needed) {
-    if (computed.contains(op))
-      continue;
-    for (Value leaf : getLeaves(op)) {
-      auto apply = leaf.getDefiningOp<ApplyOp>();
-      auto mask = apply ? apply.getMask().getDefiningOp<MaskOp>() : MaskOp();
-      if (!mask || !waiting.erase(mask))
-        continue;
-      remark::missed(op->getLoc(), remark::RemarkOpts::name("Shared").category("calibrate"))
-          << remark::add("weight '{0}' is decided by inputs that depend on it: layers before the last use it unpruned",
-                         getWeightName(mask).str());
-      return;
-    }
-  }
+/// Computes the first op that waits, which is a layer, by its weight without the mask.
+void StagePlanner::computeUnpruned(Stage &stage) {
+  Operation *op = *llvm::find_if(needed, [&](Operation *op) { return !computed.contains(op); });
+  computed.insert(op);
+  stage.ops.push_back(op);
+  for (Value leaf : getLeaves(op))
+    if (!isReady(leaf))
+      remark::missed(op->getLoc(), remark::RemarkOpts::name("Unpruned").category("calibrate"))
+          << remark::add("a layer runs with '{0}' unpruned, because what the mask is decided by depends on its result",
+                         getWeightName(leaf.getDefiningOp<ApplyOp>().getMask().getDefiningOp<MaskOp>()).str());
 }
 
 /// Finds out what the stages read and keep.
@@ -210,7 +204,7 @@ FailureOr<std::vector<Stage>> StagePlanner::plan() {
     compute(stage);
     auto next = llvm::find_if(open, [&](unsigned index) { return isKnown(weights[index]); });
     while (next == open.end()) {
-      releaseOne();
+      computeUnpruned(stage);
       compute(stage);
       next = llvm::find_if(open, [&](unsigned index) { return isKnown(weights[index]); });
     }

@@ -36,7 +36,7 @@ struct ObservedWeight {
 FailureOr<SmallVector<ObservedWeight>> findInputs(func::FuncOp function, ArrayRef<MaskOp> masks);
 
 struct Stage {
-  /// What is computed, in the order of the function; the ops in `isCloned` that these need come on top.
+  /// What is computed, operands first; the ops in `isCloned` that these need come on top.
   SmallVector<Operation *> ops;
   /// Arguments of the function, results of earlier stages, masked weights and large constants that are read.
   SmallVector<Value> reads;
@@ -47,21 +47,21 @@ struct Stage {
   SmallVector<unsigned> weights;
 };
 
-/// The stages of `function` for `weights`, whose masks are not decided. `extra`, if any, is read by all stages. A weight
-/// that several layers share is decided when all of its inputs are known; where one depends on another, the layers on
-/// the way use it as it was, with a remark.
+/// The stages of `function` for `weights`, whose masks are not decided. `extra`, if any, is read by all stages. A
+/// weight that several layers share is decided when all of its inputs are known; layers that these depend on run with
+/// the weight as it was, with a remark.
 FailureOr<std::vector<Stage>> planStages(func::FuncOp function, ArrayRef<ObservedWeight> weights, Value extra);
 
 /// What `op` and the ops in its regions read from outside.
 SmallVector<Value> getReads(Operation *op);
 
-/// True for ops that are repeated in each stage that needs them: constants other than large ones of f32, tensors without
-/// contents, scalars.
+/// True for ops that are repeated in each stage that needs them: constants other than large ones of f32, tensors
+/// without contents, scalars.
 bool isCloned(Operation *op);
 
 /// The function `main` of a module of its own that computes a stage: its arguments are `reads`, its results `keeps` and
 /// the statistic of each of `inputs`. Rows that are zero in `padding`, if any, do not count where there are as many.
-OwningOpRef<ModuleOp> buildStage(const Stage &stage, Statistic statistic, Value padding);
+OwningOpRef<ModuleOp> buildStage(const Stage &stage, Statistic kind, Value padding);
 
 /// True if the rows of `input` are told by `padding` (may be null) whether they count.
 bool isPadded(const LayerInput &input, Value padding);

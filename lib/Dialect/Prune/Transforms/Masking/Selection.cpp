@@ -287,9 +287,9 @@ void rankNormalized(MutableArrayRef<Item> items, int64_t keep, Normalization nor
     keepBest<Order>(ArrayRef(item), count, pool);
 }
 
-/// Keeps `keep` candidates of the item, from each row of `columns` units its share.
-template <ScoreOrder Order> void rankWithinRows(const Item &item, int64_t columns, int64_t keep, WorkerPool &pool) {
-  int64_t numRows = item.scores.size() / columns;
+/// Keeps `keep` candidates of the item, from each row its share.
+template <ScoreOrder Order> void rankWithinRows(const Item &item, int64_t keep, WorkerPool &pool) {
+  int64_t columns = item.columns, numRows = item.scores.size() / columns;
   std::vector<int64_t> candidates(numRows);
   pool.forEach(numRows, [&](int64_t row) {
     candidates[row] = item.hasState ? llvm::count(item.state.slice(row * columns, columns), Candidate) : columns;
@@ -298,7 +298,7 @@ template <ScoreOrder Order> void rankWithinRows(const Item &item, int64_t column
   std::vector<int64_t> shares(numRows);
   for (int64_t row = 0, given = 0; row < numRows; ++row) {
     seen += candidates[row];
-    shares[row] = countPruned(static_cast<double>(keep) / std::max<int64_t>(all, 1), seen) - given;
+    shares[row] = getShare(keep, seen, all) - given;
     given += shares[row];
   }
   pool.forEach(numRows, [&](int64_t row) {
@@ -348,7 +348,7 @@ static void selectUnits(MutableArrayRef<Item> items, const SelectionOptions &opt
       int64_t numUnits = item.scores.size();
       int64_t numCandidates = item.hasState ? countState(item, Candidate, pool) : numUnits;
       int64_t keep = std::max(numUnits - countPruned(*options.sparsity, numUnits), item.minKeep);
-      rankWithinRows<Order>(item, item.columns, std::min(keep, numCandidates), pool);
+      rankWithinRows<Order>(item, std::min(keep, numCandidates), pool);
     }
     return;
   }
@@ -372,13 +372,28 @@ int64_t mlir::prune::countUnits(PatternAttrInterface pattern, ArrayRef<int64_t> 
   return count;
 }
 
-int64_t mlir::prune::countPruned(double sparsity, int64_t count) {
-  double exact = sparsity * static_cast<double>(count);
+/// Independent of the rounding mode of the caller's thread.
+static int64_t roundHalfToEven(double exact) {
   double below = std::floor(exact);
   double rest = exact - below;
-  // Not nearbyint: independent of the rounding mode of the caller's thread.
   bool up = rest > 0.5 || (rest == 0.5 && std::fmod(below, 2.0) != 0.0);
   return static_cast<int64_t>(below) + up;
+}
+
+int64_t mlir::prune::countPruned(double sparsity, int64_t count) {
+  return roundHalfToEven(sparsity * static_cast<double>(count));
+}
+
+int64_t mlir::prune::getShare(int64_t count, int64_t part, int64_t whole) {
+  return whole ? roundHalfToEven(static_cast<double>(count) * part / whole) : 0;
+}
+
+int64_t mlir::prune::countPrunedUnits(PatternAttrInterface pattern, ArrayRef<int64_t> shape, ArrayRef<uint8_t> mask) {
+  if (pattern.hasElementUnits())
+    return llvm::count(mask, 0);
+  std::vector<float> elements(mask.begin(), mask.end()), units(countUnits(pattern, shape));
+  pattern.reduceScores(shape, elements, ScoreOrder::Magnitude, ScoreReduction::Max, 0, units.size(), units.data());
+  return llvm::count(units, 0.0f);
 }
 
 void mlir::prune::selectMasks(MutableArrayRef<SelectionTensor> tensors, const SelectionOptions &options,

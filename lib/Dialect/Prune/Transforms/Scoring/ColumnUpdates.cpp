@@ -20,7 +20,7 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 /// Columns that are decided by the scores at their beginning.
 constexpr int64_t kBlockColumns = 128;
 /// Rows, or columns of a triangular system, that one thread takes at a time.
-constexpr int64_t kRowChunk = 16, kSolveChunk = 64;
+constexpr int64_t kRowChunk = 64, kSolveChunk = 64;
 } // namespace
 
 /// Sums are split by the sizes of caches, which must not differ between machines.
@@ -51,6 +51,10 @@ std::optional<InverseFactor> mlir::prune::factorInverse(ArrayRef<double> gram, d
     if (factor.damping >= kMaxDamping)
       return std::nullopt;
   }
+  factor.damped.resize(gram.size());
+  Eigen::Map<Matrix> damped(factor.damped.data(), size, size);
+  damped = h.reverse();
+  damped.diagonal().array() += factor.damping * mean;
   factor.upper.assign(gram.size(), 0);
   Eigen::Map<Matrix> upper(factor.upper.data(), size, size);
   pool.forEachChunk(size, kSolveChunk, [&](int64_t begin, int64_t end) {
@@ -77,9 +81,18 @@ public:
 
 private:
   const InverseFactor &getFactor(int64_t row) const { return problem.factors[row / rowsOfGroup]; }
+  ArrayRef<uint8_t> getMask(int64_t row) const {
+    return ArrayRef<uint8_t>(problem.mask).slice(row * problem.columns, problem.columns);
+  }
+  /// Calls `body(factor, first row, number of rows)` for stretches of rows that share a factor.
+  void forEachRows(llvm::function_ref<void(const InverseFactor &, int64_t, int64_t)> body);
   void select(int64_t begin, int64_t end, int64_t numPruned);
   void updateBlock(int64_t begin, int64_t end, int64_t blockEnd, Matrix &errors, int64_t blockBegin);
   void updateRest(const Matrix &errors, int64_t blockBegin, int64_t blockEnd);
+  void refit(const Matrix &original);
+
+  /// The columns [begin, end) of a mask of the whole weight.
+  std::vector<uint8_t> getColumns(ArrayRef<uint8_t> mask, int64_t begin, int64_t end) const;
 
   const UpdateProblem &problem;
   WorkerPool &pool;
@@ -88,6 +101,13 @@ private:
 };
 
 } // namespace
+
+std::vector<uint8_t> ColumnUpdater::getColumns(ArrayRef<uint8_t> mask, int64_t begin, int64_t end) const {
+  std::vector<uint8_t> part;
+  for (int64_t row = 0; row < problem.rows; ++row)
+    llvm::append_range(part, mask.slice(row * problem.columns + begin, end - begin));
+  return part;
+}
 
 /// Decides the mask of the columns [begin, end).
 void ColumnUpdater::select(int64_t begin, int64_t end, int64_t numPruned) {
@@ -140,20 +160,54 @@ void ColumnUpdater::updateBlock(int64_t begin, int64_t end, int64_t blockEnd, Ma
   });
 }
 
+void ColumnUpdater::forEachRows(llvm::function_ref<void(const InverseFactor &, int64_t, int64_t)> body) {
+  int64_t chunksOfGroup = llvm::divideCeil(rowsOfGroup, kRowChunk);
+  pool.forEach(chunksOfGroup * static_cast<int64_t>(problem.factors.size()), [&](int64_t index) {
+    int64_t group = index / chunksOfGroup, first = index % chunksOfGroup * kRowChunk;
+    body(problem.factors[group], group * rowsOfGroup + first, std::min(kRowChunk, rowsOfGroup - first));
+  });
+}
+
 /// Makes up for the errors of a block in the columns behind it.
 void ColumnUpdater::updateRest(const Matrix &errors, int64_t blockBegin, int64_t blockEnd) {
   int64_t width = blockEnd - blockBegin, rest = problem.columns - blockEnd;
   if (rest == 0)
     return;
-  int64_t chunk = std::min<int64_t>(rowsOfGroup, 4 * kRowChunk);
-  // Rows of one factor at a time.
-  int64_t chunksOfGroup = llvm::divideCeil(rowsOfGroup, chunk);
-  pool.forEach(chunksOfGroup * static_cast<int64_t>(problem.factors.size()), [&](int64_t index) {
-    int64_t group = index / chunksOfGroup, first = index % chunksOfGroup * chunk;
-    int64_t row = group * rowsOfGroup + first, count = std::min(chunk, rowsOfGroup - first);
-    Eigen::Map<const Matrix> upper(problem.factors[group].upper.data(), problem.columns, problem.columns);
+  forEachRows([&](const InverseFactor &factor, int64_t row, int64_t count) {
+    Eigen::Map<const Matrix> upper(factor.upper.data(), problem.columns, problem.columns);
     weight.block(row, blockEnd, count, rest).noalias() -=
         errors.middleRows(row, count) * upper.block(blockBegin, blockEnd, width, rest);
+  });
+}
+
+/// Gives the elements that are kept in a row the values w with the least (w - v) H (w - v)ᵀ, where v is the row of
+/// `original`: H restricted to them, times w, is what H makes of v there.
+void ColumnUpdater::refit(const Matrix &original) {
+  forEachRows([&](const InverseFactor &factor, int64_t begin, int64_t count) {
+    Eigen::Map<const Matrix> damped(factor.damped.data(), problem.columns, problem.columns);
+    Matrix wanted = original.middleRows(begin, count) * damped;
+    for (int64_t row = begin, end; row < begin + count; row = end) {
+      // Rows in a block of the pattern have one mask.
+      for (end = row + 1; end < begin + count && getMask(end) == getMask(row);)
+        ++end;
+      SmallVector<int64_t> kept;
+      for (int64_t i = 0; i < problem.columns; ++i)
+        if (getMask(row)[i])
+          kept.push_back(i);
+      int64_t size = kept.size();
+      Matrix system(size, size), values(size, end - row);
+      for (int64_t i = 0; i < size; ++i) {
+        for (int64_t j = 0; j < size; ++j)
+          system(i, j) = damped(kept[i], kept[j]);
+        for (int64_t other = row; other < end; ++other)
+          values(i, other - row) = wanted(other - begin, kept[i]);
+      }
+      Eigen::LLT<Eigen::Ref<Matrix>> decomposition(system);
+      decomposition.solveInPlace(values);
+      for (int64_t i = 0; i < size; ++i)
+        for (int64_t other = row; other < end; ++other)
+          weight(other, kept[i]) = values(i, other - row);
+    }
   });
 }
 
@@ -163,6 +217,7 @@ void ColumnUpdater::run() {
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t i = 0; i < columns; ++i)
       weight(row, i) = getFactor(row).dead[i] ? 0.0 : problem.weight[row * columns + i];
+  Matrix original = weight;
 
   PatternAttrInterface pattern = problem.pattern;
   int64_t period = pattern.getColumnPeriod(), shape[] = {rows, columns};
@@ -171,6 +226,11 @@ void ColumnUpdater::run() {
   // What the pattern does not impose is spread evenly over the units that it leaves.
   int64_t imposed = pattern.getNumImposed(shape), all = countUnits(pattern, shape) - imposed;
   int64_t extra = problem.numPruned - imposed, seen = 0, given = 0;
+  std::vector<uint8_t> ranked;
+  if (problem.counts == ColumnCounts::Ranked) {
+    select(0, columns, problem.numPruned);
+    ranked.assign(problem.mask.begin(), problem.mask.end());
+  }
   for (int64_t blockBegin = 0; blockBegin < columns; blockBegin += block) {
     int64_t blockEnd = std::min(blockBegin + block, columns);
     Matrix errors = Matrix::Zero(rows, blockEnd - blockBegin);
@@ -178,17 +238,19 @@ void ColumnUpdater::run() {
       int64_t end = std::min(begin + stretch, blockEnd), part[] = {rows, end - begin};
       int64_t own = pattern.getNumImposed(part);
       seen += countUnits(pattern, part) - own;
-      int64_t share = countPruned(static_cast<double>(extra) * seen / all, 1) - given;
-      select(begin, end, own + share);
+      int64_t share = getShare(extra, seen, all) - given;
       given += share;
+      select(begin, end,
+             ranked.empty() ? own + share : countPrunedUnits(pattern, part, getColumns(ranked, begin, end)));
       updateBlock(begin, end, blockEnd, errors, blockBegin);
     }
     updateRest(errors, blockBegin, blockEnd);
   }
+  if (problem.refits)
+    refit(original);
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t i = 0; i < columns; ++i)
-      problem.weight[row * columns + i] =
-          problem.mask[row * columns + i] ? static_cast<float>(weight(row, i)) : 0.0f;
+      problem.weight[row * columns + i] = problem.mask[row * columns + i] ? static_cast<float>(weight(row, i)) : 0.0f;
 }
 
 void mlir::prune::pruneWithUpdates(const UpdateProblem &problem, WorkerPool &pool) {
@@ -199,11 +261,11 @@ double mlir::prune::getSquaredNorm(ArrayRef<float> weight, int64_t rows, int64_t
                                    WorkerPool &pool) {
   fixCacheSizes();
   int64_t numGroups = static_cast<int64_t>(grams.size()) / (columns * columns), rowsOfGroup = rows / numGroups;
-  int64_t chunk = std::min<int64_t>(rowsOfGroup, 4 * kRowChunk), chunksOfGroup = llvm::divideCeil(rowsOfGroup, chunk);
+  int64_t chunksOfGroup = llvm::divideCeil(rowsOfGroup, kRowChunk);
   std::vector<double> sums(chunksOfGroup * numGroups);
   pool.forEach(sums.size(), [&](int64_t index) {
-    int64_t group = index / chunksOfGroup, first = index % chunksOfGroup * chunk;
-    int64_t row = group * rowsOfGroup + first, count = std::min(chunk, rowsOfGroup - first);
+    int64_t group = index / chunksOfGroup, first = index % chunksOfGroup * kRowChunk;
+    int64_t row = group * rowsOfGroup + first, count = std::min(kRowChunk, rowsOfGroup - first);
     using Floats = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     Matrix part = Eigen::Map<const Floats>(weight.data() + row * columns, count, columns).cast<double>();
     Eigen::Map<const Matrix> gram(grams.data() + group * columns * columns, columns, columns);

@@ -51,8 +51,8 @@ class MaskWriter {
 public:
   explicit MaskWriter(ModuleOp module);
 
-  /// Replaces `mask` by a constant of these bytes (0 or 1), and records it for each weight it is applied to. Fails if it
-  /// keeps nothing where that is not allowed.
+  /// Replaces `mask` by a constant of these bytes (0 or 1), and records it for each weight it is applied to. Fails if
+  /// it keeps nothing where that is not allowed.
   LogicalResult replace(MaskOp mask, ArrayRef<uint8_t> bytes);
 
 private:

@@ -19,12 +19,15 @@ namespace mlir::prune {
 /// Largest damping that a matrix which is not positive definite is tried with.
 inline constexpr double kMaxDamping = 0.1;
 
-/// U, upper triangular with UᵀU = H^-1, of the inputs of one layer, where H is 2/N times their Gram matrix, with 1 on the
-/// diagonal where that is 0 (a dead column), plus damping · mean(diagonal) on the diagonal.
+/// U, upper triangular with UᵀU = H^-1, of the inputs of one layer, where H is 2/N times their Gram matrix, with 1 on
+/// the diagonal where that is 0 (a dead column), plus damping · mean(diagonal) on the diagonal.
 struct InverseFactor {
   /// Row-major, columns x columns.
   std::vector<double> upper;
+  /// Of `upper`.
   std::vector<double> diagonal;
+  /// H.
+  std::vector<double> damped;
   llvm::BitVector dead;
   /// The damping with which the Cholesky decomposition came out.
   double damping = 0;
@@ -36,6 +39,12 @@ struct InverseFactor {
 /// tenfold; nothing comes back if it is not at kMaxDamping either.
 std::optional<InverseFactor> factorInverse(ArrayRef<double> gram, double numRows, double damping, WorkerPool &pool);
 
+/// How many units each stretch of columns prunes.
+enum class ColumnCounts {
+  Even,   ///< its share of the weight's count
+  Ranked, ///< as many as are among the lowest scores of the whole weight, before any update
+};
+
 /// One weight [outputs, reduction] and what is to be done to it.
 struct UpdateProblem {
   CriterionAttrInterface criterion;
@@ -46,15 +55,17 @@ struct UpdateProblem {
   ArrayRef<InverseFactor> factors;
   /// Units to prune, at least as many as the pattern imposes.
   int64_t numPruned = 0;
+  ColumnCounts counts = ColumnCounts::Even;
+  /// Give the elements that are kept their best values for the mask in the end, also those before what was pruned.
+  bool refits = false;
   /// In: the weight. Out: its new values, +0.0 where it is pruned.
   MutableArrayRef<float> weight;
   /// Out: a byte, 0 or 1, for each element.
   MutableArrayRef<uint8_t> mask;
 };
 
-/// Decides the mask and updates the weight. Blocks of 128 columns (or somewhat more, if the pattern's units would be cut)
-/// each prune their share of the units that the pattern does not prune anyway; patterns with groups are decided group by
-/// group.
+/// Decides the mask and updates the weight. Columns are decided 128 at a time (or somewhat more, if the pattern's units
+/// would be cut); those of patterns with groups one group at a time.
 void pruneWithUpdates(const UpdateProblem &problem, WorkerPool &pool);
 
 /// The squared norm of X wᵀ for `weight` [rows, columns], from the Gram matrices XᵀX of as many groups of rows.
