@@ -171,6 +171,9 @@ def test_masks_are_applied_to_other_values():
     (["train", "--nets=resnet"], "names out of cnn, minilm"), (["train", "--peers=onnxruntime"], "none or names out of jax"),
     (["train", "--html=x.html"], "unrecognized arguments"), (["nets"], "no ONNX file"), (["nets", "--models=/nowhere"], "existing folder"),
     (["nets", "/nowhere/x.onnx", "--peers=none"], "/nowhere/x.onnx"), (["resnet"], "invalid choice"),
+    (["oneshot", "--calibration=/dev/null", "--held-out=/dev/null"], "one in each line"),
+    (["oneshot", "--calibration=/nowhere/a", "--held-out=/nowhere/b"], "/nowhere/a"),
+    (["oneshot", "--calibration=a", "--held-out=b", "--criteria=taylor"], "names out of"),
 ])
 def test_wrong_use_is_one_line(arguments, message, capsys):
     try:
@@ -261,3 +264,18 @@ def test_losses_that_differ_are_shown():
     assert not row.right and train._cells(row)[5:] == ["57 ns", "2.00x", "1.00", "0.50x SLOWER", "2e-03 WRONG"]
     alone = train.Row(label, Timing(2.0, 1.0, 3.0, 9), None, None, None, 0.0)
     assert alone.right and train._cells(alone)[5:] == ["-", "-", "-", "-", "-"] and alone.as_json()["jax_ms"] is None
+
+
+def test_oneshot_runs(tools, tmp_path):
+    """Sentences of one kind to calibrate with and to compare."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("".join(f"Sentence {name} {i} is about nothing.\n" for i in range(9)))
+    report = tmp_path / "report.json"
+    finished = subprocess.run(
+        [tools / "prune-bench", "oneshot", f"--calibration={tmp_path}/a", f"--held-out={tmp_path}/b", "--tokens=8",
+         "--criteria=magnitude,wanda", f"--json={report}", f"--folder={tmp_path / 'bench'}"],
+        capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0 and finished.stderr == "", finished.stderr
+    magnitude, wanda = json.loads(report.read_text())["rows"]
+    assert set(wanda) == {"weights", "sparsity", "split", "criterion", "seconds", "cosine"}
+    assert magnitude["cosine"] < wanda["cosine"] < 1 and wanda["criterion"] == "wanda"

@@ -14,6 +14,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"
+#include "prune/Dialect/Prune/IR/LinearForm.h"
 #include "prune/Interfaces/Gradient.h"
 
 using namespace mlir;
@@ -36,12 +37,6 @@ enum class Combiner {
 struct Combination {
   Combiner combiner = Combiner::Each;
   Value term;
-};
-
-/// The coefficient of each loop in one result of an indexing map, and its constant.
-struct LinearForm {
-  SmallVector<std::pair<unsigned, int64_t>> terms;
-  int64_t constant = 0;
 };
 
 /// Builds what one structured op adds to the gradients of its operands.
@@ -271,34 +266,6 @@ FailureOr<Value> LinalgGradientBuilder::buildGeneric(function_ref<Value(BodyGrad
   if (!selected)
     return Value();
   return generic.finish(selected, dims);
-}
-
-/// `expr` as a sum of loops, each times a positive number, and a number; nothing if it is not one.
-static std::optional<LinearForm> getLinearForm(AffineExpr expr) {
-  LinearForm form;
-  SmallVector<AffineExpr> summands{expr};
-  while (!summands.empty()) {
-    AffineExpr summand = summands.pop_back_val();
-    if (auto constant = dyn_cast<AffineConstantExpr>(summand)) {
-      form.constant += constant.getValue();
-    } else if (auto dim = dyn_cast<AffineDimExpr>(summand)) {
-      form.terms.push_back({dim.getPosition(), 1});
-    } else if (auto binary = dyn_cast<AffineBinaryOpExpr>(summand)) {
-      auto dim = dyn_cast<AffineDimExpr>(binary.getLHS());
-      auto factor = dyn_cast<AffineConstantExpr>(binary.getRHS());
-      if (binary.getKind() == AffineExprKind::Add) {
-        summands.push_back(binary.getRHS());
-        summands.push_back(binary.getLHS());
-      } else if (binary.getKind() == AffineExprKind::Mul && dim && factor && factor.getValue() > 0) {
-        form.terms.push_back({dim.getPosition(), factor.getValue()});
-      } else {
-        return std::nullopt;
-      }
-    } else {
-      return std::nullopt;
-    }
-  }
-  return form;
 }
 
 Value LinalgGradientBuilder::buildFlippedConvolution(OpOperand &operand) {

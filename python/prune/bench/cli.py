@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: `prune-bench minilm | kernels | nets | train`."""
+"""Command line of the benchmarks: `prune-bench minilm | kernels | nets | train | oneshot`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Callable, Iterable, Sequence
 
 from prune import files
+from prune.bench import oneshot
 from prune.bench.programs import PEERS, TRAINERS
 from prune.bench.timing import Quiet
 from prune.console import Steps
@@ -182,7 +183,37 @@ def _parser() -> argparse.ArgumentParser:
                        "a peer that fails is left out unless it is named here")
     _add_common(steps)
     steps.set_defaults(run=_train)
+
+    strokes = commands.add_parser(
+        "oneshot", help="what is left of MiniLM's embeddings after pruning without fine-tuning",
+        description="Prunes all-MiniLM-L6-v2 by magnitude and by criteria that see activations, and compares the "
+                    "embeddings of sentences with those of the dense model: the mean cosine.")
+    strokes.add_argument("--calibration", type=Path, required=True, metavar="FILE", help="sentences to calibrate with")
+    strokes.add_argument("--held-out", type=Path, required=True, metavar="FILE", help="sentences to compare")
+    strokes.add_argument("--examples", type=_number(1), default=256, help="sentences of the first file (256)")
+    strokes.add_argument("--tokens", type=_number(1, 512), default=64, help="tokens of a sentence (64)")
+    strokes.add_argument("--weights", type=_list(str, lambda v: v in KINDS[:3], f"names out of {', '.join(KINDS[:3])}"),
+                         default=["unstructured"], help="patterns (unstructured)")
+    strokes.add_argument("--sparsity", type=_SPARSITY, default=[0.8], metavar="PERCENT",
+                         help="zeros in pruned matrices (80)")
+    strokes.add_argument("--split", type=_list(str, lambda v: v in oneshot.SPLITS, f"names out of {', '.join(oneshot.SPLITS)}"),
+                         default=["uniform"], help="how layers share the sparsity (uniform)")
+    strokes.add_argument("--criteria", default=list(oneshot.CRITERIA), type=_list(
+        str, lambda v: v in oneshot.CRITERIA, f"names out of {', '.join(oneshot.CRITERIA)}"),
+        help=f"criteria ({','.join(oneshot.CRITERIA)}); refit is sparsegpt with refit=true column-counts=ranked")
+    strokes.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
+    strokes.add_argument("--folder", type=Path, help="for scratch files (build/bench)")
+    strokes.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="limit for each step (900)")
+    strokes.set_defaults(run=_oneshot)
     return parser
+
+
+def _oneshot(options: argparse.Namespace, steps: Steps) -> int:
+    from prune.quickstart.report import machine
+    settings = oneshot.Settings(
+        _folder(options), options.calibration, options.held_out, options.examples, options.tokens, options.weights,
+        options.sparsity, options.split, options.criteria, options.timeout)
+    return oneshot.run(settings, steps, machine(), options.json)
 
 
 def _kernels(options: argparse.Namespace, steps: Steps) -> int:

@@ -136,6 +136,7 @@ def Prune_RecordOp : Prune_Op<"record", [HasParent<"::mlir::ModuleOp">]> {
 
 include "prune/Dialect/Prune/IR/PruneCompressedOps.td"
 include "prune/Dialect/Prune/IR/PruneKernelOps.td"
+include "prune/Dialect/Prune/IR/PruneScoreOps.td"
 include "prune/Dialect/Prune/IR/PruneTrainOps.td"
 
 #endif // PRUNE_OPS_TD

@@ -1,5 +1,6 @@
 //===- Passes.td - Passes of prune/Dialect/Prune/Transforms ---*- tablegen -*-===//
 include "mlir/Pass/PassBase.td"
+include "prune/Dialect/Prune/Transforms/CalibrationPasses.td"
 include "prune/Dialect/Prune/Transforms/FineTunePasses.td"
 include "prune/Dialect/Prune/Transforms/MaskingPasses.td"
 include "prune/Dialect/Prune/Transforms/GradientPasses.td"
