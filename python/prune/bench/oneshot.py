@@ -12,9 +12,10 @@ import numpy as np
 from prune import toolchain
 from prune.bench import compare, ours
 from prune.bench.minilm import INCLUDE
-from prune.bench.report import Table, write_json
+from prune.bench.report import Table
 from prune.console import Steps
 from prune.errors import PruneError
+from prune.files import write_json
 
 # Name and options of the pipeline `prune`.
 CRITERIA = {"magnitude": "criterion=magnitude", "wanda": "criterion=wanda", "sparsegpt": "criterion=sparsegpt",
