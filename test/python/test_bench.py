@@ -12,8 +12,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from prune.bench import cli, compare, kernels, nets, programs, report, train
+from prune.bench import cli, compare, digits, distill, kernels, nets, programs, report, train
 from prune.bench.timing import Distance, Quiet, Timing, blocks, interleave, summarize
+from prune.console import Steps
 from prune.errors import PruneError
 
 
@@ -171,9 +172,13 @@ def test_masks_are_applied_to_other_values():
     (["train", "--nets=resnet"], "names out of cnn, minilm"), (["train", "--peers=onnxruntime"], "none or names out of jax"),
     (["train", "--html=x.html"], "unrecognized arguments"), (["nets"], "no ONNX file"), (["nets", "--models=/nowhere"], "existing folder"),
     (["nets", "/nowhere/x.onnx", "--peers=none"], "/nowhere/x.onnx"), (["resnet"], "invalid choice"),
-    (["oneshot", "--calibration=/dev/null", "--held-out=/dev/null"], "one in each line"),
+    (["oneshot", "--calibration=/dev/null", "--held-out=/dev/null"], "one a line"),
     (["oneshot", "--calibration=/nowhere/a", "--held-out=/nowhere/b"], "/nowhere/a"),
     (["oneshot", "--calibration=a", "--held-out=b", "--criteria=taylor"], "names out of"),
+    (["distill", "--weights=1:4"], "names out of unstructured, 4x1, 2:4, neurons"), (["distill", "--lr=0"], "between 0 and 1"),
+    (["distill", "--sentences=/nowhere/a"], "/nowhere/a"), (["distill", "--start=taylor"], "invalid choice"),
+    (["distill", f"--sentences={__file__}", "--held-out=9999"], "at least 10063 with 9999 held out"),
+    (["digits", "--nets=resnet"], "names out of mlp, cnn"), (["digits", "--seeds=0"], "from 1 to 1000"),
 ])
 def test_wrong_use_is_one_line(arguments, message, capsys):
     try:
@@ -279,3 +284,24 @@ def test_oneshot_runs(tools, tmp_path):
     magnitude, wanda = json.loads(report.read_text())["rows"]
     assert set(wanda) == {"weights", "sparsity", "split", "criterion", "seconds", "cosine"}
     assert magnitude["cosine"] < wanda["cosine"] < 1 and wanda["criterion"] == "wanda"
+
+
+def test_distillation_wins_back(tools, tmp_path, monkeypatch):
+    """One shape, few steps: what is checked is that the whole way goes in the right direction."""
+    monkeypatch.setattr(distill, "LENGTHS", (16,))
+    monkeypatch.setattr(distill, "TEST_LENGTH", 16)
+    text = tmp_path / "sentences.txt"
+    text.write_text("".join(f"The river number {i} runs to the sea.\n" for i in range(48)))
+    settings = distill.Settings(tmp_path / "bench", ["4x1"], [0.7], "magnitude", "uniform", 6, 1e-3, 1, 16, text, 300.0)
+    assert distill.run(settings, Steps("test"), {"cpu": "?"}, tmp_path / "r.json") == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    row = report["rows"][0]
+    assert report["sentences"] == 32 and row["weights"] == "4x1" and 0 < row["one_shot"] < row["trained"] < 1
+
+
+def test_ways_of_pruning_digits(tools, tmp_path):
+    assert digits.run([("mlp", "unstructured", 0.8)], 2, 4, 1, 300.0, Steps("test"), {"cpu": "?"}, tmp_path / "r.json") == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    row = report["rows"][0]
+    assert report["seeds"] == 2 and len(row["pruned_accuracy"]) == 2 and abs(row["sparsity"] - 0.8) < 1e-3
+    assert row["mean_drop"] == pytest.approx(sum(a - b for a, b in zip(row["dense_accuracy"], row["pruned_accuracy"])) / 2)

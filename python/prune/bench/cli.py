@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: `prune-bench minilm | kernels | nets | train | oneshot`."""
+"""Command line of the benchmarks: `prune-bench minilm | kernels | nets | train | oneshot | distill | digits`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Callable, Iterable, Sequence
 
 from prune import files
-from prune.bench import oneshot
+from prune.bench import digits, distill, oneshot
 from prune.bench.programs import PEERS, TRAINERS
 from prune.bench.timing import Quiet
 from prune.console import Steps
@@ -205,7 +205,58 @@ def _parser() -> argparse.ArgumentParser:
     strokes.add_argument("--folder", type=Path, help="for scratch files (build/bench)")
     strokes.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="limit for each step (900)")
     strokes.set_defaults(run=_oneshot)
+
+    learning = commands.add_parser(
+        "distill", help="MiniLM pruned and distilled against its dense self",
+        description="Prunes all-MiniLM-L6-v2, trains what is kept to give what the dense model gives, and compares the "
+                    "embeddings of sentences that were not trained on with those of the dense model: the mean cosine.")
+    learning.add_argument("--sentences", type=Path, metavar="FILE",
+                          help="a sentence in each line, the first of them to compare (default: those of this Python's documentation)")
+    learning.add_argument("--held-out", type=_number(1), default=500, help="sentences to compare, which are not trained on (500)")
+    learning.add_argument("--weights", type=_list(str, lambda v: v in distill.PATTERNS, f"names out of {', '.join(distill.PATTERNS)}"),
+                          default=["unstructured"], help=f"what is pruned, out of {','.join(distill.PATTERNS)} (unstructured)")
+    learning.add_argument("--sparsity", type=_SPARSITY, default=[0.8], metavar="PERCENT",
+                          help="zeros in pruned matrices, or neurons that go (80)")
+    learning.add_argument("--start", choices=list(distill.STARTS), default="sparsegpt", help="how masks are decided (sparsegpt)")
+    learning.add_argument("--split", choices=oneshot.SPLITS, default="uniform", help="how layers share the sparsity (uniform)")
+    learning.add_argument("--steps", type=_number(1), default=3000, help="steps of training (3000)")
+    learning.add_argument("--lr", type=float, default=1.5e-3, help="learning rate of the first step (1.5e-3)")
+    learning.add_argument("--threads", type=_number(1, len(os.sched_getaffinity(0))), help="threads of a step (all cores)")
+    learning.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
+    learning.add_argument("--folder", type=Path, help="for scratch files (build/bench)")
+    learning.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="limit for each step of the work (900)")
+    learning.set_defaults(run=_distill)
+
+    images = commands.add_parser(
+        "digits", help="accuracy of small nets on images of digits, pruned in seven ways over several seeds",
+        description="Trains nets from random weights, prunes them while they train on, and prints how much accuracy each way "
+                    "costs: means over the seeds.")
+    images.add_argument("--nets", type=_list(str, lambda v: v in digits.NETS, f"names out of {', '.join(digits.NETS)}"),
+                        default=list(digits.NETS), help=f"what to train ({','.join(digits.NETS)})")
+    images.add_argument("--seeds", type=_number(1, 1000), default=5, help="runs of each way (5)")
+    images.add_argument("--epochs", type=_number(1), default=120, help="passes over the data for the dense net; twice as many "
+                        "prune it (120)")
+    images.add_argument("--threads", type=_number(1, len(os.sched_getaffinity(0))), default=1, help="threads of a step (1)")
+    images.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
+    images.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="limit for each step of the work (900)")
+    images.set_defaults(run=_digits)
     return parser
+
+
+def _distill(options: argparse.Namespace, steps: Steps) -> int:
+    from prune.quickstart.report import machine
+    if not 0 < options.lr < 1:
+        raise PruneError("--lr", "range", f"{options.lr:g}", "a number between 0 and 1")
+    settings = distill.Settings(
+        _folder(options), options.weights, options.sparsity, options.start, options.split, options.steps, options.lr,
+        options.threads or len(os.sched_getaffinity(0)), options.held_out, options.sentences, options.timeout)
+    return distill.run(settings, steps, machine(), options.json)
+
+
+def _digits(options: argparse.Namespace, steps: Steps) -> int:
+    from prune.quickstart.report import machine
+    ways = [way for way in digits.WAYS if way[0] in options.nets]
+    return digits.run(ways, options.seeds, options.epochs, options.threads, options.timeout, steps, machine(), options.json)
 
 
 def _oneshot(options: argparse.Namespace, steps: Steps) -> int:

@@ -45,10 +45,10 @@ def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -
     import onnx
 
     from prune.importer.driver import ImportOptions, import_model
-    from prune.models import minilm
+    from prune.models import minilm, sentences
 
-    calibration = _sentences(settings.calibration)[:settings.examples]
-    held_out = minilm.tokenize(_sentences(settings.held_out), settings.tokens)
+    calibration = sentences.read(settings.calibration)[:settings.examples]
+    held_out = minilm.tokenize(sentences.read(settings.held_out), settings.tokens)
     table, rows = Table([("weights", 16), ("split", 8), ("criterion", 10), ("seconds", 8), ("cosine", 8)], 3), []
     with compare.scratch_folder(settings.folder) as folder:
         scratch = Path(folder)
@@ -76,13 +76,6 @@ def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -
                         write_json(as_json, {"machine": machine, "examples": len(calibration),
                                              "held_out": len(dense), "tokens": settings.tokens, "rows": rows})
     return 0
-
-
-def _sentences(file: Path) -> list[str]:
-    lines = [line for line in file.read_text().splitlines() if line.strip()]
-    if not lines:
-        raise PruneError(str(file), "sentences", "none", "one in each line")
-    return lines
 
 
 def _embed(module: Path, inputs: dict[str, np.ndarray], scratch: Path, timeout: float) -> np.ndarray:
