@@ -30,9 +30,11 @@ from prune.train.runner import Function, Program, aligned, compile_program
 INCLUDE = "include=^encoder"
 TRAINING = ("loss=mse optimizer=adam lr-schedule=cosine hardness=1 distill=hidden.*=mse,embedding=cosine:4 "
             "row-weights=attention_mask freeze=^embeddings")
-# How masks and weights begin: a criterion of masks, and the pass that decides them from the file of examples.
+# How masks and weights begin: a criterion of masks, and the pass that decides them from the file of examples. Neurons are
+# chosen by magnitude.
 STARTS = {"magnitude": ("magnitude", "--prune-evaluate-masks"),
           "sparsegpt": ("sparsegpt", "--prune-calibrate-masks=data={} padding=attention_mask refit=true column-counts=ranked")}
+COMPENSATION = "--prune-compensate-groups=data={} padding=attention_mask"
 EXAMPLES = 512
 # Tokens of a sentence at most, in training by buckets, and sentences at once.
 LENGTHS, BATCH = (16, 24, 32, 48), 16
@@ -74,7 +76,7 @@ def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -
         for pattern in settings.weights:
             for sparsity in settings.sparsity:
                 rows.append(_distill(settings, pattern, sparsity, text, Path(folder), steps))
-                table.line([f"{pattern} {sparsity:.0%}", settings.start, *(f"{rows[-1][n]:.3f}" for n in ("one_shot", "trained")),
+                table.line([f"{pattern} {sparsity:.0%}", rows[-1]["start"], *(f"{rows[-1][n]:.3f}" for n in ("one_shot", "trained")),
                             str(settings.steps), f"{rows[-1]['minutes']:.1f}"])
                 if as_json:
                     write_json(as_json, {"machine": machine, "threads": settings.threads, "held_out": settings.held_out,
@@ -108,14 +110,13 @@ class _Encoder:
             raise PruneError(str(source), "prune-opt", toolchain.describe_failure(finished))
         return target
 
-    def student(self, *passes: str) -> Path:
-        """The pruned encoder: neurons gone, or masks that `passes` decide."""
-        settings = self.settings
+    def student(self, *passes: str, decide: Sequence[str] = ()) -> Path:
+        """The pruned encoder after `passes`: neurons gone, or masks. `decide` are passes that look at examples."""
         if self.pattern == NEURONS:
-            first = [f"--prune-select-groups=ratio={self.sparsity} kinds=neurons", "--prune-shrink"]
+            first = [f"--prune-select-groups=ratio={self.sparsity} kinds=neurons", *decide, "--prune-shrink"]
         else:
             first = [f"--prune-create-masks=pattern={self.pattern} sparsity={self.sparsity} "
-                     f"layer-split={settings.split} criterion={STARTS[settings.start][0]} {INCLUDE}"]
+                     f"layer-split={self.settings.split} criterion={STARTS[self.settings.start][0]} {INCLUDE}", *decide]
         return self.opt(self.dense, self.file("student"), *first, *passes)
 
     def training(self, student: Path, sparse: bool) -> Path:
@@ -164,8 +165,7 @@ def _distill(settings: Settings, pattern: str, sparsity: float, text: Sequence[s
     with steps.step(f"prune at once ({settings.start})"):
         examples = folder / "examples.npz"
         np.savez(examples, **minilm.tokenize(text[settings.held_out:][:EXAMPLES], TEST_LENGTH))
-        passes = [] if pattern == NEURONS else [STARTS[settings.start][1].format(examples)]
-        first = whole.student(*passes)
+        first = whole.student(decide=[(COMPENSATION if pattern == NEURONS else STARTS[settings.start][1]).format(examples)])
         untrained = whole.file("untrained")
         first.rename(untrained)
     pruning = time.monotonic() - begin
@@ -193,7 +193,7 @@ def _distill(settings: Settings, pattern: str, sparsity: float, text: Sequence[s
     program.close()
     minutes = (time.monotonic() - begin + pruning) / 60
     final = cosine(dense, whole.embed(whole.student(f"--prune-load-weights=file={trained}", "--prune-verify-masks"), tests))
-    return {"weights": pattern, "sparsity": sparsity, "start": settings.start, "split": settings.split,
+    return {"weights": pattern, "sparsity": sparsity, "start": "l2, refit" if pattern == NEURONS else settings.start, "split": settings.split,
             "one_shot": round(one_shot, 4), "trained": round(final, 4), "steps": settings.steps, "minutes": round(minutes, 2)}
 
 

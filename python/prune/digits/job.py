@@ -38,7 +38,7 @@ RATE = "optimizer=adamw lr=1e-2 lr-schedule=cosine"
 FIRST, RAMP = 0.5, 0.5
 # N:m patterns prune what they prune at once: pruned weights train on, and change places with others for longer.
 N_OF_M_RATE = "optimizer=adamw lr=3e-3 lr-schedule=cosine update=straight-through"
-N_OF_M_FIRST, N_OF_M_RAMP = 0.0, 0.75
+N_OF_M_FIRST, N_OF_M_RAMP = 0.0, 0.9
 TEACHER = "temperature=4 hardness=0.9"
 _PATTERN = re.compile(r"\d+:\d+")
 

@@ -68,6 +68,41 @@ def PruneCalibrateMasks : Pass<"prune-calibrate-masks", "::mlir::ModuleOp"> {
                            "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect", "::mlir::prune::PruneDialect"];
 }
 
+def PruneCompensateGroups : Pass<"prune-compensate-groups", "::mlir::ModuleOp"> {
+  let summary = "Let the weights behind removed units make up for them";
+  let description = [{
+    For what `prune-select-groups` has masked and `prune-shrink` is about to remove: the weights that multiply the units
+    (neurons, channels, heads) of a group get the values with the least squared error of their layer's result on the
+    examples in `data`, given that only the units that stay are there. With H the Gram matrix of the layer's input before
+    anything of the group is gone, plus the damping, and K the columns that stay, they become W H[:,K] H[K,K]⁻¹.
+
+    The function `entry` runs as in `prune-calibrate-masks`, layer by layer, each on what the layers before it give once
+    they are pruned and compensated; `data`, `padding` and `damping` mean the same. Masks and shapes do not change.
+
+    Left alone, each with a remark (category `calibrate`): weights whose use is no prunable layer of f32 in `entry`, or that
+    several layers share. Without units that `prune-shrink` would remove nothing happens, and no data is needed. Refused:
+    masks in `entry` that are not decided, and what `prune-calibrate-masks` refuses of data and activations.
+
+    ```mlir
+    %p2 = prune.apply %w2, %m2 as(#prune.slice<dim = 1>) name("fc2:1") : tensor<2x8xf32>
+    // %w2 has other values afterwards, with zeros in the columns that %m2 prunes
+    ```
+  }];
+  let options = [
+    Option<"data", "data", "std::string", "\"\"", "The .npz file with examples of the inputs">,
+    Option<"entry", "entry", "std::string", "\"main\"", "Function that is run">,
+    Option<"padding", "padding", "std::string", "\"\"", "Input whose zeros mark rows that do not count; none when empty">,
+    Option<"damping", "damping", "double", "0.01", "Share of the mean of the diagonal that is added to it, in (0, 0.1]">,
+    Option<"threads", "threads", "unsigned", "0", "Number of threads; 0 takes all cores. The result does not depend on it">,
+  ];
+  let statistics = [
+    Statistic<"numWeights", "weights", "Number of weight tensors with new values">,
+    Statistic<"numDeclined", "declined-weights", "Number of weight tensors that lose columns and keep their values">,
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect", "::mlir::prune::PruneDialect"];
+}
+
 def PruneExpandObservations : Pass<"prune-expand-observations", "::mlir::ModuleOp"> {
   let summary = "Replace prune.observe by loops";
   let description = [{

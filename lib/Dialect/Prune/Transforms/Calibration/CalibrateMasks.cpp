@@ -1,19 +1,16 @@
 //===- CalibrateMasks.cpp - Masks decided in the order of the network ---------===//
 
-#include "LayerDecision.h"
-#include "StageRunner.h"
+#include "MaskCalibrator.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Remarks.h"
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
-#include "prune/Dialect/Prune/Transforms/Calibration/Calibration.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Masking.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
 #include "prune/Support/Constants.h"
 #include "prune/Support/Progress.h"
-#include "llvm/ADT/DenseMap.h"
 #include "llvm/Support/FormatVariadic.h"
 #include <cmath>
 
@@ -24,42 +21,6 @@ namespace mlir::prune {
 
 using namespace mlir;
 using namespace mlir::prune;
-
-namespace {
-
-class MaskCalibrator {
-public:
-  MaskCalibrator(ModuleOp module, const PruneCalibrateMasksOptions &options)
-      : module(module), options(options), pool(options.threads) {}
-
-  FailureOr<CalibrateMasksResult> run();
-
-private:
-  /// Errors about options are about no place in the module; printing the module with them would bury them.
-  InFlightDiagnostic fail() { return emitError(module.getLoc()); }
-
-  LogicalResult readOptions();
-  LogicalResult checkMasks();
-  LogicalResult checkMask(MaskOp mask);
-  LogicalResult readWeights();
-
-  LogicalResult decide(const Stage &stage, StageRunner &runner);
-  LogicalResult write();
-
-  ModuleOp module;
-  const PruneCalibrateMasksOptions &options;
-  WorkerPool pool;
-  CalibrateMasksResult result;
-  UpdateSettings settings;
-
-  func::FuncOp entry;
-  BlockArgument padding;
-  SmallVector<MaskOp> masks;
-  SmallVector<ObservedWeight> weights;
-  std::vector<LayerDecision> decisions;
-};
-
-} // namespace
 
 static bool needsGram(MaskOp mask) {
   CriterionAttrInterface criterion = mask.getCriterion();
@@ -166,6 +127,13 @@ LogicalResult MaskCalibrator::readWeights() {
   for (ArrayRef<MaskOp> set : collectMaskGroups(module)) {
     if (llvm::none_of(set, [&](MaskOp mask) { return decisionOf.contains(mask); }))
       continue;
+    if (auto found = given.find(set.front()); found != given.end()) {
+      LayerDecision &decision = *decisionOf.lookup(set.front());
+      decision.isGiven = true;
+      decision.bytes = found->second;
+      decision.numPruned = llvm::count(decision.bytes, 0);
+      continue;
+    }
     if (failed(checkMaskGroup(set)))
       return failure();
     SmallVector<LayerDecision *> members;
@@ -194,23 +162,8 @@ LogicalResult MaskCalibrator::decide(const Stage &stage, StageRunner &runner) {
   return success();
 }
 
-LogicalResult MaskCalibrator::write() {
-  MaskWriter writer(module);
-  for (LayerDecision &decision : decisions) {
-    if (decision.mask.getCriterion().updatesWeights()) {
-      auto bytes =
-          ArrayRef(reinterpret_cast<const char *>(decision.values.data()), decision.values.size() * sizeof(float));
-      setConstantBytes(prune::getConstant(decision.mask.getWeight()), bytes);
-      ++result.updated;
-    }
-    if (failed(writer.replace(decision.mask, decision.bytes)))
-      return failure();
-    ++result.masks;
-  }
-  return success();
-}
-
-FailureOr<CalibrateMasksResult> MaskCalibrator::run() {
+FailureOr<CalibrateMasksResult> MaskCalibrator::decide() {
+  CalibrateMasksResult result;
   module.walk([&](MaskOp mask) {
     if (needsActivations(mask))
       masks.push_back(mask);
@@ -248,17 +201,36 @@ FailureOr<CalibrateMasksResult> MaskCalibrator::run() {
   progress.finish();
   result.stages = stages->size();
   result.compiled = runner.getNumCompiled();
-  if (failed(write()))
-    return failure();
+  result.masks = decisions.size();
+  result.updated =
+      llvm::count_if(decisions, [](LayerDecision &decision) { return decision.mask.getCriterion().updatesWeights(); });
   remark::analysis(module.getLoc(), remark::RemarkOpts::name("Calibrated").category("calibrate"))
       << remark::add("{0} masks decided by {1} inputs on {2} examples; {3} parts of '{4}' compiled", result.masks,
                      result.stages, examples->getNumExamples(), result.compiled, options.entry);
   return result;
 }
 
+LogicalResult MaskCalibrator::write() {
+  MaskWriter writer(module);
+  for (LayerDecision &decision : decisions) {
+    if (decision.mask.getCriterion().updatesWeights()) {
+      auto bytes =
+          ArrayRef(reinterpret_cast<const char *>(decision.values.data()), decision.values.size() * sizeof(float));
+      setConstantBytes(prune::getConstant(decision.mask.getWeight()), bytes);
+    }
+    if (failed(writer.replace(decision.mask, decision.bytes)))
+      return failure();
+  }
+  return success();
+}
+
 FailureOr<CalibrateMasksResult> mlir::prune::calibrateMasks(ModuleOp module,
                                                             const PruneCalibrateMasksOptions &options) {
-  return MaskCalibrator(module, options).run();
+  MaskCalibrator calibrator(module, options);
+  FailureOr<CalibrateMasksResult> result = calibrator.decide();
+  if (failed(result) || failed(calibrator.write()))
+    return failure();
+  return result;
 }
 
 namespace {

@@ -81,6 +81,7 @@ static void decideWithUpdate(LayerDecision &decision, const InputStatistic &stat
   problem.numPruned = decision.numPruned;
   problem.counts = settings.counts;
   problem.refits = settings.refits;
+  problem.isDecided = decision.isGiven;
   problem.weight = decision.values;
   problem.mask = decision.bytes;
   pruneWithUpdates(problem, pool);

@@ -20,6 +20,8 @@ struct LayerDecision {
   /// The weight; with its mask and its update once they are decided.
   std::vector<float> values;
   std::vector<uint8_t> bytes;
+  /// `bytes` is decided already.
+  bool isGiven = false;
 };
 
 /// Counts the units that weights which are ranked together prune: for several by their magnitudes.

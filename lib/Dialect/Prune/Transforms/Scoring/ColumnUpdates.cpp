@@ -89,6 +89,7 @@ private:
   void select(int64_t begin, int64_t end, int64_t numPruned);
   void updateBlock(int64_t begin, int64_t end, int64_t blockEnd, Matrix &errors, int64_t blockBegin);
   void updateRest(const Matrix &errors, int64_t blockBegin, int64_t blockEnd);
+  void decide();
   void refit(const Matrix &original);
 
   /// The columns [begin, end) of a mask of the whole weight.
@@ -211,14 +212,9 @@ void ColumnUpdater::refit(const Matrix &original) {
   });
 }
 
-void ColumnUpdater::run() {
-  fixCacheSizes();
+/// Decides the columns from left to right.
+void ColumnUpdater::decide() {
   int64_t rows = problem.rows, columns = problem.columns;
-  for (int64_t row = 0; row < rows; ++row)
-    for (int64_t i = 0; i < columns; ++i)
-      weight(row, i) = getFactor(row).dead[i] ? 0.0 : problem.weight[row * columns + i];
-  Matrix original = weight;
-
   PatternAttrInterface pattern = problem.pattern;
   int64_t period = pattern.getColumnPeriod(), shape[] = {rows, columns};
   int64_t block = llvm::alignTo(kBlockColumns, period);
@@ -246,7 +242,18 @@ void ColumnUpdater::run() {
     }
     updateRest(errors, blockBegin, blockEnd);
   }
-  if (problem.refits)
+}
+
+void ColumnUpdater::run() {
+  fixCacheSizes();
+  int64_t rows = problem.rows, columns = problem.columns;
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t i = 0; i < columns; ++i)
+      weight(row, i) = getFactor(row).dead[i] ? 0.0 : problem.weight[row * columns + i];
+  Matrix original = weight;
+  if (!problem.isDecided)
+    decide();
+  if (problem.refits || problem.isDecided)
     refit(original);
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t i = 0; i < columns; ++i)

@@ -292,6 +292,13 @@ static LogicalResult checkEquivalence(ModuleOp module, StringRef reference) {
   return success();
 }
 
+FailureOr<ShrinkPlan> mlir::prune::planMaskedUnits(ModuleOp module, const DimCoupling &coupling) {
+  SliceMasks masks;
+  if (failed(masks.read(module)))
+    return failure();
+  return planMasked(coupling, masks);
+}
+
 FailureOr<ShrinkResult> mlir::prune::shrinkMasked(ModuleOp module, const PruneShrinkOptions &options) {
   SliceMasks masks;
   if (failed(masks.read(module)))

@@ -1,7 +1,7 @@
 //===- Calibration.h - Masks that activations decide ----------------*- C++ -*-===//
 //
-// The functions behind the passes prune-calibrate-masks and prune-expand-observations; what they do is described in
-// CalibrationPasses.td.
+// The functions behind the passes prune-calibrate-masks, prune-compensate-groups and prune-expand-observations; what
+// they do is described in CalibrationPasses.td.
 //
 //===----------------------------------------------------------------------===//
 #ifndef PRUNE_DIALECT_PRUNE_TRANSFORMS_CALIBRATION_CALIBRATION_H
@@ -21,6 +21,13 @@ struct CalibrateMasksResult {
 };
 /// Decides the masks whose criterion sees activations, and updates weights.
 FailureOr<CalibrateMasksResult> calibrateMasks(ModuleOp module, const PruneCalibrateMasksOptions &options);
+
+struct CompensateGroupsResult {
+  int64_t weights = 0;
+  int64_t declined = 0;
+};
+/// Lets the weights behind units that slice masks remove make up for them.
+FailureOr<CompensateGroupsResult> compensateGroups(ModuleOp module, const PruneCompensateGroupsOptions &options);
 
 /// Replaces each prune.observe by loops; returns how many there were.
 int64_t expandObservations(ModuleOp module);

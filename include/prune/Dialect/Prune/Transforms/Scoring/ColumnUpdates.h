@@ -58,9 +58,11 @@ struct UpdateProblem {
   ColumnCounts counts = ColumnCounts::Even;
   /// Give the elements that are kept their best values for the mask in the end, also those before what was pruned.
   bool refits = false;
+  /// `mask` is what it shall be: there is nothing to do but to refit.
+  bool isDecided = false;
   /// In: the weight. Out: its new values, +0.0 where it is pruned.
   MutableArrayRef<float> weight;
-  /// Out: a byte, 0 or 1, for each element.
+  /// Out, or in if it is decided: a byte, 0 or 1, for each element.
   MutableArrayRef<uint8_t> mask;
 };
 

@@ -31,6 +31,9 @@ LogicalResult maskDims(ModuleOp module, const DimCoupling &coupling, const Shrin
 /// returns how many.
 int64_t findIdleUnits(ModuleOp module, const DimCoupling &coupling, ShrinkPlan &plan);
 
+/// The units that are masked in all of their weights.
+FailureOr<ShrinkPlan> planMaskedUnits(ModuleOp module, const DimCoupling &coupling);
+
 struct ShrinkResult {
   int64_t units = 0;
   int64_t weights = 0;
