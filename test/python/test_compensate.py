@@ -69,6 +69,56 @@ def test_layers_make_up_for_neurons(tools, tmp_path):
     assert remarks.count("with the update") == 2 and "2 masks decided by 2 inputs on 96 examples" in remarks
 
 
+def optimal_brain_surgeon(weight, x, units, count, damping=DAMPING):
+    """Which of `units`, lists of columns, go one after the other."""
+    x = x.astype(np.float64)
+    gram = 2 / len(x) * x.T @ x
+    inverse = np.linalg.inv(gram + damping * np.diag(gram).mean() * np.eye(len(gram)))
+    weight, gone = weight.astype(np.float64), []
+    for _ in range(count):
+        losses = [np.trace(weight[:, u] @ np.linalg.solve(inverse[np.ix_(u, u)], weight[:, u].T)) if i not in gone else np.inf
+                  for i, u in enumerate(units)]
+        gone.append(int(np.argmin(losses)))
+        u = units[gone[-1]]
+        step = np.linalg.solve(inverse[np.ix_(u, u)], inverse[u])
+        weight, inverse = weight - weight[:, u] @ step, inverse - inverse[:, u] @ step
+    return sorted(gone)
+
+
+def test_units_are_chosen_by_what_is_left_of_the_error(tools, tmp_path):
+    """Masks and records of all members follow the choice."""
+    random = np.random.default_rng(8)
+    weights = {"a": random.standard_normal((24, 16)), "b": random.standard_normal((10, 24))}
+    weights = {n: w.astype(np.float32) for n, w in weights.items()}
+    x = integers(random, 96, 16)
+    text = layers.linear_chain(weights, 8)
+    module, remarks = compensate(tools, tmp_path, text, x, "ratio=0.5", "units=obs")
+    found = masked_weights(module)
+    hidden = np.maximum(x.astype(np.float64) @ weights["a"].T, 0)
+    gone = optimal_brain_surgeon(weights["b"], hidden, [[i] for i in range(24)], 12)
+    kept = np.setdiff1d(np.arange(24), gone)
+    np.testing.assert_array_equal(np.flatnonzero(found["b:1"][1].all(axis=0)), kept)
+    np.testing.assert_array_equal(np.flatnonzero(found["a:0"][1].all(axis=1)), kept)
+    np.testing.assert_allclose(found["b:1"][0], least_squares(weights["b"], hidden, kept), atol=1e-4)
+    by_norm = masked_weights(compensate(tools, tmp_path, text, x, "ratio=0.5")[0])["b:1"][1]
+    assert not np.array_equal(by_norm, found["b:1"][1])
+    shrunk, _ = compensate(tools, tmp_path, text, x, "ratio=0.5", "units=obs", ["--prune-shrink=check-equivalence"])
+    assert not list(shrunk.walk("prune.apply")) and not list(shrunk.walk("prune.record"))
+
+
+def test_channels_are_chosen_whole(tools, tmp_path):
+    """Channels of a convolution have nine columns each."""
+    random = np.random.default_rng(9)
+    a, b = (random.standard_normal(size).astype(np.float32) for size in ((8, 2, 1, 1), (3, 8, 3, 3)))
+    x = integers(random, 24, 2, 6, 6)
+    module, _ = compensate(tools, tmp_path, convolutions(a, b, 1), x, "ratio=0.5 round-to=1", "units=obs")
+    rows = windows_of(x, a, 1)
+    gone = optimal_brain_surgeon(b.reshape(3, -1), rows, [list(range(9 * i, 9 * i + 9)) for i in range(8)], 4)
+    found = masked_weights(module)
+    np.testing.assert_array_equal(np.flatnonzero(~found["b:1"][1].any(axis=(0, 2, 3))), gone)
+    np.testing.assert_array_equal(np.flatnonzero(~found["a:0"][1].any(axis=(1, 2, 3))), gone)
+
+
 def test_shrunk_model_is_nearer(tools, tmp_path):
     """What is left computes what the masked model computes, and that is nearer to the dense one than without."""
     random = np.random.default_rng(4)
@@ -85,13 +135,10 @@ def test_shrunk_model_is_nearer(tools, tmp_path):
     assert error < 0.5 * plain_error
 
 
-@pytest.mark.parametrize("stride, groups", [(1, 1), (2, 1)])
-def test_convolutions_make_up_for_channels(tools, tmp_path, stride, groups):
-    random = np.random.default_rng(5)
-    a, b = (random.standard_normal(size).astype(np.float32) for size in ((8, 2, 1, 1), (3, 8, 3, 3)))
-    x = integers(random, 24, 2, 6, 6)
+def convolutions(a, b, stride) -> str:
+    """relu of a 1x1 convolution, then a 3x3 one."""
     side = (6 - 3) // stride + 1
-    text = f'''
+    return f'''
 func.func @main(%x: tensor<4x2x6x6xf32> {{prune.name = "x"}}) -> tensor<4x3x{side}x{side}xf32> {{
   %zero = arith.constant 0.0 : f32
   %a = arith.constant dense_resource<a> : tensor<8x2x1x1xf32>
@@ -109,15 +156,26 @@ func.func @main(%x: tensor<4x2x6x6xf32> {{prune.name = "x"}}) -> tensor<4x3x{sid
   return %y1 : tensor<4x3x{side}x{side}xf32>
 }}
 ''' + layers.resources({"a": a, "b": b})
-    module, _ = compensate(tools, tmp_path, text, x, "ratio=0.5 round-to=1")
+
+
+def windows_of(x, a, stride) -> np.ndarray:
+    """The rows that the second convolution multiplies."""
+    hidden = np.maximum(np.einsum("nchw,fc->nfhw", x, a[:, :, 0, 0]), 0)
+    windows = np.lib.stride_tricks.sliding_window_view(hidden, (3, 3), (2, 3))[:, :, ::stride, ::stride]
+    return windows.transpose(0, 2, 3, 1, 4, 5).reshape(-1, len(a) * 9)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_convolutions_make_up_for_channels(tools, tmp_path, stride):
+    random = np.random.default_rng(5)
+    a, b = (random.standard_normal(size).astype(np.float32) for size in ((8, 2, 1, 1), (3, 8, 3, 3)))
+    x = integers(random, 24, 2, 6, 6)
+    module, _ = compensate(tools, tmp_path, convolutions(a, b, stride), x, "ratio=0.5 round-to=1")
     weight, mask = masked_weights(module)["b:1"]
     channels = mask.all(axis=(0, 2, 3))
     assert channels.sum() == 4
-    hidden = np.maximum(np.einsum("nchw,fc->nfhw", x, a[:, :, 0, 0]), 0)
-    windows = np.lib.stride_tricks.sliding_window_view(hidden, (3, 3), (2, 3))[:, :, ::stride, ::stride]
-    rows = windows.transpose(0, 2, 3, 1, 4, 5).reshape(-1, 8 * 9)
-    kept = np.repeat(channels, 9)
-    np.testing.assert_allclose(weight.reshape(3, -1), least_squares(b.reshape(3, -1), rows, kept), atol=1e-4)
+    expected = least_squares(b.reshape(3, -1), windows_of(x, a, stride), np.repeat(channels, 9))
+    np.testing.assert_allclose(weight.reshape(3, -1), expected, atol=1e-4)
 
 
 def test_nothing_to_make_up_for_needs_no_data(tools, tmp_path):
@@ -130,6 +188,7 @@ def test_nothing_to_make_up_for_needs_no_data(tools, tmp_path):
 @pytest.mark.parametrize("options, message", [
     ("", "data: expected an .npz file with examples for 1 weights that lose columns, got none"),
     ("data=/nowhere/x.npz", "/nowhere/x.npz"), ("data={} damping=0", "damping: expected a value in (0, 0.1], got 0"),
+    ("data={} units=best", "units: expected keep or obs, got 'best'"),
     ("data={} padding=mask", "padding: expected an input of 'main', got 'mask'")])
 def test_wrong_use_is_one_line(tools, tmp_path, options, message):
     random = np.random.default_rng(6)

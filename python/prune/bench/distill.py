@@ -31,10 +31,10 @@ INCLUDE = "include=^encoder"
 TRAINING = ("loss=mse optimizer=adam lr-schedule=cosine hardness=1 distill=hidden.*=mse,embedding=cosine:4 "
             "row-weights=attention_mask freeze=^embeddings")
 # How masks and weights begin: a criterion of masks, and the pass that decides them from the file of examples. Neurons are
-# chosen by magnitude.
+# chosen as OBS does.
 STARTS = {"magnitude": ("magnitude", "--prune-evaluate-masks"),
           "sparsegpt": ("sparsegpt", "--prune-calibrate-masks=data={} padding=attention_mask refit=true column-counts=ranked")}
-COMPENSATION = "--prune-compensate-groups=data={} padding=attention_mask"
+COMPENSATION = "--prune-compensate-groups=data={} padding=attention_mask units=obs"
 EXAMPLES = 512
 # Tokens of a sentence at most, in training by buckets, and sentences at once.
 LENGTHS, BATCH = (16, 24, 32, 48), 16
@@ -193,7 +193,7 @@ def _distill(settings: Settings, pattern: str, sparsity: float, text: Sequence[s
     program.close()
     minutes = (time.monotonic() - begin + pruning) / 60
     final = cosine(dense, whole.embed(whole.student(f"--prune-load-weights=file={trained}", "--prune-verify-masks"), tests))
-    return {"weights": pattern, "sparsity": sparsity, "start": "l2, refit" if pattern == NEURONS else settings.start, "split": settings.split,
+    return {"weights": pattern, "sparsity": sparsity, "start": "obs" if pattern == NEURONS else settings.start, "split": settings.split,
             "one_shot": round(one_shot, 4), "trained": round(final, 4), "steps": settings.steps, "minutes": round(minutes, 2)}
 
 

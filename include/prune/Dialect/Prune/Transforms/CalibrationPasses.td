@@ -76,8 +76,13 @@ def PruneCompensateGroups : Pass<"prune-compensate-groups", "::mlir::ModuleOp"> 
     examples in `data`, given that only the units that stay are there. With H the Gram matrix of the layer's input before
     anything of the group is gone, plus the damping, and K the columns that stay, they become W H[:,K] H[K,K]⁻¹.
 
+    With `units=obs` as many units are chosen anew, one after the other, in groups of which one weight alone multiplies the
+    units: that one goes whose removal leaves the least error once the others make up for it (optimal brain surgeon,
+    Hassibi and Stork 1992, by blocks of columns: the trace of W_U [H⁻¹]_UU⁻¹ W_Uᵀ, with W and H⁻¹ brought up to date; if
+    there are more than 128, after each 128th part of them). Masks and records are written anew.
+
     The function `entry` runs as in `prune-calibrate-masks`, layer by layer, each on what the layers before it give once
-    they are pruned and compensated; `data`, `padding` and `damping` mean the same. Masks and shapes do not change.
+    they are pruned and compensated; `data`, `padding` and `damping` mean the same. Shapes do not change.
 
     Left alone, each with a remark (category `calibrate`): weights whose use is no prunable layer of f32 in `entry`, or that
     several layers share. Without units that `prune-shrink` would remove nothing happens, and no data is needed. Refused:
@@ -93,6 +98,8 @@ def PruneCompensateGroups : Pass<"prune-compensate-groups", "::mlir::ModuleOp"> 
     Option<"entry", "entry", "std::string", "\"main\"", "Function that is run">,
     Option<"padding", "padding", "std::string", "\"\"", "Input whose zeros mark rows that do not count; none when empty">,
     Option<"damping", "damping", "double", "0.01", "Share of the mean of the diagonal that is added to it, in (0, 0.1]">,
+    Option<"units", "units", "std::string", "\"keep\"",
+           "`keep`: those that are masked go; `obs`: as many, chosen anew by the error that is left">,
     Option<"threads", "threads", "unsigned", "0", "Number of threads; 0 takes all cores. The result does not depend on it">,
   ];
   let statistics = [

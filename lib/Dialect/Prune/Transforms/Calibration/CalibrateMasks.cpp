@@ -130,7 +130,8 @@ LogicalResult MaskCalibrator::readWeights() {
     if (auto found = given.find(set.front()); found != given.end()) {
       LayerDecision &decision = *decisionOf.lookup(set.front());
       decision.isGiven = true;
-      decision.bytes = found->second;
+      decision.bytes = found->second.bytes;
+      decision.unitOfColumn = found->second.unitOfColumn;
       decision.numPruned = llvm::count(decision.bytes, 0);
       continue;
     }

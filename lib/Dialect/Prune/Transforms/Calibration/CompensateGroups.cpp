@@ -8,10 +8,12 @@
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Remarks.h"
 #include "prune/Analysis/PrunableLayers.h"
+#include "prune/Dialect/Prune/Transforms/Structured/SelectGroups.h"
 #include "prune/Dialect/Prune/Transforms/Structured/Shrink.h"
 #include "prune/Support/Constants.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/StringSet.h"
 
 namespace mlir::prune {
 #define GEN_PASS_DEF_PRUNECOMPENSATEGROUPS
@@ -32,16 +34,19 @@ public:
   FailureOr<CompensateGroupsResult> run();
 
 private:
+  LogicalResult checkOptions();
   void findColumns(const DimCoupling &coupling, const ShrinkPlan &plan);
+  void findUnits(const DimCoupling &coupling, const ShrinkPlan &plan);
   void reviveUnits(const DimCoupling &coupling, const ShrinkPlan &plan);
   std::string whyLeft(arith::ConstantOp constant);
   void maskColumns();
+  LogicalResult maskChosen(const DimCoupling &coupling, ShrinkPlan &plan, ArrayRef<LayerDecision> decisions);
 
   ModuleOp module;
   const PruneCompensateGroupsOptions &options;
   OwningOpRef<ModuleOp> copy;
   /// Of the copy: weights that lose columns, and the mask that says which.
-  llvm::MapVector<Operation *, std::vector<uint8_t>> columns;
+  llvm::MapVector<Operation *, GivenMask> columns;
   GivenMasks given;
   CompensateGroupsResult result;
 };
@@ -81,28 +86,67 @@ void GroupCompensator::findColumns(const DimCoupling &coupling, const ShrinkPlan
         byte &= alive.test(i / inner % size);
     }
     if (loses)
-      columns[constant] = std::move(bytes);
+      columns[constant].bytes = std::move(bytes);
   });
 }
 
-/// Takes away the masks of units that `plan` removes.
-void GroupCompensator::reviveUnits(const DimCoupling &coupling, const ShrinkPlan &plan) {
+/// Where a group removes the columns of one weight and nothing else multiplies its units: the unit of each column, so
+/// that others may be chosen.
+void GroupCompensator::findUnits(const DimCoupling &coupling, const ShrinkPlan &plan) {
+  for (const DimGroup &group : coupling.getGroups()) {
+    if (group.isFrozen() || group.choice != plan.choices[group.component] ||
+        llvm::none_of(group.units, [&](int32_t unit) { return plan.removed.test(unit); }))
+      continue;
+    SmallVector<DimRef> readers;
+    for (const GroupMember &member : group.members)
+      if (member.dim.dim > 0)
+        readers.push_back(member.dim);
+    auto found = readers.size() == 1 ? columns.find(readers.front().value.getDefiningOp()) : columns.end();
+    if (found == columns.end())
+      continue;
+    ArrayRef<int64_t> shape = readers.front().getType().getShape();
+    ArrayRef<int32_t> units = coupling.getUnits(readers.front(), group.choice);
+    int64_t inner = 1;
+    for (int64_t size : shape.drop_front(readers.front().dim + 1))
+      inner *= size;
+    std::vector<int32_t> &unitOfColumn = found->second.unitOfColumn;
+    if (!unitOfColumn.empty()) { // two groups at once: their choices would depend on each other
+      unitOfColumn.assign(unitOfColumn.size(), -1);
+      continue;
+    }
+    unitOfColumn.resize(found->second.bytes.size() / shape.front());
+    for (auto [column, unit] : llvm::enumerate(unitOfColumn)) {
+      unit = units[column / inner % units.size()];
+      unit = group.hasUnit(unit) ? unit : -1;
+    }
+  }
+  for (auto &[weight, mask] : columns)
+    if (llvm::all_of(mask.unitOfColumn, [](int32_t unit) { return unit < 0; }))
+      mask.unitOfColumn.clear();
+}
+
+/// The slice masks of nothing but units that `plan` removes.
+static SmallVector<ApplyOp> findCovered(ModuleOp module, const DimCoupling &coupling, const ShrinkPlan &plan) {
   SmallVector<ApplyOp> applies;
-  copy->walk([&](ApplyOp apply) {
+  module.walk([&](ApplyOp apply) {
     auto slice = dyn_cast<SliceAttr>(apply.getPattern());
     Attribute attr = getConstantAttr(apply.getMask());
     arith::ConstantOp constant = getConstantUnder(apply);
     if (!slice || !attr || !constant)
       return;
-    int64_t dim = slice.getDim();
+    int64_t dim = slice.getDim(), size = cast<RankedTensorType>(constant.getType()).getDimSize(dim);
     FailureOr<MaskData> mask = MaskData::read(attr, [&] { return apply.emitError(); });
     std::optional<SmallVector<int64_t>> kept = plan.getKept(coupling, {constant, dim});
-    // Masks keep at least what the plan keeps: equal counts are equal masks.
-    int64_t size = cast<RankedTensorType>(constant.getType()).getDimSize(dim);
+    // Masks keep no more than the plan keeps: equal counts are equal masks.
     if (succeeded(mask) && kept && mask->countKept() * size == static_cast<int64_t>(kept->size()) * mask->size())
       applies.push_back(apply);
   });
-  for (ApplyOp apply : applies) {
+  return applies;
+}
+
+/// Takes away the masks of units that `plan` removes.
+void GroupCompensator::reviveUnits(const DimCoupling &coupling, const ShrinkPlan &plan) {
+  for (ApplyOp apply : findCovered(*copy, coupling, plan)) {
     apply.replaceAllUsesWith(apply.getWeight());
     apply.erase();
   }
@@ -126,7 +170,7 @@ std::string GroupCompensator::whyLeft(arith::ConstantOp constant) {
 
 /// Puts a mask that waits on each weight that loses columns.
 void GroupCompensator::maskColumns() {
-  for (auto &[op, bytes] : columns) {
+  for (auto &[op, columnMask] : columns) {
     auto constant = cast<arith::ConstantOp>(op);
     if (std::string reason = whyLeft(constant); !reason.empty()) {
       ++result.declined;
@@ -144,20 +188,56 @@ void GroupCompensator::maskColumns() {
                                NormalizationAttr(), StringAttr());
     OpOperand &use = *llvm::find_if(constant->getUses(), [&](OpOperand &use) { return use.getOwner() != mask; });
     use.set(ApplyOp::create(builder, constant.getLoc(), type, constant, mask, pattern, StringAttr(), UnitAttr()));
-    given[mask] = std::move(bytes);
+    given[mask] = std::move(columnMask);
   }
 }
 
+/// Masks the units that were chosen instead of those that were masked.
+LogicalResult GroupCompensator::maskChosen(const DimCoupling &coupling, ShrinkPlan &plan,
+                                           ArrayRef<LayerDecision> decisions) {
+  ShrinkPlan before = plan;
+  for (const LayerDecision &decision : decisions)
+    for (auto [column, unit] : llvm::enumerate(decision.unitOfColumn))
+      if (unit >= 0)
+        plan.removed[unit] = !decision.bytes[column];
+  if (plan.removed == before.removed)
+    return success();
+  llvm::StringSet<> names;
+  for (ApplyOp apply : findCovered(module, coupling, before)) {
+    names.insert(apply.getName().value_or(""));
+    apply.replaceAllUsesWith(apply.getWeight());
+    Operation *mask = apply.getMask().getDefiningOp();
+    apply.erase();
+    if (mask->use_empty())
+      mask->erase();
+  }
+  for (RecordOp record : llvm::make_early_inc_range(module.getOps<RecordOp>()))
+    if (names.contains(record.getWeight()))
+      record.erase();
+  return maskRemovedUnits(module, coupling, plan);
+}
+
+LogicalResult GroupCompensator::checkOptions() {
+  if (options.units != "keep" && options.units != "obs")
+    return emitError(module.getLoc()) << "units: expected keep or obs, got '" << options.units << "'";
+  return success();
+}
+
 FailureOr<CompensateGroupsResult> GroupCompensator::run() {
+  if (failed(checkOptions()))
+    return failure();
+  unshareUniformTensors(module);
   IRMapping mapping;
   copy = cast<ModuleOp>(module->clone(mapping));
-  unshareUniformTensors(*copy);
-  std::unique_ptr<DimCoupling> coupling = DimCoupling::create(*copy);
-  FailureOr<ShrinkPlan> plan = planMaskedUnits(*copy, *coupling);
+  // Units of a copy have the same numbers.
+  std::unique_ptr<DimCoupling> coupling = DimCoupling::create(module), ofCopy = DimCoupling::create(*copy);
+  FailureOr<ShrinkPlan> plan = planMaskedUnits(*copy, *ofCopy);
   if (failed(plan))
     return failure();
-  findColumns(*coupling, *plan);
-  reviveUnits(*coupling, *plan);
+  findColumns(*ofCopy, *plan);
+  if (options.units == "obs")
+    findUnits(*ofCopy, *plan);
+  reviveUnits(*ofCopy, *plan);
   maskColumns();
   result.weights = given.size();
   if (given.empty())
@@ -184,6 +264,8 @@ FailureOr<CompensateGroupsResult> GroupCompensator::run() {
         originals.lookup(mask.getWeight().getDefiningOp()),
         ArrayRef(reinterpret_cast<const char *>(decision.values.data()), decision.values.size() * sizeof(float)));
   }
+  if (failed(maskChosen(*coupling, *plan, calibrator.getDecisions())))
+    return failure();
   return result;
 }
 
@@ -203,6 +285,7 @@ struct CompensateGroups : prune::impl::PruneCompensateGroupsBase<CompensateGroup
     options.padding = padding;
     options.damping = damping;
     options.threads = threads;
+    options.units = units;
     FailureOr<CompensateGroupsResult> result = compensateGroups(getOperation(), options);
     if (failed(result))
       return signalPassFailure();

@@ -82,6 +82,7 @@ static void decideWithUpdate(LayerDecision &decision, const InputStatistic &stat
   problem.counts = settings.counts;
   problem.refits = settings.refits;
   problem.isDecided = decision.isGiven;
+  problem.unitOfColumn = decision.unitOfColumn;
   problem.weight = decision.values;
   problem.mask = decision.bytes;
   pruneWithUpdates(problem, pool);

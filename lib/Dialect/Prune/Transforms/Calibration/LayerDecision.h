@@ -22,6 +22,8 @@ struct LayerDecision {
   std::vector<uint8_t> bytes;
   /// `bytes` is decided already.
   bool isGiven = false;
+  /// If it only says how many units of columns go: the unit of each column.
+  std::vector<int32_t> unitOfColumn;
 };
 
 /// Counts the units that weights which are ranked together prune: for several by their magnitudes.

@@ -9,12 +9,18 @@
 
 namespace mlir::prune {
 
-/// Masks that are given, by the prune.mask that stands for them: a byte for each element.
-using GivenMasks = llvm::DenseMap<Operation *, std::vector<uint8_t>>;
+struct GivenMask {
+  /// A byte for each element.
+  std::vector<uint8_t> bytes;
+  /// If it says only how many units of columns go: the unit of each column (UpdateProblem). Empty: the mask stays.
+  std::vector<int32_t> unitOfColumn;
+};
+/// By the prune.mask that stands for them.
+using GivenMasks = llvm::DenseMap<Operation *, GivenMask>;
 
 class MaskCalibrator {
 public:
-  /// Weights under `given` masks keep these, and get the best values for them.
+  /// Weights under `given` masks get the best values for them.
   MaskCalibrator(ModuleOp module, const PruneCalibrateMasksOptions &options, GivenMasks given = GivenMasks())
       : module(module), options(options), given(std::move(given)), pool(options.threads) {}
 

@@ -2,6 +2,8 @@
 
 #include "prune/Dialect/Prune/Transforms/Scoring/ColumnUpdates.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Selection.h"
+#include "llvm/ADT/DenseSet.h"
+#include "llvm/ADT/MapVector.h"
 #include "llvm/Support/MathExtras.h"
 // Threads are ours.
 #define EIGEN_DONT_PARALLELIZE
@@ -21,6 +23,8 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 constexpr int64_t kBlockColumns = 128;
 /// Rows, or columns of a triangular system, that one thread takes at a time.
 constexpr int64_t kRowChunk = 64, kSolveChunk = 64;
+/// How often scores are brought up to date at most while units of columns are chosen.
+constexpr int64_t kChoiceRounds = 128;
 } // namespace
 
 /// Sums are split by the sizes of caches, which must not differ between machines.
@@ -90,6 +94,7 @@ private:
   void updateBlock(int64_t begin, int64_t end, int64_t blockEnd, Matrix &errors, int64_t blockBegin);
   void updateRest(const Matrix &errors, int64_t blockBegin, int64_t blockEnd);
   void decide();
+  void chooseUnits();
   void refit(const Matrix &original);
 
   /// The columns [begin, end) of a mask of the whole weight.
@@ -212,6 +217,49 @@ void ColumnUpdater::refit(const Matrix &original) {
   });
 }
 
+/// Chooses as many units of columns as the mask prunes.
+void ColumnUpdater::chooseUnits() {
+  int64_t columns = problem.columns;
+  llvm::MapVector<int32_t, std::vector<int64_t>> alive;
+  llvm::SmallDenseSet<int32_t> pruned;
+  for (auto [column, unit] : llvm::enumerate(problem.unitOfColumn)) {
+    if (unit < 0)
+      continue;
+    alive[unit].push_back(column);
+    if (!problem.mask[column])
+      pruned.insert(unit);
+  }
+  Eigen::Map<const Matrix> upper(problem.factors.front().upper.data(), columns, columns);
+  Matrix inverse = upper.transpose() * upper, rest = weight;
+  int64_t left = pruned.size(), step = std::max<int64_t>(1, left / kChoiceRounds);
+  std::vector<uint8_t> keeps(columns, 1);
+  while (left > 0) {
+    // The lowest scores go first; of equal ones the later unit.
+    std::vector<std::tuple<double, int64_t, int32_t>> scores;
+    for (const auto &[unit, own] : alive) {
+      Matrix part = rest(Eigen::all, own), block = inverse(own, own);
+      double score = part.cwiseProduct(block.llt().solve(part.transpose()).transpose()).sum();
+      scores.push_back({score, -own.front(), unit});
+    }
+    int64_t count = std::min({step, left, static_cast<int64_t>(scores.size())});
+    std::partial_sort(scores.begin(), scores.begin() + count, scores.end());
+    std::vector<int64_t> going;
+    for (auto &[score, place, unit] : ArrayRef(scores).take_front(count)) {
+      llvm::append_range(going, alive[unit]);
+      alive.erase(unit);
+    }
+    Matrix block = inverse(going, Eigen::all), own = inverse(going, going);
+    Matrix solved = own.llt().solve(block);
+    rest -= rest(Eigen::all, going) * solved;
+    inverse -= block.transpose() * solved;
+    for (int64_t column : going)
+      keeps[column] = 0;
+    left -= count;
+  }
+  for (int64_t row = 0; row < problem.rows; ++row)
+    llvm::copy(keeps, problem.mask.begin() + row * columns);
+}
+
 /// Decides the columns from left to right.
 void ColumnUpdater::decide() {
   int64_t rows = problem.rows, columns = problem.columns;
@@ -253,6 +301,8 @@ void ColumnUpdater::run() {
   Matrix original = weight;
   if (!problem.isDecided)
     decide();
+  else if (!problem.unitOfColumn.empty())
+    chooseUnits();
   if (problem.refits || problem.isDecided)
     refit(original);
   for (int64_t row = 0; row < rows; ++row)

@@ -60,6 +60,11 @@ struct UpdateProblem {
   bool refits = false;
   /// `mask` is what it shall be: there is nothing to do but to refit.
   bool isDecided = false;
+  /// The unit of each column, -1 for those that stay; several columns may share one. If there are any, as many units as
+  /// `mask` prunes are chosen anew, for one factor. A unit goes if the error is least that is left when the columns that
+  /// remain make up for it (OBS, Hassibi and Stork 1992, for blocks): trace(w_U [H^-1]_UU^-1 w_Uᵀ), where w and H^-1 are
+  /// brought up to date after each unit; of more than 128 units, after each 128th part of them.
+  ArrayRef<int32_t> unitOfColumn;
   /// In: the weight. Out: its new values, +0.0 where it is pruned.
   MutableArrayRef<float> weight;
   /// Out, or in if it is decided: a byte, 0 or 1, for each element.
