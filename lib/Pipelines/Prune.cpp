@@ -69,6 +69,16 @@ void mlir::prune::buildStructuredPipeline(OpPassManager &manager, const Structur
   select.statistics = options.statistics;
   select.threads = options.threads;
   manager.addPass(createPruneSelectGroups(select));
+  if (!options.data.empty() || options.units != "keep") {
+    PruneCompensateGroupsOptions compensate;
+    compensate.data = options.data;
+    compensate.units = options.units;
+    compensate.entry = options.entry;
+    compensate.padding = options.padding;
+    compensate.damping = options.damping;
+    compensate.threads = options.threads;
+    manager.addPass(createPruneCompensateGroups(compensate));
+  }
   if (!options.shrink)
     return;
 

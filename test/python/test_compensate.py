@@ -178,6 +178,24 @@ def test_convolutions_make_up_for_channels(tools, tmp_path, stride):
     np.testing.assert_allclose(weight.reshape(3, -1), expected, atol=1e-4)
 
 
+def test_pipeline(tools, tmp_path):
+    """prune-structured does the same as the passes."""
+    random = np.random.default_rng(10)
+    weights = {"a": random.standard_normal((24, 16)).astype(np.float32), "b": random.standard_normal((10, 24)).astype(np.float32)}
+    x = integers(random, 96, 16)
+    text = layers.linear_chain(weights, 8)
+    module, _ = compensate(tools, tmp_path, text, x, "ratio=0.5", "units=obs", ["--prune-shrink"])
+    finished = subprocess.run(
+        [tools / "prune-opt", tmp_path / "model.mlir", f"--prune-structured=ratio=0.5 data={tmp_path}/x.npz units=obs",
+         *interpret.GENERIC], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    found = interpret.Module(finished.stdout)
+    constants = [[module.value_of(op.results[0]) for op in module.walk("arith.constant")] for module in (module, found)]
+    first, second = ([c for c in some if c.ndim == 2 and c.any()] for some in constants)
+    assert len(first) == len(second) == 2 and all(
+        any(np.array_equal(a, b) for b in second) for a in first)
+
+
 def test_nothing_to_make_up_for_needs_no_data(tools, tmp_path):
     (tmp_path / "model.mlir").write_text(layers.linear_chain({"a": np.ones((4, 4), np.float32)}, 2))
     finished = subprocess.run([tools / "prune-opt", tmp_path / "model.mlir", "--prune-compensate-groups", "-o", "/dev/null"],

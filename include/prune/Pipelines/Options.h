@@ -123,6 +123,21 @@ struct StructuredOptions : public PassPipelineOptions<StructuredOptions> {
                                 llvm::cl::init(false)};
   Option<std::string> report{*this, "report", llvm::cl::desc("JSON file for the removed indices of each weight"),
                              llvm::cl::init("")};
+  Option<std::string> data{*this, "data",
+                           llvm::cl::desc(".npz file with examples of the inputs, by which what stays makes up for what "
+                                          "goes (prune-compensate-groups)"),
+                           llvm::cl::init("")};
+  Option<std::string> units{*this, "units",
+                            llvm::cl::desc("keep: those of the lowest scores go; obs: as many, chosen by the examples"),
+                            llvm::cl::init("keep")};
+  Option<std::string> entry{*this, "entry", llvm::cl::desc("Function that is run on the examples"),
+                            llvm::cl::init("main")};
+  Option<std::string> padding{*this, "padding",
+                              llvm::cl::desc("Input whose zeros mark rows of activations that do not count"),
+                              llvm::cl::init("")};
+  Option<double> damping{*this, "damping",
+                         llvm::cl::desc("Share of the mean of a Gram matrix's diagonal that is added to it"),
+                         llvm::cl::init(0.01)};
   Option<unsigned> threads{*this, "threads",
                            llvm::cl::desc("Threads that score; 0 takes all cores. The result does not depend on it"),
                            llvm::cl::init(0)};

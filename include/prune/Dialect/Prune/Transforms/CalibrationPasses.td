@@ -85,7 +85,8 @@ def PruneCompensateGroups : Pass<"prune-compensate-groups", "::mlir::ModuleOp"> 
     they are pruned and compensated; `data`, `padding` and `damping` mean the same. Shapes do not change.
 
     Left alone, each with a remark (category `calibrate`): weights whose use is no prunable layer of f32 in `entry`, or that
-    several layers share. Without units that `prune-shrink` would remove nothing happens, and no data is needed. Refused:
+    several layers share. Where normalisations take statistics over the survivors, what is observed is the network before
+    that, and the values are no longer the best ones. Without units that `prune-shrink` would remove nothing happens, and no data is needed. Refused:
     masks in `entry` that are not decided, and what `prune-calibrate-masks` refuses of data and activations.
 
     ```mlir
