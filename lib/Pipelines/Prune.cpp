@@ -26,6 +26,7 @@ void mlir::prune::buildPrunePipeline(OpPassManager &manager, const PruneOptions 
   manager.addPass(createPruneCreateMasks(create));
 
   PruneEvaluateMasksOptions evaluate;
+  evaluate.gradients = options.gradients;
   evaluate.threads = options.threads;
   manager.addPass(createPruneEvaluateMasks(evaluate));
 

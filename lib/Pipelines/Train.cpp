@@ -46,6 +46,7 @@ void mlir::prune::buildTrainPipeline(OpPassManager &manager, const TrainOptions 
   build.update = options.update;
   build.regrow = options.regrow;
   build.sparse = options.sparse;
+  build.gradients = options.gradients;
   manager.addPass(createPruneBuildTraining(build));
   PruneExpandGradientsOptions expand;
   expand.recompute = options.recompute;

@@ -94,6 +94,19 @@ def _parser() -> argparse.ArgumentParser:
     tune.add_argument("--json", metavar="FILE", type=Path, help="scores before and after, and the sparsity")
     _add_run_options(tune)
     tune.set_defaults(run=_finetune)
+    slopes = commands.add_parser(
+        "gradients", help="gradients of the loss by the weights, for the criteria taylor and fisher",
+        description="Runs a model on examples and writes for each weight the mean of the gradients of the loss over batches, and "
+                    "the mean of their squares (NAME:squared), for --prune=\"criterion=taylor gradients=FILE ...\".")
+    slopes.add_argument("model", metavar="MODEL", type=Path)
+    slopes.add_argument("-o", dest="output", metavar="OUT.npz", type=Path, required=True)
+    slopes.add_argument("--data", metavar="FILE", type=Path, required=True,
+                        help=".npz with an array [examples, ...] for each input, and 'labels' or 'target'")
+    slopes.add_argument("--training", metavar="OPTIONS", default="", help="options of prune-train, such as 'loss=mse'")
+    slopes.add_argument("--batches", type=int, default=0, help="how many to take (default: all that the examples fill)")
+    slopes.add_argument("--threads", type=int, default=1, help="threads of each call (default 1)")
+    slopes.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="limit for compilation")
+    slopes.set_defaults(run=_gradients)
     _add_digits(commands)
     return parser
 
@@ -133,6 +146,15 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
     parser.add_argument("--threads", type=int, default=1, help="threads of each call (default 1)")
     parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="limit for compilation")
+
+
+def _gradients(options: argparse.Namespace) -> int:
+    from prune.train.gradients import GradientOptions, gradients
+    steps = Steps("prune gradients")
+    count = gradients(GradientOptions(options.model, options.output, options.data, options.training, options.batches,
+                                      options.threads, options.timeout), steps)
+    steps.note(f"wrote {options.output}: means over {count} batches")
+    return 0
 
 
 def _import(options: argparse.Namespace) -> int:

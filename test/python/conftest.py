@@ -37,7 +37,7 @@ def tools() -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_cli():
     """Runs `python -m prune ...`; returns the finished process."""
     def run(*arguments, timeout=120):

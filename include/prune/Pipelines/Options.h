@@ -53,6 +53,9 @@ struct PruneOptions : public PassPipelineOptions<PruneOptions> {
   Option<std::string> data{*this, "data",
                            llvm::cl::desc(".npz file with examples of the inputs, for criteria that see activations"),
                            llvm::cl::init("")};
+  Option<std::string> gradients{*this, "gradients",
+                                llvm::cl::desc(".npz file with the gradients that taylor and fisher need"),
+                                llvm::cl::init("")};
   Option<std::string> entry{*this, "entry", llvm::cl::desc("Function that is run on the examples"),
                             llvm::cl::init("main")};
   Option<std::string> padding{*this, "padding",
@@ -82,11 +85,13 @@ struct StructuredOptions : public PassPipelineOptions<StructuredOptions> {
                              llvm::cl::desc("What shall be left instead of a ratio: params:SHARE, flops:SHARE or "
                                             "latency:SHARE"),
                              llvm::cl::init("")};
-  Option<std::string> criterion{*this, "criterion",
-                                llvm::cl::desc("What a unit is worth: l1, l2, linf, fpgm, taylor, bn-scale, random, "
-                                               "random:SEED or an attribute"),
-                                llvm::cl::init("l2")};
-  Option<std::string> gradients{*this, "gradients", llvm::cl::desc(".npz file with the gradients that taylor needs"),
+  Option<std::string> criterion{
+      *this, "criterion",
+      llvm::cl::desc("What a unit is worth: l1, l2, linf, fpgm, taylor, fisher, bn-scale, random, "
+                     "random:SEED or an attribute"),
+      llvm::cl::init("l2")};
+  Option<std::string> gradients{*this, "gradients",
+                                llvm::cl::desc(".npz file with the gradients that taylor and fisher need"),
                                 llvm::cl::init("")};
   Option<std::string> aggregate{*this, "aggregate",
                                 llvm::cl::desc("How the weights of a group agree on a score: mean, sum or max"),
@@ -123,10 +128,11 @@ struct StructuredOptions : public PassPipelineOptions<StructuredOptions> {
                                 llvm::cl::init(false)};
   Option<std::string> report{*this, "report", llvm::cl::desc("JSON file for the removed indices of each weight"),
                              llvm::cl::init("")};
-  Option<std::string> data{*this, "data",
-                           llvm::cl::desc(".npz file with examples of the inputs, by which what stays makes up for what "
-                                          "goes (prune-compensate-groups)"),
-                           llvm::cl::init("")};
+  Option<std::string> data{
+      *this, "data",
+      llvm::cl::desc(".npz file with examples of the inputs, by which what stays makes up for what "
+                     "goes (prune-compensate-groups)"),
+      llvm::cl::init("")};
   Option<std::string> units{*this, "units",
                             llvm::cl::desc("keep: those of the lowest scores go; obs: as many, chosen by the examples"),
                             llvm::cl::init("keep")};
@@ -219,6 +225,9 @@ struct TrainOptions : public PassPipelineOptions<TrainOptions> {
   Option<double> regrow{*this, "regrow",
                         llvm::cl::desc("Share of the kept weights that decided masks exchange at first; 0: none"),
                         llvm::cl::init(0.0)};
+  Option<bool> gradients{*this, "gradients",
+                         llvm::cl::desc("Build @gradients too: the gradients of the loss by the parameters"),
+                         llvm::cl::init(false)};
   Option<bool> sparse{*this, "sparse",
                       llvm::cl::desc("Weights with a decided mask and their states hold their kept elements only"),
                       llvm::cl::init(false)};

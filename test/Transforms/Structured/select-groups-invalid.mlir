@@ -23,7 +23,7 @@
 // UNREACHABLE: {{.*}}: error: target: params:0.1 cannot be reached: 0.25 is left with all units pruned that may be
 // REDEFINE: %{options} = criterion=hessian
 // RUN: %{fails} CRITERION
-// CRITERION: {{.*}}: error: criterion 'hessian': expected l1, l2, linf, fpgm, taylor, bn-scale, random, random:SEED or an attribute
+// CRITERION: {{.*}}: error: criterion 'hessian': expected l1, l2, linf, fpgm, taylor, fisher, bn-scale, random, random:SEED or an attribute
 // REDEFINE: %{options} = criterion=#prune.unstructured
 // RUN: %{fails} PATTERN
 // PATTERN: {{.*}}: error: criterion '#prune.unstructured': the attribute is no criterion

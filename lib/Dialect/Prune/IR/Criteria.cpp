@@ -80,6 +80,19 @@ void TaylorAttr::scoreElements(const ScoreInputs &inputs, int64_t begin, int64_t
 void TaylorAttr::printShort(raw_ostream &os) const { os << "taylor"; }
 
 //===----------------------------------------------------------------------===//
+// Fisher
+//===----------------------------------------------------------------------===//
+
+uint32_t FisherAttr::getRequiredInputs() const { return NeedsWeight | NeedsSquaredGradient; }
+
+void FisherAttr::scoreElements(const ScoreInputs &inputs, int64_t begin, int64_t end, float *scores) const {
+  for (int64_t i = begin; i < end; ++i)
+    scores[i - begin] = inputs.weight[i] * inputs.weight[i] * inputs.squaredGradient[i] / 2;
+}
+
+void FisherAttr::printShort(raw_ostream &os) const { os << "fisher"; }
+
+//===----------------------------------------------------------------------===//
 // Movement
 //===----------------------------------------------------------------------===//
 

@@ -147,13 +147,29 @@ def Prune_RandomAttr : Prune_Attr<"Random", "random", [DeclareAttrInterfaceMetho
 def Prune_TaylorAttr : Prune_Attr<"Taylor", "taylor", [DeclareAttrInterfaceMethods<CriterionAttrInterface>]> {
   let summary = "A weight is worth what the loss would change without it, to first order";
   let description = [{
-    The score of an element is |w · g|, where g is the gradient of the loss by the weight. Needs gradients:
-    `prune-select-groups` reads them from a file, `prune-evaluate-masks` leaves the mask undecided.
+    The score of an element is |w · g|, where g is the gradient of the loss by the weight (Molchanov et al. 2017; for a net
+    that is not trained yet it ranks as SNIP does, Lee et al. 2019). Needs gradients: `prune-select-groups` and
+    `prune-evaluate-masks` read them from a file, which `python -m prune gradients` writes.
 
     ```mlir
     #prune.taylor
     ```
     Short spelling: `taylor`.
+  }];
+}
+
+def Prune_FisherAttr : Prune_Attr<"Fisher", "fisher", [DeclareAttrInterfaceMethods<CriterionAttrInterface>]> {
+  let summary = "A weight is worth what the loss would change without it, to second order";
+  let description = [{
+    The score of an element is w² · h / 2, where h, the mean over batches of the squared gradient of the loss by the
+    weight, stands for the diagonal of the Hessian (the empirical Fisher information if a batch is one example; Theis et al.
+    2018). Needs squared gradients: `prune-select-groups` and `prune-evaluate-masks` read them from a file, which
+    `python -m prune gradients` writes.
+
+    ```mlir
+    #prune.fisher
+    ```
+    Short spelling: `fisher`.
   }];
 }
 

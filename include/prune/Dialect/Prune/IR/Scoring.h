@@ -38,6 +38,7 @@ enum ScoreInputKind : uint32_t {
   NeedsGradient = 1u << 1,
   NeedsColumnNorms = 1u << 2, ///< mean square of each column of the layer's input
   NeedsGram = 1u << 3,        ///< columns x columns products of the layer's input
+  NeedsSquaredGradient = 1u << 4,
 };
 
 /// What a criterion gets to see. Arrays that were not asked for may be empty; all are row-major and live until the
@@ -47,7 +48,8 @@ struct ScoreInputs {
   StringRef name;
   ArrayRef<int64_t> shape;
   ArrayRef<float> weight;
-  ArrayRef<float> gradient;
+  /// Of the loss by the weight: the mean over batches, and the mean of its squares.
+  ArrayRef<float> gradient, squaredGradient;
   /// Of each column.
   ArrayRef<float> columnNorms;
   /// Of each column: the diagonal of the upper triangular U with UᵀU the inverse of the damped Gram matrix.
@@ -60,6 +62,8 @@ struct ScoreInputs {
       kinds |= NeedsWeight;
     if (!gradient.empty())
       kinds |= NeedsGradient;
+    if (!squaredGradient.empty())
+      kinds |= NeedsSquaredGradient;
     if (!columnNorms.empty())
       kinds |= NeedsColumnNorms;
     if (!factorDiagonal.empty())

@@ -19,7 +19,8 @@ def PruneBuildTraining : Pass<"prune-build-training", "::mlir::ModuleOp"> {
 
     The functions are `@init` (the first values of everything, the module's weights among them), `@train_step` (with
     `prune.gradient` of a private `@loss`; see `prune-expand-gradients`) and `@eval_step`; for models with batch norms also
-    `@estimate_statistics`, which averages the statistics over batches: `batches` says how many there were before.
+    `@estimate_statistics`, which averages the statistics over batches: `batches` says how many there were before; and with
+    `gradients=true` also `@gradients`, the loss of a batch and its gradients by the parameters.
 
     A parameter is a constant f32 tensor of more than one element that has a name or different elements, and whose elements
     are all within 1e30. Others stay constants, and so do those that `freeze` matches.
@@ -104,6 +105,7 @@ def PruneBuildTraining : Pass<"prune-build-training", "::mlir::ModuleOp"> {
     Option<"update", "update", "std::string", "\"masked\"", "What training does to pruned weights: masked (they are zero) or straight-through (they are trained as if they were kept)">,
     Option<"regrow", "regrow", "double", "0.0", "Share of the kept weights that decided masks exchange at the first update (RigL); 0: they stay as they are">,
     Option<"sparse", "sparse", "bool", "false", "Weights with a decided mask and their states hold their kept elements only">,
+    Option<"gradients", "gradients", "bool", "false", "Build `@gradients` too: the gradients of the loss by the parameters, as `gradient:NAME`">,
   ];
   let statistics = [
     Statistic<"numParameters", "parameters", "Number of weights that are trained">,

@@ -49,7 +49,7 @@ def PruneCreateMasks : Pass<"prune-create-masks", "::mlir::ModuleOp"> {
   }];
   let options = [
     Option<"criterion", "criterion", "std::string", "\"magnitude\"",
-           "What a weight is worth: `magnitude`, `magnitude:l2`, `magnitude:linf`, `random`, `random:SEED`, `movement`, `wanda`, `sparsegpt` (see `prune-calibrate-masks`) or an attribute">,
+           "What a weight is worth: `magnitude`, `magnitude:l2`, `magnitude:linf`, `random`, `random:SEED`, `taylor`, `fisher`, `movement`, `wanda`, `sparsegpt` (see `prune-calibrate-masks`) or an attribute">,
     Option<"pattern", "pattern", "std::string", "\"unstructured\"",
            "What lives or dies together: `unstructured`, `N:M`, `RxC`, `slice:DIM`, `slice:DIM:GROUP` or an attribute">,
     Option<"sparsity", "sparsity", "double", "std::numeric_limits<double>::quiet_NaN()",
@@ -83,7 +83,10 @@ def PruneEvaluateMasks : Pass<"prune-evaluate-masks", "::mlir::ModuleOp"> {
     then masked, which `prune-verify-masks` checks later. Masks of one `group` are ranked together. Counts and ties are
     exact, and the bytes the same for any number of threads.
 
-    Leaves masks alone whose weight is not a constant or whose criterion needs more than the weight, with a remark
+    Criteria that need gradients (`taylor`, `fisher`) read them from `gradients`, an .npz file with an array of each
+    weight's shape by its name, or NAME:squared for the mean of squares; `python -m prune gradients` writes such files.
+
+    Leaves masks alone whose weight is not a constant or whose criterion needs more than that, with a remark
     (category `masks`); `prune-calibrate-masks` decides those that need activations.
 
     Refuses weights that hold NaN (the message names weight and index), groups whose members disagree, and masks that
@@ -98,6 +101,7 @@ def PruneEvaluateMasks : Pass<"prune-evaluate-masks", "::mlir::ModuleOp"> {
     ```
   }];
   let options = [
+    Option<"gradients", "gradients", "std::string", "\"\"", ".npz file with the gradients that `taylor` and `fisher` need">,
     Option<"threads", "threads", "unsigned", "0", "Number of threads; 0 takes all cores. The result does not depend on it">,
   ];
   let statistics = [

@@ -78,9 +78,9 @@ def PruneSelectGroups : Pass<"prune-select-groups", "::mlir::ModuleOp"> {
            "What shall be left, as `params:SHARE`, `flops:SHARE` or `latency:SHARE`, instead of a ratio: the ratio that "
            "comes within 2 % of it is searched for">,
     Option<"criterion", "criterion", "std::string", "\"l2\"",
-           "What a unit is worth: `l1`, `l2`, `linf`, `fpgm`, `taylor`, `bn-scale`, `random`, `random:SEED` or an attribute">,
+           "What a unit is worth: `l1`, `l2`, `linf`, `fpgm`, `taylor`, `fisher`, `bn-scale`, `random`, `random:SEED` or an attribute">,
     Option<"gradients", "gradients", "std::string", "\"\"",
-           ".npz file with the gradients that `taylor` needs, by the names and in the shapes of the weights">,
+           ".npz file with the gradients that `taylor` and `fisher` need, by the names and in the shapes of the weights">,
     Option<"aggregate", "aggregate", "std::string", "\"mean\"",
            "How the members of a group agree on the score of a unit: `mean`, `sum` or `max`">,
     Option<"normalize", "normalize", "std::string", "\"mean\"",

@@ -70,6 +70,7 @@ private:
   void buildTrainStep();
   void buildEvalStep();
   void buildEstimateStatistics();
+  void buildGradients();
 
   ModuleOp module;
   const PruneBuildTrainingOptions &options;
@@ -93,7 +94,7 @@ private:
 
 LogicalResult TrainingBuilder::readModel() {
   for (StringRef name : {"init", "train_step", "eval_step", "loss", "forward", "forward_on_batch",
-                         "estimate_statistics", "schedule", "update_masks"})
+                         "estimate_statistics", "gradients", "schedule", "update_masks"})
     if (Operation *other = module.lookupSymbol(name))
       return other->emitError() << "expected no function '" << name << "' in the module: training makes one";
   entry = module.lookupSymbol<func::FuncOp>(options.entry);
@@ -455,6 +456,18 @@ void TrainingBuilder::buildEvalStep() {
   finish(function, results);
 }
 
+void TrainingBuilder::buildGradients() {
+  Ports gradients;
+  for (auto [port, parameter] : llvm::zip_equal(params, parameters))
+    gradients.push_back({"gradient:" + parameter.name, port.type});
+  func::FuncOp function = createFunction("gradients", {params, stats, masks, inputs, labels}, {lossPorts, gradients});
+  ValueRange arguments = function.getArguments();
+  ValueRange values = take(arguments, params), oldStats = take(arguments, stats), maskValues = take(arguments, masks);
+  SmallVector<Value> results = emitGradients(values, oldStats, maskValues, arguments);
+  results.erase(results.begin() + lossPorts.size(), results.begin() + lossPorts.size() + stats.size());
+  finish(function, results);
+}
+
 void TrainingBuilder::buildEstimateStatistics() {
   Ports batches = {{"batches", RankedTensorType::get({}, b.getI64Type())}};
   func::FuncOp function = createFunction("estimate_statistics", {params, stats, masks, batches, inputs}, {stats});
@@ -485,6 +498,8 @@ FailureOr<BuildTrainingResult> TrainingBuilder::run() {
   buildEvalStep();
   if (!stats.empty())
     buildEstimateStatistics();
+  if (options.gradients)
+    buildGradients();
   if (plan.hasUpdates()) {
     buildSchedule(b, module, plan, parameters);
     MaskUpdatePorts ports{params, stats, masks, states, scores, {}};
@@ -561,6 +576,7 @@ struct BuildTraining : prune::impl::PruneBuildTrainingBase<BuildTraining> {
     options.update = update;
     options.regrow = regrow;
     options.sparse = sparse;
+    options.gradients = gradients;
     FailureOr<BuildTrainingResult> result = buildTraining(getOperation(), options);
     if (failed(result))
       return signalPassFailure();

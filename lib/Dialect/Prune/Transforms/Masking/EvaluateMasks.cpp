@@ -4,6 +4,7 @@
 #include "mlir/IR/Remarks.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Masking.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
+#include "prune/Dialect/Prune/Transforms/Scoring/GradientFile.h"
 #include "prune/Support/Constants.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
@@ -18,7 +19,8 @@ constexpr int64_t kScoreChunk = 1 << 16;
 
 class MaskEvaluator {
 public:
-  MaskEvaluator(ModuleOp module, unsigned threads) : module(module), pool(threads), writer(module) {}
+  MaskEvaluator(ModuleOp module, const PruneEvaluateMasksOptions &options)
+      : module(module), options(options), pool(options.threads), writer(module) {}
 
   FailureOr<EvaluateMasksResult> run();
 
@@ -29,6 +31,8 @@ private:
   LogicalResult evaluate(ArrayRef<MaskOp> masks);
 
   ModuleOp module;
+  const PruneEvaluateMasksOptions &options;
+  std::optional<GradientFile> gradients;
   WorkerPool pool;
   MaskWriter writer;
   EvaluateMasksResult result;
@@ -80,9 +84,15 @@ std::string MaskEvaluator::whyUndecided(MaskOp mask) {
     return "its weight is not a constant";
   if (isElidedResource(getConstantAttr(mask.getWeight())))
     return "the data of its weight is elided";
-  if (mask.getCriterion().getRequiredInputs() & ~uint32_t(NeedsWeight))
-    return "criterion " + spell(mask.getCriterion()) + " needs more than the weight";
-  return {};
+  uint32_t needs = mask.getCriterion().getRequiredInputs() & ~uint32_t(NeedsWeight);
+  if (!needs)
+    return {};
+  std::string criterion = "criterion " + spell(mask.getCriterion());
+  if (mask.getCriterion().keepsScores())
+    return criterion + " adds scores up in training";
+  if (needs & ~kNeedsGradients)
+    return criterion + " needs more than the weight";
+  return gradients ? "" : criterion + " needs gradients=FILE";
 }
 
 void MaskEvaluator::leave(MaskOp mask, const Twine &reason) {
@@ -141,6 +151,9 @@ LogicalResult MaskEvaluator::evaluate(ArrayRef<MaskOp> masks) {
       inputs.name = getWeightName(mask);
       inputs.shape = shape;
       inputs.weight = values;
+      if (uint32_t needs = criterion.getRequiredInputs() & kNeedsGradients)
+        if (llvm::Error error = gradients->provide(inputs, needs, inputs.name, mask.getWeight().getType()))
+          return emitError(mask.getLoc()) << "gradients: " << llvm::toString(std::move(error));
       scores[index].resize(values.size());
       pool.forEachChunk(values.size(), kScoreChunk, [&, index = index](int64_t begin, int64_t end) {
         criterion.scoreElements(inputs, begin, end, scores[index].data() + begin);
@@ -218,6 +231,12 @@ LogicalResult MaskWriter::replace(MaskOp mask, ArrayRef<uint8_t> bytes) {
 }
 
 FailureOr<EvaluateMasksResult> MaskEvaluator::run() {
+  if (!options.gradients.empty()) {
+    llvm::Expected<GradientFile> file = GradientFile::read(options.gradients);
+    if (!file)
+      return emitError(module.getLoc()) << "gradients: " << llvm::toString(file.takeError());
+    gradients = std::move(*file);
+  }
   for (ArrayRef<MaskOp> masks : collectMaskGroups(module)) {
     MaskOp blocked;
     std::string reason;
@@ -242,5 +261,5 @@ FailureOr<EvaluateMasksResult> MaskEvaluator::run() {
 }
 
 FailureOr<EvaluateMasksResult> mlir::prune::evaluateMasks(ModuleOp module, const PruneEvaluateMasksOptions &options) {
-  return MaskEvaluator(module, options.threads).run();
+  return MaskEvaluator(module, options).run();
 }

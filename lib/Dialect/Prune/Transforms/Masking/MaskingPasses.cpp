@@ -45,6 +45,7 @@ struct EvaluateMasks : prune::impl::PruneEvaluateMasksBase<EvaluateMasks> {
 
   void runOnOperation() override {
     PruneEvaluateMasksOptions options;
+    options.gradients = gradients;
     options.threads = threads;
     FailureOr<EvaluateMasksResult> result = evaluateMasks(getOperation(), options);
     if (failed(result))

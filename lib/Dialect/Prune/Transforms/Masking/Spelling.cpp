@@ -99,6 +99,8 @@ CriterionAttrInterface mlir::prune::parseCriterion(StringRef text, MLIRContext *
       return RandomAttr::get(context, seed);
   } else if (text == "taylor") {
     return TaylorAttr::get(context);
+  } else if (text == "fisher") {
+    return FisherAttr::get(context);
   } else if (text == "wanda") {
     return WandaAttr::get(context);
   } else if (text == "sparsegpt") {
@@ -114,7 +116,7 @@ CriterionAttrInterface mlir::prune::parseCriterion(StringRef text, MLIRContext *
     }
   }
   error = ("criterion '" + text + "': expected magnitude, magnitude:l1, magnitude:l2, magnitude:linf, random, " +
-           "random:SEED, taylor, wanda, sparsegpt, movement, movement:RATE or an attribute")
+           "random:SEED, taylor, fisher, wanda, sparsegpt, movement, movement:RATE or an attribute")
               .str();
   return {};
 }

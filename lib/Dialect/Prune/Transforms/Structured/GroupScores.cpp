@@ -28,55 +28,17 @@ std::optional<GroupCriterion> GroupCriterion::parse(StringRef text, MLIRContext 
   if (text == "l1" || text == "l2" || text == "linf")
     return GroupCriterion{Kind::Elements, MagnitudeAttr::get(context, *symbolizeNorm(text))};
   if (CriterionAttrInterface criterion = parseCriterion(text, context, error)) {
-    if (criterion.getRequiredInputs() & ~uint32_t(NeedsWeight | NeedsGradient)) {
+    if (criterion.getRequiredInputs() & ~(NeedsWeight | kNeedsGradients)) {
       error = ("criterion '" + text + "': needs statistics of activations, which groups are not scored by").str();
       return std::nullopt;
     }
     return GroupCriterion{isa<RandomAttr>(criterion) ? Kind::Random : Kind::Elements, criterion};
   }
   if (!text.starts_with("#"))
-    error = ("criterion '" + text + "': expected l1, l2, linf, fpgm, taylor, bn-scale, random, random:SEED or an " +
-             "attribute")
+    error = ("criterion '" + text +
+             "': expected l1, l2, linf, fpgm, taylor, fisher, bn-scale, random, random:SEED or an " + "attribute")
                 .str();
   return std::nullopt;
-}
-
-llvm::Expected<GradientFile> GradientFile::read(StringRef path) {
-  llvm::Expected<std::vector<NamedTensor>> tensors = readTensors(path);
-  if (!tensors)
-    return tensors.takeError();
-  GradientFile file;
-  file.path = path.str();
-  for (const NamedTensor &named : *tensors) {
-    const HostTensor &tensor = named.tensor;
-    if (!llvm::is_contained({ElementKind::Float16, ElementKind::BFloat16, ElementKind::Float32, ElementKind::Float64},
-                            tensor.kind))
-      return llvm::createStringError("%s: '%s' is %s, expected floats", file.path.c_str(), named.name.c_str(),
-                                     getName(tensor.kind).str().c_str());
-    Entry &entry = file.entries[named.name];
-    entry.shape.assign(tensor.shape.begin(), tensor.shape.end());
-    entry.values.resize(tensor.getNumElements());
-    if (tensor.kind == ElementKind::Float32)
-      std::memcpy(entry.values.data(), tensor.data.data(), entry.values.size() * sizeof(float));
-    else
-      for (size_t i = 0; i < entry.values.size(); ++i)
-        entry.values[i] = static_cast<float>(tensor.getElement(i));
-  }
-  return file;
-}
-
-llvm::Expected<ArrayRef<float>> GradientFile::get(StringRef name, RankedTensorType type) const {
-  auto it = entries.find(name);
-  if (it == entries.end())
-    return llvm::createStringError(
-        llvm::formatv("{0} has no gradient of '{1}' among its {2} tensors", path, name, entries.size()).str());
-  const Entry &entry = it->second;
-  if (ArrayRef<int64_t>(entry.shape) != type.getShape())
-    return llvm::createStringError(llvm::formatv("{0}: the gradient of '{1}' is [{2:$[, ]}], the weight [{3:$[, ]}]",
-                                                 path, name, llvm::make_range(entry.shape.begin(), entry.shape.end()),
-                                                 llvm::make_range(type.getShape().begin(), type.getShape().end()))
-                                       .str());
-  return ArrayRef<float>(entry.values);
 }
 
 //===----------------------------------------------------------------------===//
@@ -360,14 +322,10 @@ LogicalResult GroupScorer::scoreConstant(Value value, ArrayRef<Slice *> ofConsta
     inputs.name = name;
     inputs.shape = shape;
     inputs.weight = values;
-    if (criterion.needsGradients()) {
-      llvm::Expected<ArrayRef<float>> gradient = options.gradients->get(name, cast<RankedTensorType>(value.getType()));
-      if (!gradient)
-        return emitError(value.getLoc()) << "gradients: " << llvm::toString(gradient.takeError());
-      if (int64_t place = findNaN(*gradient, pool); place >= 0)
-        return reject("gradient of", shape, place);
-      inputs.gradient = *gradient;
-    }
+    if (criterion.needsGradients())
+      if (llvm::Error error = options.gradients->provide(inputs, criterion.elements.getRequiredInputs(), name,
+                                                         cast<RankedTensorType>(value.getType())))
+        return emitError(value.getLoc()) << "gradients: " << llvm::toString(std::move(error));
     scores.resize(values.size());
     pool.forEachChunk(values.size(), kChunkElements, [&](int64_t begin, int64_t end) {
       criterion.elements.scoreElements(inputs, begin, end, scores.data() + begin);

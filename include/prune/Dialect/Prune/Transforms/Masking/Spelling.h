@@ -16,7 +16,7 @@ namespace mlir::prune {
 /// `unstructured`, `N:M`, `RxC`, `slice:DIM[:GROUP]` or an attribute. Null with a message in `error` on anything else.
 PatternAttrInterface parsePattern(StringRef text, MLIRContext *context, std::string &error);
 
-/// `magnitude[:l1|:l2|:linf]`, `random[:SEED]`, `taylor`, `movement[:RATE]`, `wanda`, `sparsegpt` or an attribute. Null
+/// `magnitude[:l1|:l2|:linf]`, `random[:SEED]`, `taylor`, `fisher`, `movement[:RATE]`, `wanda`, `sparsegpt` or an attribute. Null
 /// with a message in `error` on anything else.
 CriterionAttrInterface parseCriterion(StringRef text, MLIRContext *context, std::string &error);
 

@@ -12,6 +12,7 @@
 #ifndef PRUNE_DIALECT_PRUNE_TRANSFORMS_STRUCTURED_GROUPSCORES_H
 #define PRUNE_DIALECT_PRUNE_TRANSFORMS_STRUCTURED_GROUPSCORES_H
 
+#include "prune/Dialect/Prune/Transforms/Scoring/GradientFile.h"
 #include "prune/Analysis/DimCoupling.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
 #include "prune/Support/Npy.h"
@@ -41,30 +42,11 @@ struct GroupCriterion {
   /// `l1`, `l2`, `linf`, `fpgm`, `bn-scale` or what prune-create-masks takes. None with a message in `error` on
   /// anything else.
   static std::optional<GroupCriterion> parse(StringRef text, MLIRContext *context, std::string &error);
-  bool needsGradients() const { return elements && (elements.getRequiredInputs() & NeedsGradient); }
+  bool needsGradients() const { return elements && (elements.getRequiredInputs() & kNeedsGradients); }
 };
 
 /// How the numbers of the members become the score of a unit.
 enum class ScoreAggregation { Mean, Sum, Max };
-
-/// Gradients of the loss by weights, by the weights' names.
-class GradientFile {
-public:
-  /// Reads a .npz. Fails if a tensor is not of floats.
-  static llvm::Expected<GradientFile> read(StringRef path);
-
-  /// The gradient of the weight `name` of type `type`, as f32.
-  llvm::Expected<ArrayRef<float>> get(StringRef name, RankedTensorType type) const;
-  StringRef getPath() const { return path; }
-
-private:
-  struct Entry {
-    SmallVector<int64_t> shape;
-    std::vector<float> values;
-  };
-  std::string path;
-  llvm::StringMap<Entry> entries;
-};
 
 struct GroupScoreOptions {
   GroupCriterion criterion;

@@ -1,0 +1,40 @@
+//===- GradientFile.h - Gradients for criteria ----------------------*- C++ -*-===//
+#ifndef PRUNE_DIALECT_PRUNE_TRANSFORMS_SCORING_GRADIENTFILE_H
+#define PRUNE_DIALECT_PRUNE_TRANSFORMS_SCORING_GRADIENTFILE_H
+
+#include "mlir/IR/BuiltinTypes.h"
+#include "prune/Dialect/Prune/IR/Scoring.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/Support/Error.h"
+#include <string>
+#include <vector>
+
+namespace mlir::prune {
+
+/// What a file of gradients is needed for (ScoreInputKind).
+inline constexpr uint32_t kNeedsGradients = NeedsGradient | NeedsSquaredGradient;
+
+/// Gradients of the loss by weights, by the weights' names, and their squares, as NAME:squared.
+class GradientFile {
+public:
+  /// Reads a .npz. Fails if a tensor is not of floats.
+  static llvm::Expected<GradientFile> read(StringRef path);
+
+  /// Gives `inputs` the gradients that `needs` (ScoreInputKind) asks for, of the weight `name` of type `type`. Fails if
+  /// one is missing, has another shape or holds NaN. They live as long as the file.
+  llvm::Error provide(ScoreInputs &inputs, uint32_t needs, StringRef name, RankedTensorType type) const;
+
+private:
+  llvm::Expected<ArrayRef<float>> get(const llvm::Twine &name, RankedTensorType type) const;
+
+  struct Entry {
+    SmallVector<int64_t> shape;
+    std::vector<float> values;
+  };
+  std::string path;
+  llvm::StringMap<Entry> entries;
+};
+
+} // namespace mlir::prune
+
+#endif // PRUNE_DIALECT_PRUNE_TRANSFORMS_SCORING_GRADIENTFILE_H

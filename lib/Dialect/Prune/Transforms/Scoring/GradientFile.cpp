@@ -1,0 +1,69 @@
+//===- GradientFile.cpp - Gradients for criteria ------------------------------===//
+
+#include "prune/Dialect/Prune/Transforms/Scoring/GradientFile.h"
+#include "prune/Dialect/Prune/Transforms/Masking/Masking.h"
+#include "prune/Support/Npy.h"
+#include "llvm/Support/FormatVariadic.h"
+#include <cmath>
+
+using namespace mlir;
+using namespace mlir::prune;
+
+llvm::Expected<GradientFile> GradientFile::read(StringRef path) {
+  llvm::Expected<std::vector<NamedTensor>> tensors = readTensors(path);
+  if (!tensors)
+    return tensors.takeError();
+  GradientFile file;
+  file.path = path.str();
+  for (const NamedTensor &named : *tensors) {
+    const HostTensor &tensor = named.tensor;
+    if (!llvm::is_contained({ElementKind::Float16, ElementKind::BFloat16, ElementKind::Float32, ElementKind::Float64},
+                            tensor.kind))
+      return llvm::createStringError("%s: '%s' is %s, expected floats", file.path.c_str(), named.name.c_str(),
+                                     getName(tensor.kind).str().c_str());
+    Entry &entry = file.entries[named.name];
+    entry.shape.assign(tensor.shape.begin(), tensor.shape.end());
+    entry.values.resize(tensor.getNumElements());
+    if (tensor.kind == ElementKind::Float32)
+      std::memcpy(entry.values.data(), tensor.data.data(), entry.values.size() * sizeof(float));
+    else
+      for (size_t i = 0; i < entry.values.size(); ++i)
+        entry.values[i] = static_cast<float>(tensor.getElement(i));
+  }
+  return file;
+}
+
+llvm::Expected<ArrayRef<float>> GradientFile::get(const llvm::Twine &twine, RankedTensorType type) const {
+  std::string name = twine.str();
+  auto it = entries.find(name);
+  if (it == entries.end())
+    return llvm::createStringError(
+        llvm::formatv("{0} has no gradient of '{1}' among its {2} tensors", path, name, entries.size()).str());
+  const Entry &entry = it->second;
+  if (ArrayRef<int64_t>(entry.shape) != type.getShape())
+    return llvm::createStringError(llvm::formatv("{0}: the gradient of '{1}' is [{2:$[, ]}], the weight [{3:$[, ]}]",
+                                                 path, name, llvm::make_range(entry.shape.begin(), entry.shape.end()),
+                                                 llvm::make_range(type.getShape().begin(), type.getShape().end()))
+                                       .str());
+  for (auto [i, value] : llvm::enumerate(entry.values))
+    if (std::isnan(value))
+      return llvm::createStringError("%s: the gradient of '%s' holds NaN at index %s", path.c_str(), name.c_str(),
+                                     formatIndex(entry.shape, i).c_str());
+  return ArrayRef<float>(entry.values);
+}
+
+llvm::Error GradientFile::provide(ScoreInputs &inputs, uint32_t needs, StringRef name, RankedTensorType type) const {
+  if (needs & NeedsGradient) {
+    llvm::Expected<ArrayRef<float>> gradient = get(name, type);
+    if (!gradient)
+      return gradient.takeError();
+    inputs.gradient = *gradient;
+  }
+  if (needs & NeedsSquaredGradient) {
+    llvm::Expected<ArrayRef<float>> squared = get(name + ":squared", type);
+    if (!squared)
+      return squared.takeError();
+    inputs.squaredGradient = *squared;
+  }
+  return llvm::Error::success();
+}
