@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "mlir/IR/Matchers.h"
+#include "mlir/IR/TypeUtilities.h"
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
 #include "prune/Dialect/Prune/IR/Numbers.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
