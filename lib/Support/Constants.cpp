@@ -2,6 +2,7 @@
 
 #include "prune/Support/Constants.h"
 #include "mlir/IR/AsmState.h"
+#include "mlir/IR/BuiltinDialect.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/IR/Location.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
