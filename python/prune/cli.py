@@ -54,6 +54,19 @@ def _parser() -> argparse.ArgumentParser:
     importer.add_argument("--verbose", action="store_true", help="show the steps also without a terminal")
     importer.set_defaults(run=_import)
 
+    exporter = commands.add_parser(
+        "export", help="a module as ONNX or safetensors",
+        description="Writes a module on tensors, with its masks in the weights and its shapes as they are now, as an ONNX graph "
+                    "(OUT.onnx, compared with the compiled module in ONNX Runtime before it takes its place) or its weights "
+                    "and masks as a safetensors file (OUT.safetensors).")
+    exporter.add_argument("module", metavar="MODULE", type=Path)
+    exporter.add_argument("-o", dest="output", metavar="OUT", type=Path, required=True)
+    exporter.add_argument("--sparse-initializers", action="store_true",
+                          help="store weights of an ONNX file sparsely where that takes fewer bytes")
+    exporter.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS",
+                          help="limit for each program that is run (default 600)")
+    exporter.set_defaults(run=_export)
+
     quick = commands.add_parser(
         "quickstart", help="prune a real encoder, compile it, compare it with ONNX Runtime",
         description="Builds the ONNX graph of all-MiniLM-L6-v2, imports it, prunes its matrices (unstructured and in "
@@ -141,6 +154,16 @@ def _import(options: argparse.Namespace) -> int:
     settings = ImportOptions(dict(map(parse_shape, options.shape)), dict(map(parse_dim, options.dim)),
                              not options.no_normalize, options.keep_batch_norm, options.timeout)
     import_model(options.input, options.output, settings, Steps("prune import", always=options.verbose))
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from prune.export.driver import ExportOptions, export
+    settings = ExportOptions(options.sparse_initializers, options.timeout)
+    done = export(options.module, options.output, settings, Steps("prune export"))
+    print(f"{options.output}: {done.bytes} bytes, {done.tensors} tensors, {done.masks} masked weights")
+    for name, difference in (done.differences or {}).items():
+        print(f"{name}: ONNX Runtime differs from the compiled module by {difference:.1e} of the largest value")
     return 0
 
 

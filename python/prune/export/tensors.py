@@ -1,0 +1,63 @@
+"""Weights and masks as a safetensors file.
+
+Each named constant is a tensor of its name, in the orientation of the module, its pruned elements zero. The mask of a
+weight W is the tensor `W.mask`: bits in row-major order, eight to a byte, the first in the lowest bit, ones for what is
+kept. The metadata holds the shape, pattern and sparsity of each masked weight as JSON (`prune.weights`), and a recipe for
+`prune-opt --prune` that asks for the same (`prune.recipe`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Mapping
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from prune import __version__
+from prune.errors import PruneError
+from prune.export.source import Mask, Source
+
+METADATA = "prune.weights"
+RECIPE = "prune.recipe"
+MASK = ".mask"
+
+
+def save(source: Source, path: Path) -> int:
+    """Writes the file; returns the number of tensors."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in source.constants.items()}
+    if not arrays:
+        raise PruneError(source.place, "constants", "none that have a name", "a model with weights")
+    for name, mask in source.masks.items():
+        if name + MASK in arrays:
+            raise PruneError(source.place, "name", f"a constant '{name + MASK}'", f"no other tensor called like the mask of '{name}'")
+        arrays[name + MASK] = pack(mask.kept)
+    metadata = {"producer": f"prune {__version__}"}
+    if source.masks:
+        metadata[METADATA] = json.dumps({name: {"shape": list(mask.kept.shape), "pattern": mask.pattern,
+                                                "sparsity": mask.sparsity} for name, mask in source.masks.items()})
+        metadata[RECIPE] = recipe(source.masks)
+    save_file(arrays, path, metadata)
+    return len(arrays)
+
+
+def pack(kept: np.ndarray) -> np.ndarray:
+    """A mask as bits."""
+    return np.packbits(kept.reshape(-1), bitorder="little")
+
+
+def unpack(bits: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The mask of a packed one."""
+    size = int(np.prod(shape, dtype=np.int64))
+    return np.unpackbits(bits, count=size, bitorder="little").astype(np.bool_).reshape(shape)
+
+
+def recipe(masks: Mapping[str, Mask]) -> str:
+    """The recipe (YAML) by which weights of these names get these patterns and sparsities, and no others any."""
+    lines = ["layers:"]
+    for name, mask in masks.items():
+        lines += [f"  - match: {json.dumps('^' + re.escape(name) + '$')}", f"    pattern: {mask.pattern}",
+                  f"    sparsity: {mask.sparsity!r}"]
+    return "\n".join([*lines, "  - match: .", "    skip: true", ""])
