@@ -61,7 +61,7 @@ class Builder:
 
     def node(self, op: str, inputs: Sequence[Value | None], shape: Sequence[int], dtype: np.dtype, **attributes) -> Value:
         """The only result of a new node, named after the layer that is translated."""
-        name = self.name(f"{self.layer or 'node'}/{op}")
+        name = self.name(self.layer or op)
         result = self.name(f"{name}_output")
         node = helper.make_node(op, [v.name if v else "" for v in inputs], [result], name=name, **attributes)
         self.nodes.append(node)

@@ -2,8 +2,8 @@
 
 Each named constant is a tensor of its name, in the orientation of the module, its pruned elements zero. The mask of a
 weight W is the tensor `W.mask`: bits in row-major order, eight to a byte, the first in the lowest bit, ones for what is
-kept. The metadata holds the shape, pattern and sparsity of each masked weight as JSON (`prune.weights`), and a recipe for
-`prune-opt --prune` that asks for the same (`prune.recipe`).
+kept. The metadata holds JSON under `prune`: `producer`, `weights` with the shape, pattern and sparsity of each masked weight,
+and `recipe`, which asks `prune-opt --prune` for the same.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from prune import __version__
 from prune.errors import PruneError
 from prune.export.source import Mask, Source
 
-METADATA = "prune.weights"
-RECIPE = "prune.recipe"
+# One key alone, since the format's writer shuffles several.
+METADATA = "prune"
 MASK = ".mask"
 
 
@@ -34,12 +34,10 @@ def save(source: Source, path: Path) -> int:
         if name + MASK in arrays:
             raise PruneError(source.place, "name", f"a constant '{name + MASK}'", f"no other tensor called like the mask of '{name}'")
         arrays[name + MASK] = pack(mask.kept)
-    metadata = {"producer": f"prune {__version__}"}
-    if source.masks:
-        metadata[METADATA] = json.dumps({name: {"shape": list(mask.kept.shape), "pattern": mask.pattern,
-                                                "sparsity": mask.sparsity} for name, mask in source.masks.items()})
-        metadata[RECIPE] = recipe(source.masks)
-    save_file(arrays, path, metadata)
+    about = {"producer": f"prune {__version__}", "recipe": recipe(source.masks),
+             "weights": {name: {"shape": list(mask.kept.shape), "pattern": mask.pattern, "sparsity": mask.sparsity}
+                         for name, mask in source.masks.items()}}
+    save_file(arrays, path, {METADATA: json.dumps(about)})
     return len(arrays)
 
 
