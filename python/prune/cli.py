@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run_options(tune)
     tune.set_defaults(run=_finetune)
     _add_digits(commands)
+    _add_evaluate(commands)
     return parser
 
 
@@ -130,6 +131,34 @@ def _add_digits(commands) -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads of each call (default 1)")
     parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="limit for each program")
     parser.set_defaults(run=_digits)
+
+
+def _add_evaluate(commands) -> None:
+    parser = commands.add_parser(
+        "evaluate", help="a pruned model beside its baseline: quality, calibration, speed, memory, compatibility",
+        description="Compiles both models (linalg on tensors), runs the same examples through them, times them in turn and "
+                    "reports what was won and lost. With labels they are classifiers, without their outputs are vectors. "
+                    "Status 3 when a gate (--max-drop, --max-ece, --min-speedup) is missed.")
+    parser.add_argument("module", metavar="MODULE", type=Path)
+    parser.add_argument("--baseline", metavar="FILE", type=Path, required=True, help="the model before pruning")
+    parser.add_argument("--data", metavar="FILE", type=Path, required=True,
+                        help=".npz with an array [examples, ...] for each input")
+    parser.add_argument("--labels", metavar="FILE", type=Path,
+                        help=".npz with the class of each example (default: 'labels' in the data, if it is there)")
+    parser.add_argument("--output", metavar="NAME", help="output that is judged (default: the first that has a form for it)")
+    parser.add_argument("--top-k", type=int, default=5, metavar="K", help="answers that count for top-k accuracy (default 5)")
+    parser.add_argument("--max-drop", type=float, metavar="SHARE",
+                        help="gate: most accuracy that may be lost (0.01: one point); without labels of mean cosine")
+    parser.add_argument("--max-ece", type=float, metavar="SHARE", help="gate: largest calibration error")
+    parser.add_argument("--min-speedup", type=float, metavar="FACTOR", help="gate: least speed against the baseline")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="the report for programs")
+    parser.add_argument("--html", metavar="FILE", type=Path, help="the report as one page")
+    parser.add_argument("--runs", type=int, default=30, help="timed samples of each model (default 30)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each call (default 1)")
+    parser.add_argument("--targets", default="host", metavar="CPU,...", help="processors to look at kernels for: host first, "
+                        "then as LLVM names them, such as host,znver3 (default host)")
+    parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="limit for each program")
+    parser.set_defaults(run=_evaluate)
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -210,6 +239,21 @@ def _digits(options: argparse.Namespace) -> int:
                              options.timeout)
     print(report.text(digits(settings, Steps("prune digits")), settings))
     return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from prune.evaluate import text
+    from prune.evaluate.job import GATE_CLOSED, EvaluateOptions, evaluate
+    settings = EvaluateOptions(
+        options.module, options.baseline, options.data, options.labels, options.output, options.top_k, options.max_drop,
+        options.max_ece, options.min_speedup, options.json, options.html, options.runs, options.threads,
+        options.targets.split(","), options.timeout)
+    report, gates = evaluate(settings, Steps("prune evaluate"))
+    print(text.text(report))
+    missed = [gate for gate in gates if not gate.passed]
+    for gate in missed:
+        print(f"prune evaluate: {gate}", file=sys.stderr)
+    return GATE_CLOSED if missed else 0
 
 
 def _train_options(options: argparse.Namespace, module: Path):
