@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html.parser
 import json
+import re
 import subprocess
 
 import numpy as np
@@ -131,6 +132,25 @@ def test_costs_and_layers(outcome):
     assert layers["up.weight"]["pattern"] is None
 
 
+def test_the_schema_is_the_documented_one(outcome):
+    """Every key of the report is on the page, and the page's keys of this task are in the report."""
+    from conftest import ROOT
+    page_text = (ROOT / "docs" / "Evaluation.md").read_text()
+    table = page_text[page_text.index("## The JSON"):page_text.index("## Measured")]
+    documented = {part for word in re.findall(r"`([\w.]+)`", table) for part in word.split(".") if part}
+
+    def keys(value):
+        if isinstance(value, dict):
+            return set(value).union(*map(keys, value.values()))
+        return set().union(*map(keys, value)) if isinstance(value, list) else set()
+    found = keys(outcome[0])
+    assert found <= documented, found - documented
+    values = {"classification", "embedding", "cosine", "lowest_cosine", "neighbours", "done", "warning", "option", "what", "value",
+              "limit", "passed"}
+    assert documented - found <= values, documented - found - values
+    assert outcome[0]["schema"] == 1
+
+
 def test_all_ten_points_are_answered(outcome):
     report, _, printed = outcome
     points = {p["step"]: p for p in report["checklist"]}
@@ -196,6 +216,13 @@ def test_a_picture_is_a_png_of_the_share_that_is_kept():
     begin = data.index(b"IDAT") + 4
     lines = np.frombuffer(zlib.decompress(data[begin:data.index(b"IEND") - 8]), np.uint8).reshape(4, 7)
     assert not lines[:, 0].any() and np.array_equal(lines[:, 1:], np.where(kept, 0, 255))
+
+
+def test_names_in_pictures_are_as_short_as_they_differ():
+    names = ["encoder.layer.0.query.weight", "encoder.layer.1.query.weight", "encoder.layer.1.output.dense.weight"]
+    assert page.short_names(names) == ["0.query", "1.query", "1.output.dense"]
+    assert page.short_names(["a.weight", "b.bias"]) == ["a.weight", "b.bias"] and page.short_names(["weight", "x.weight"]) == ["weight", "x.weight"]
+    assert page.short_names(["fc.weight"]) == ["fc"] and page.short_names([]) == []
 
 
 def test_names_cannot_break_the_page(outcome):

@@ -7,8 +7,9 @@ from typing import Mapping
 from prune.evaluate.layers import same_values
 from prune.evaluate.models import Model
 
-# Share of accuracy from which a loss is worth a look.
+# A larger loss of accuracy, or a smaller mean cosine, is worth a look.
 ACCURACY_LOST = 0.01
+COSINE = 0.9
 
 
 def answers(report: Mapping, baseline: Model, pruned: Model) -> list[dict]:
@@ -82,6 +83,7 @@ def _benchmark(report: Mapping) -> tuple[str, str]:
         worse = both[0] - both[1] > ACCURACY_LOST
         said += f"; accuracy {both[0]:.2%} becomes {both[1]:.2%}"
     else:
+        worse = report["embedding"]["cosine"] < COSINE
         said += f"; mean cosine to the baseline {report['embedding']['cosine']:.4f}"
     return ("warning" if slower or worse else "done"), said
 

@@ -16,24 +16,25 @@ from prune.export.source import Mask
 PICTURES, PICTURE_ROWS, PICTURE_COLUMNS = 12, 96, 160
 _STYLE = """
 :root { --text: #1c2330; --soft: #56606f; --line: #d5dbe3; --field: #eef1f5; --old: #9aa7b8; --new: #1769c4; --bad: #b3261e;
-  --good: #1b7f4d; --paper: #fff }
+  --good: #1b7f4d; --warm: #d98200; --paper: #fff }
 @media screen and (prefers-color-scheme: dark) { :root { --text: #e4e8ee; --soft: #9aa7b8; --line: #333c49; --field: #232a35;
-  --old: #66748a; --new: #4c9bf0; --bad: #ff8a80; --good: #5fd39a; --paper: #14181f } }
+  --old: #66748a; --new: #4c9bf0; --bad: #ff8a80; --good: #5fd39a; --warm: #ffb74d; --paper: #14181f } }
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 64em; margin: 1.5em auto; padding: 0 1em; color: var(--text);
   background: var(--paper) }
 h1 { font-size: 1.5em; margin: 0 } h2 { font-size: 1.15em; margin: 2em 0 .5em } h3 { font-size: 1em; margin: .4em 0 }
 p, .soft { color: var(--soft) } .good { color: var(--good) } .bad { color: var(--bad) }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5em, 1fr)); gap: .7em; margin: 1em 0 }
-.tile { border: 1px solid var(--line); border-radius: 6px; padding: .6em .8em } .tile b { display: block; font-size: 1.45em }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(11em, 1fr)); gap: .7em; margin: 1em 0 }
+.tile { border: 1px solid var(--line); border-radius: 6px; padding: .6em .8em; color: var(--soft) }
+.tile b { display: block; font-size: 1.3em; overflow-wrap: anywhere }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(17em, 1fr)); gap: 1.2em }
 .scroll { overflow-x: auto } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .25em .8em .25em 0; border-bottom: 1px solid var(--line); vertical-align: top }
-th { font-weight: 600; color: var(--soft) } td.n, th.n { text-align: right } td.name { overflow-wrap: anywhere }
-svg { width: 100%; height: auto; display: block } svg text { fill: var(--text); font: 12px system-ui, sans-serif }
-svg text.soft { fill: var(--soft) } .old { fill: var(--old) } .new { fill: var(--new) } .field { fill: var(--field) }
-.axis { stroke: var(--soft); fill: none } .gap { fill: var(--bad); opacity: .28 }
+th { font-weight: 600; color: var(--soft) } td.n, th.n { text-align: right } td.name { overflow-wrap: anywhere; min-width: 7em }
+svg { width: 100%; max-width: 42em; height: auto; display: block } svg text { fill: var(--text); font: 12px system-ui, sans-serif }
+svg text.soft { fill: var(--soft) } svg text.name { font-size: 10px } .old { fill: var(--old) } .new { fill: var(--new) } .field { fill: var(--field) }
+.axis { stroke: var(--soft); fill: none } .over { fill: var(--bad) } .under { fill: var(--warm) }
 .masks { display: grid; grid-template-columns: repeat(auto-fill, minmax(13em, 1fr)); gap: 1em }
-.masks img { width: 100%; image-rendering: pixelated; border: 1px solid var(--line); background: #fff }
+.masks img { width: 100%; max-height: 11em; object-fit: contain; object-position: left; image-rendering: pixelated; }
 figure { margin: 0; overflow-wrap: anywhere; break-inside: avoid } figcaption { font-size: .87em; color: var(--soft) }
 @media (max-width: 34em) { td, th { padding-right: .5em; font-size: .9em } }
 @media print { body { max-width: none; margin: 0; font-size: 10.5pt } section, tr, svg { break-inside: avoid }
@@ -100,27 +101,35 @@ def _checklist(points: Sequence[Mapping]) -> str:
     return _section("Checklist", _table(("step", "", "answer"), rows))
 
 
-def bars(groups: Sequence[tuple[str, Sequence[tuple[str, float, str, str]]]]) -> str:
-    """Groups of bars (name, length, text, class), each group with a scale of its own."""
+def bars(groups: Sequence[tuple[str, Sequence[tuple[str, float, str, str]]]], longest: float | None = None) -> str:
+    """Groups of bars (name, length, text, class), each with a scale of its own unless `longest` sets it."""
     parts, y = [], 0
     for title, lines in groups:
-        longest = max((v for _, v, _, _ in lines), default=0) or 1
+        scale = longest or max((v for _, v, _, _ in lines), default=0) or 1
         if title:
             parts.append(f'<text x="0" y="{y + 13}">{_text(title)}</text>')
             y += 20
         for name, value, text, kind in lines:
-            width = 330 * value / longest
-            parts.append(f'<text class="soft" x="145" y="{y + 13}" text-anchor="end">{_text(_shortened(name))}</text>'
-                         f'<rect class="field" x="152" y="{y + 2}" width="330" height="14" rx="2"/>'
-                         f'<rect class="{kind}" x="152" y="{y + 2}" width="{width:.1f}" height="14" rx="2"/>'
-                         f'<text x="490" y="{y + 13}">{_text(text)}</text>')
+            parts.append(f'<text class="soft name" x="120" y="{y + 13}" text-anchor="end"><title>{_text(name)}</title>'
+                         f'{_text(_shortened(name))}</text><rect class="field" x="124" y="{y + 2}" width="170" height="14" rx="2"/>'
+                         f'<rect class="{kind}" x="124" y="{y + 2}" width="{170 * value / scale:.1f}" height="14" rx="2"/>'
+                         f'<text x="300" y="{y + 13}">{_text(text)}</text>')
             y += 19
         y += 8
-    return f'<svg viewBox="0 0 640 {max(1, y)}" role="img">{"".join(parts)}</svg>'
+    return f'<svg viewBox="0 0 440 {max(1, y)}" role="img">{"".join(parts)}</svg>'
 
 
-def _shortened(name: str, limit: int = 22) -> str:
-    return name if len(name) <= limit else "…" + name[1 - limit:]
+def _shortened(name: str, limit: int = 24) -> str:
+    return name if len(name) <= limit else f"{name[:limit // 2 - 1]}…{name[-(limit // 2):]}"
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """The names without the path that all of them begin with and the `.weight` that all of them end with."""
+    parts = [name.split(".") for name in names]
+    least = min(map(len, parts), default=0)
+    first = next((i for i in range(least) if len({p[i] for p in parts}) > 1), 0)
+    same_end = least - first > 1 and all(p[-1] == "weight" for p in parts)
+    return [".".join(p[first:-1] if same_end else p[first:]) for p in parts]
 
 
 def _figures(report: Mapping) -> str:
@@ -175,8 +184,8 @@ def _reliability(found: Mapping) -> str:
     drawn = "".join(f"<figure><h3>{m}</h3>{diagram(found[m]['reliability'])}{histogram(found[m]['reliability'], kind)}</figure>"
                     for m, kind in (("baseline", "old"), ("pruned", "new")))
     return _section("Confidence", f"<div class=pair>{drawn}</div>",
-                    "Accuracy by confidence, and below how many examples have it. Bars on the diagonal are right as often as "
-                    "they say; the red part is the difference.")
+                    "Accuracy by confidence, and below how many examples have it. Red: right less often than said, by so "
+                    "much; orange: more often.")
 
 
 def diagram(bins: Mapping) -> str:
@@ -188,8 +197,9 @@ def diagram(bins: Mapping) -> str:
             continue
         x, width = x0 + size * low, size * (high - low) - 1
         top, bottom = max(confidence, accuracy), min(confidence, accuracy)
-        parts.append(f'<rect class="new" x="{x:.1f}" y="{y0 + size * (1 - accuracy):.1f}" width="{width:.1f}" '
-                     f'height="{size * accuracy:.1f}"/><rect class="gap" x="{x:.1f}" y="{y0 + size * (1 - top):.1f}" '
+        kind = "over" if confidence > accuracy else "under"
+        parts.append(f'<rect class="new" x="{x:.1f}" y="{y0 + size * (1 - bottom):.1f}" width="{width:.1f}" '
+                     f'height="{size * bottom:.1f}"/><rect class="{kind}" x="{x:.1f}" y="{y0 + size * (1 - top):.1f}" '
                      f'width="{width:.1f}" height="{size * (top - bottom):.1f}"/>')
     marks = "".join(f'<text class="soft" x="{x0 - 5}" y="{y0 + size * (1 - v) + 4:.0f}" text-anchor="end">{v:g}</text>'
                     f'<text class="soft" x="{x0 + size * v:.0f}" y="{y0 + size + 16}" text-anchor="middle">{v:g}</text>'
@@ -213,12 +223,10 @@ def _sparsity(layers: Sequence[Mapping]) -> str:
     shown = [layer for layer in layers if layer["prunable"]]
     if not shown:
         return ""
-    lines = [(layer["name"], layer["sparsity"] if layer["pattern"] else 0.0,
+    lines = [(name, layer["sparsity"] if layer["pattern"] else 0.0,
               (f"{layer['sparsity']:.1%} {layer['pattern']}" if layer["pattern"] else "no mask") + f", {_shape(layer)}", "new")
-             for layer in shown]
-    # The first bar sets the scale: one.
-    scale = bars([("", [*lines, ("", 1.0, "", "field")])])
-    return _section("Sparsity of the layers", scale)
+             for name, layer in zip(short_names([layer["name"] for layer in shown]), shown)]
+    return _section("Sparsity of the layers", bars([("", lines)], 1.0))
 
 
 def _shape(layer: Mapping) -> str:
