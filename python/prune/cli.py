@@ -67,6 +67,21 @@ def _parser() -> argparse.ArgumentParser:
                           help="limit for each program that is run (default 600)")
     exporter.set_defaults(run=_export)
 
+    masks = commands.add_parser(
+        "masks", help="put masks made elsewhere on the weights of a module",
+        description="Reads masks by the names of the weights from a .safetensors or .npz file (W_mask of torch.nn.utils.prune, "
+                    "W.mask, mask:W), or takes the zeros that the weights have already, and writes the module with them.")
+    masks.add_argument("module", metavar="MODULE", type=Path)
+    masks.add_argument("-o", dest="output", metavar="OUT", type=Path, required=True)
+    masks.add_argument("--from", dest="masks", metavar="FILE", type=Path, help="default: the zeros of the module's weights")
+    masks.add_argument("--pattern", default="auto", help="what all masks obey, as options spell it (default auto: 4x1, 2:4 or "
+                       "unstructured, as each one does)")
+    masks.add_argument("--min-sparsity", type=float, default=0.1, metavar="SHARE",
+                       help="without FILE: least share of zeros of a weight that gets a mask (default 0.1)")
+    masks.add_argument("--weights", action="store_true", help="take the weights' values (W, or W_orig) from FILE as well")
+    masks.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="limit for each program")
+    masks.set_defaults(run=_masks)
+
     quick = commands.add_parser(
         "quickstart", help="prune a real encoder, compile it, compare it with ONNX Runtime",
         description="Builds the ONNX graph of all-MiniLM-L6-v2, imports it, prunes its matrices (unstructured and in "
@@ -193,6 +208,15 @@ def _export(options: argparse.Namespace) -> int:
     print(f"{options.output}: {done.bytes} bytes, {done.tensors} tensors, {done.masks} masked weights")
     for name, difference in (done.differences or {}).items():
         print(f"{name}: ONNX Runtime differs from the compiled module by {difference:.1e} of the largest value")
+    return 0
+
+
+def _masks(options: argparse.Namespace) -> int:
+    from prune.masks import MaskOptions, put_masks
+    settings = MaskOptions(options.module, options.output, options.masks, options.pattern, options.min_sparsity,
+                           options.weights, options.timeout)
+    for name, mask in put_masks(settings, Steps("prune masks")).items():
+        print(f"{name}: {mask.pattern}, {mask.sparsity:.1%} pruned")
     return 0
 
 

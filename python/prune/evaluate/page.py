@@ -25,7 +25,7 @@ h1 { font-size: 1.5em; margin: 0 } h2 { font-size: 1.15em; margin: 2em 0 .5em } 
 p, .soft { color: var(--soft) } .good { color: var(--good) } .bad { color: var(--bad) }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(11em, 1fr)); gap: .7em; margin: 1em 0 }
 .tile { border: 1px solid var(--line); border-radius: 6px; padding: .6em .8em; color: var(--soft) }
-.tile b { display: block; font-size: 1.3em; overflow-wrap: anywhere }
+.tile b { display: block; font-size: 1.15em; overflow-wrap: anywhere }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(17em, 1fr)); gap: 1.2em }
 .scroll { overflow-x: auto } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .25em .8em .25em 0; border-bottom: 1px solid var(--line); vertical-align: top }

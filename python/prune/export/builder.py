@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Sequence
 
@@ -162,8 +161,3 @@ def sparse_tensor(name: str, array: np.ndarray):
 def dense_tensor(name: str, array: np.ndarray) -> TensorProto:
     """The array as an initializer."""
     return numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
-
-
-def area(window: Sequence[int]) -> int:
-    """Elements of a window."""
-    return math.prod(window)
