@@ -72,22 +72,26 @@ def put_masks(options: MaskOptions, steps: Steps) -> dict[str, Mask]:
         result = folder / options.output.name
         with steps.step("put the masks on the weights"):
             finished = toolchain.run(
-                [toolchain.find_tool("prune-opt"), options.module, f"--prune-create-masks=recipe={folder / 'recipe.yaml'}",
+                [toolchain.find_tool("prune-opt"), options.module,
+                 f"--prune-create-masks=recipe={folder / 'recipe.yaml'}",
                  f"--prune-load-weights=file={folder / 'arrays.npz'}", "--prune-verify-masks", form, "-o", result],
                 options.timeout, str(options.module))
             if finished.status != 0:
                 # The arrays that were named are those of the file.
-                raise PruneError(place, "prune-opt", toolchain.describe_failure(finished).replace(f"{folder}/arrays.npz: ", ""))
+                reason = toolchain.describe_failure(finished).replace(f"{folder}/arrays.npz: ", "")
+                raise PruneError(place, "prune-opt", reason)
         os.replace(result, options.output)
     return masks
 
 
 def _prunable(module: Path, folder: Path, timeout: float) -> list[str]:
     listed = folder / "layers.json"
-    finished = toolchain.run([toolchain.find_tool("prune-opt"), module, f"--prune-identify=json={listed} table=none", "-o",
+    finished = toolchain.run([toolchain.find_tool("prune-opt"), module, f"--prune-identify=json={listed} table=none",
+                              "-o",
                               "/dev/null"], timeout, str(module))
     if finished.status != 0:
-        raise PruneError(str(module), "prune-opt", toolchain.describe_failure(finished), "a module of linalg on tensors")
+        raise PruneError(str(module), "prune-opt", toolchain.describe_failure(finished),
+                         "a module of linalg on tensors")
     return [layer["name"] for layer in json.loads(listed.read_text())["layers"] if layer["prunable"]]
 
 
@@ -102,7 +106,8 @@ def read(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise PruneError(str(path), "masks", "no such file", "a .safetensors or .npz file") from None
     except (SafetensorError, KeyError) as error:
-        raise PruneError(str(path), "safetensors", one_line(str(error), 200), "a complete file of types that NumPy has") from None
+        raise PruneError(str(path), "safetensors", one_line(str(error), 200),
+                         "a complete file of types that NumPy has") from None
 
 
 def named(arrays: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray], place: str) -> dict[str, np.ndarray]:
@@ -128,7 +133,8 @@ def _shaped(array: np.ndarray, shape: tuple[int, ...], what: str, place: str) ->
     if array.dtype == np.uint8 and array.shape == (-(-size // 8),) and array.shape != shape:
         return tensors.unpack(array, shape)
     if [d for d in array.shape if d != 1] != [d for d in shape if d != 1]:
-        raise PruneError(place, what, f"shape {list(array.shape)}", f"{list(shape)} as the weight has, or its bits packed")
+        raise PruneError(place, what, f"shape {list(array.shape)}",
+                         f"{list(shape)} as the weight has, or its bits packed")
     wrong = np.argwhere((array != 0) & (array != 1))
     if len(wrong):
         raise PruneError(place, what, f"{array[tuple(wrong[0])]} at {wrong[0].tolist()}", "0 and 1")
@@ -157,9 +163,11 @@ def values(arrays: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray], 
     for name in masks:
         value = arrays.get(name, arrays.get(f"{name}_orig"))
         if value is None:
-            raise PruneError(place, f"weight '{name}'", f"neither '{name}' nor '{name}_orig'", "its values, for --weights")
+            raise PruneError(place, f"weight '{name}'", f"neither '{name}' nor '{name}_orig'",
+                             "its values, for --weights")
         weight = weights[name]
         if [d for d in value.shape if d != 1] != [d for d in weight.shape if d != 1]:
-            raise PruneError(place, f"weight '{name}'", f"shape {list(value.shape)}", f"{list(weight.shape)} as in the module")
+            raise PruneError(place, f"weight '{name}'", f"shape {list(value.shape)}",
+                             f"{list(weight.shape)} as in the module")
         found[name] = np.ascontiguousarray(value.reshape(weight.shape), weight.dtype)
     return found

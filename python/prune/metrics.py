@@ -67,7 +67,8 @@ def top_k(logits: np.ndarray, labels: np.ndarray, k: int) -> float:
 def f1(logits: np.ndarray, labels: np.ndarray) -> float:
     """Mean over the classes that occur, as a label or an answer, of the harmonic mean of precision and recall."""
     answers = np.argmax(logits, axis=-1)
-    hits, given, real = (np.bincount(v, minlength=logits.shape[1]) for v in (answers[answers == labels], answers, labels))
+    hits, given, real = (np.bincount(v, minlength=logits.shape[1])
+                         for v in (answers[answers == labels], answers, labels))
     occurs = given + real > 0
     return float((2 * hits[occurs] / (given + real)[occurs]).mean())
 
@@ -146,7 +147,8 @@ def calibration(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> Cal
     classwise = [np.abs(reliability(probabilities[:, k], labels == k, bins).gaps).sum() for k in range(logits.shape[1])]
     return Calibration(
         ece(probabilities, labels, bins), float(np.abs(equal.confidence - equal.accuracy)[equal.counts > 0].max()),
-        float(np.abs(equal_mass(confidence, right, bins).gaps).sum()), float(np.mean(classwise)), float(equal.gaps.sum()),
+        float(np.abs(equal_mass(confidence, right, bins).gaps).sum()), float(np.mean(classwise)),
+        float(equal.gaps.sum()),
         float(np.maximum(equal.gaps, 0).sum()), float(np.maximum(-equal.gaps, 0).sum()), chance(confidence, bins))
 
 
@@ -239,7 +241,8 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 def ece(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
     """Expected calibration error: the mean over bins of equal width of the difference between accuracy and mean confidence,
     weighted by the examples of the bin."""
-    return float(np.abs(reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, bins).gaps).sum())
+    return float(np.abs(reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels,
+                                    bins).gaps).sum())
 
 
 def _nll(logs: np.ndarray, labels: np.ndarray) -> float:

@@ -221,7 +221,9 @@ def test_a_picture_is_a_png_of_the_share_that_is_kept():
 def test_names_in_pictures_are_as_short_as_they_differ():
     names = ["encoder.layer.0.query.weight", "encoder.layer.1.query.weight", "encoder.layer.1.output.dense.weight"]
     assert page.short_names(names) == ["0.query", "1.query", "1.output.dense"]
-    assert page.short_names(["a.weight", "b.bias"]) == ["a.weight", "b.bias"] and page.short_names(["weight", "x.weight"]) == ["weight", "x.weight"]
+    assert page.short_names(["a.weight", "b.bias"]) == ["a.weight",
+                                                        "b.bias"] and page.short_names(["weight",
+                                                                                        "x.weight"]) == ["weight", "x.weight"]
     assert page.short_names(["fc.weight"]) == ["fc"] and page.short_names([]) == []
 
 
@@ -236,7 +238,8 @@ def test_names_cannot_break_the_page(outcome):
 
 def test_a_planted_miscalibrated_model_is_flagged_and_the_gates_close(nets, tmp_path, run_cli):
     folder, _, _ = nets
-    common = ["evaluate", folder / "sure.mlirbc", f"--baseline={folder}/base.mlirbc", f"--data={folder}/xy.npz", "--runs=2"]
+    common = ["evaluate", folder / "sure.mlirbc", f"--baseline={folder}/base.mlirbc", f"--data={folder}/xy.npz",
+              "--runs=2"]
     result = run_cli(*common, f"--json={tmp_path}/r.json", "--max-drop=0", "--max-ece=0.1", "--min-speedup=1000")
     found = json.loads((tmp_path / "r.json").read_text())
     both = found["classification"]
@@ -249,7 +252,8 @@ def test_a_planted_miscalibrated_model_is_flagged_and_the_gates_close(nets, tmp_
     point = next(p for p in found["checklist"] if p["step"] == "Calibration and confidence")
     assert point["status"] == "warning" and "overconfident" in point["answer"]
     assert result.returncode == 3
-    assert [(g["option"], g["passed"]) for g in found["gates"]] == [("--max-drop", True), ("--max-ece", False), ("--min-speedup", False)]
+    assert [(g["option"], g["passed"]) for g in found["gates"]] == [("--max-drop", True), ("--max-ece", False),
+                                                                    ("--min-speedup", False)]
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 2 and lines[0].startswith("prune evaluate: --max-ece: calibration error: got 0.")
     assert lines[1].startswith("prune evaluate: --min-speedup: speed against the baseline: got ")
@@ -259,7 +263,8 @@ def test_a_planted_miscalibrated_model_is_flagged_and_the_gates_close(nets, tmp_
 
 def test_without_labels_outputs_are_vectors(nets, tmp_path, run_cli):
     folder, x, _ = nets
-    result = run_cli("evaluate", folder / "pruned.mlirbc", f"--baseline={folder}/base.mlirbc", f"--data={folder}/x.npz", "--runs=2",
+    result = run_cli("evaluate", folder / "pruned.mlirbc", f"--baseline={folder}/base.mlirbc",
+                     f"--data={folder}/x.npz", "--runs=2",
                      f"--json={tmp_path}/r.json", f"--html={tmp_path}/r.html", "--max-drop=0.0001")
     found = json.loads((tmp_path / "r.json").read_text())
     expected = metrics.similarity(run_onnx(folder / "base.onnx", x), run_onnx(pruned_onnx(folder, tmp_path), x))
@@ -306,7 +311,8 @@ def test_2_to_4_is_judged_by_the_zeros_that_are_there():
 def test_wrong_input_is_one_line(nets, tmp_path, run_cli, arguments, message):
     folder, x, labels = nets
     files = {n: folder / f"{n}.npz" for n in ("x", "xy")}
-    for name, arrays in (("bad", {"x": x, "labels": np.full_like(labels, 6)}), ("short", {"x": x, "labels": labels[:2]}),
+    for name, arrays in (("bad", {"x": x, "labels": np.full_like(labels, 6)}),
+                         ("short", {"x": x, "labels": labels[:2]}),
                          ("missing", {"z": x})):
         files[name] = tmp_path / f"{name}.npz"
         np.savez(files[name], **arrays)

@@ -28,7 +28,8 @@ REFUSED = {"recurrent", "gated_recurrence", "largest_of_branches"}
 
 
 def opt(tools, *arguments):
-    result = subprocess.run([str(tools / "prune-opt"), *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    result = subprocess.run([str(tools / "prune-opt"), *map(str, arguments)], capture_output=True, text=True,
+                            timeout=120)
     assert result.returncode == 0, result.stderr[-2000:]
     return result.stdout
 
@@ -51,16 +52,20 @@ def net(tools, tmp_path_factory):
     from conftest import Graph
     folder = tmp_path_factory.mktemp("net")
     g = Graph(seed=5, x=[2, 3, 8, 8])
-    y = g.add("Conv", "x", g.weight("conv1.weight", 8, 3, 3, 3), g.weight("conv1.bias", 8), kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    y = g.add("Conv", "x", g.weight("conv1.weight", 8, 3, 3, 3), g.weight("conv1.bias", 8), kernel_shape=[3, 3],
+              pads=[1, 1, 1, 1])
     y = g.add("MaxPool", g.add("Relu", y), kernel_shape=[2, 2], strides=[2, 2])
-    y = g.add("Relu", g.add("Conv", y, g.weight("conv2.weight", 16, 8, 1, 1), g.weight("conv2.bias", 16), kernel_shape=[1, 1]))
+    y = g.add("Relu",
+              g.add("Conv", y, g.weight("conv2.weight", 16, 8, 1, 1), g.weight("conv2.bias", 16), kernel_shape=[1, 1]))
     y = g.add("Flatten", y)
     y = g.add("Relu", g.add("Gemm", y, g.weight("fc1.weight", 32, 256), g.weight("fc1.bias", 32), transB=1))
     y = g.add("Softmax", g.add("Gemm", y, g.weight("fc2.weight", 10, 32), g.weight("fc2.bias", 10), transB=1))
     onnx.save(g.model(y, shapes={y: [2, 10]}), folder / "m.onnx")
     import_model(folder / "m.onnx", folder / "m.mlirbc")
-    opt(tools, folder / "m.mlirbc", "--prune=pattern=4x1 sparsity=0.75 include=fc", "--emit-bytecode", "-o", folder / "4x1.mlirbc")
-    opt(tools, folder / "4x1.mlirbc", "--prune=pattern=unstructured sparsity=0.9 include=conv2", "--emit-bytecode", "-o",
+    opt(tools, folder / "m.mlirbc", "--prune=pattern=4x1 sparsity=0.75 include=fc", "--emit-bytecode", "-o",
+        folder / "4x1.mlirbc")
+    opt(tools, folder / "4x1.mlirbc", "--prune=pattern=unstructured sparsity=0.9 include=conv2", "--emit-bytecode",
+        "-o",
         folder / "p.mlirbc")
     return folder
 
@@ -90,7 +95,8 @@ def test_masks_are_zeros_and_their_patterns_metadata(net, tools, tmp_path):
     found, original = onnx.load(tmp_path / "o.onnx"), onnx.load(net / "m.onnx")
     arrays = {t.name: numpy_helper.to_array(t) for t in found.graph.initializer}
     about = json.loads({p.key: p.value for p in found.metadata_props}[onnx_file.METADATA])
-    assert {n: a["pattern"] for n, a in about.items()} == {"fc1.weight": "4x1", "fc2.weight": "4x1", "conv2.weight": "unstructured"}
+    assert {n: a["pattern"] for n, a in about.items()} == {"fc1.weight": "4x1", "fc2.weight": "4x1",
+                                                           "conv2.weight": "unstructured"}
     for tensor in original.graph.initializer:
         weight, value = numpy_helper.to_array(tensor), arrays[tensor.name]
         kept = value != 0
@@ -111,7 +117,8 @@ def test_folded_masks_are_exported_alike(net, tools, tmp_path):
     for module in (net / "p.mlirbc", tmp_path / "f.mlirbc"):
         source = Source(module, 60)
         graph = onnx_file.build(source, False).graph
-        found.append(({t.name: t.SerializeToString() for t in graph.initializer}, [n.SerializeToString() for n in graph.node],
+        found.append(({t.name: t.SerializeToString() for t in graph.initializer},
+                      [n.SerializeToString() for n in graph.node],
                       {n: (m.pattern, m.kept.tobytes()) for n, m in source.masks.items()}))
     assert found[0] == found[1]
 
@@ -135,7 +142,8 @@ def test_sparse_initializers_only_where_they_are_smaller(net, tools, tmp_path):
     for name in "ds":
         import_model(tmp_path / f"{name}.onnx", tmp_path / f"{name}.mlirbc")
     constants = [Source(tmp_path / f"{n}.mlirbc", 60).constants for n in "ds"]
-    assert set(constants[0]) == set(constants[1]) and all(np.array_equal(v, constants[1][n]) for n, v in constants[0].items())
+    assert set(constants[0]) == set(constants[1]) and all(np.array_equal(v, constants[1][n]) for n,
+                                                          v in constants[0].items())
 
 
 def test_a_damaged_sparse_initializer_is_named(net, tmp_path):
@@ -146,7 +154,8 @@ def test_a_damaged_sparse_initializer_is_named(net, tmp_path):
     indices[-1] = 1 << 40
     sparse.indices.CopyFrom(numpy_helper.from_array(indices, sparse.indices.name))
     (tmp_path / "bad.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(PruneError, match=r"sparse initializer '.*weight': got indices \[\d+\] for values \[\d+\], expected one place"):
+    with pytest.raises(PruneError,
+                       match=r"sparse initializer '.*weight': got indices \[\d+\] for values \[\d+\], expected one place"):
         import_model(tmp_path / "bad.onnx", tmp_path / "bad.mlirbc")
 
 
@@ -162,19 +171,23 @@ def test_safetensors_hold_weights_masks_and_a_recipe_that_repeats_them(net, tool
     assert set(arrays) == {*original, *(f"{n}.mask" for n in about)}
     for name, facts in about.items():
         bits = arrays[f"{name}.mask"]
-        kept = np.array([(bits[i // 8] >> i % 8) & 1 for i in range(np.prod(facts["shape"]))], bool).reshape(facts["shape"])
+        kept = np.array([(bits[i // 8] >> i % 8) & 1 for i in range(np.prod(facts["shape"]))],
+                        bool).reshape(facts["shape"])
         weight = original[name].reshape(facts["shape"])
         assert np.array_equal(arrays[name], np.where(kept, weight, 0)) and facts["sparsity"] == 1 - kept.mean()
         assert np.array_equal(tensors.unpack(bits, kept.shape), kept)
     (tmp_path / "recipe.yaml").write_text(metadata["recipe"])
-    opt(tools, net / "m.mlirbc", f"--prune=recipe={tmp_path}/recipe.yaml", "--emit-bytecode", "-o", tmp_path / "again.mlirbc")
+    opt(tools, net / "m.mlirbc", f"--prune=recipe={tmp_path}/recipe.yaml", "--emit-bytecode", "-o",
+        tmp_path / "again.mlirbc")
     here, again = (Source(path, 60).masks for path in (net / "p.mlirbc", tmp_path / "again.mlirbc"))
     assert set(here) == set(again)
     assert all(m.pattern == again[n].pattern and np.array_equal(m.kept, again[n].kept) for n, m in here.items())
 
 
 def test_patterns_are_spelled_like_options():
-    assert [spell(a) for a in ("unstructured", "n_of_m<2, 4>", "block<4, 1>", "slice<dim = 1>", "slice<dim = 0, group = 8>")] == [
+    assert [spell(a)
+            for a in ("unstructured", "n_of_m<2, 4>", "block<4, 1>", "slice<dim = 1>",
+                      "slice<dim = 0, group = 8>")] == [
         "unstructured", "2:4", "4x1", "slice:1", "slice:0:8"]
 
 
@@ -202,7 +215,8 @@ def test_shrunk_shapes_go_out(zoo, tools, tmp_path):
     from interpret import GENERIC, Module
     folder, model = zoo
     model = onnx.shape_inference.infer_shapes(model)
-    opt(tools, folder / "raw.mlirbc", "--prune-normalize=inline-limit=1", "--prune-select-groups=ratio=0.5 criterion=l2 scope=local",
+    opt(tools, folder / "raw.mlirbc", "--prune-normalize=inline-limit=1",
+        "--prune-select-groups=ratio=0.5 criterion=l2 scope=local",
         "--emit-bytecode", "-o", tmp_path / "masked.mlirbc")
     opt(tools, tmp_path / "masked.mlirbc", "--prune-shrink", "--emit-bytecode", "-o", tmp_path / "small.mlirbc")
     removed = masks.removed(Module(opt(tools, tmp_path / "masked.mlirbc", *GENERIC)))
@@ -217,12 +231,14 @@ def test_shrunk_shapes_go_out(zoo, tools, tmp_path):
 def test_what_has_no_translation_is_named(tmp_path, name):
     onnx.save(nets.zoo({name: nets.NETS[name]}), tmp_path / "m.onnx")
     import_model(tmp_path / "m.onnx", tmp_path / "m.mlirbc")
-    with pytest.raises(PruneError, match=rf"m\.mlirbc: export to ONNX: got .* at '{name}//\w+', expected operations that ONNX has"):
+    with pytest.raises(PruneError,
+                       match=rf"m\.mlirbc: export to ONNX: got .* at '{name}//\w+', expected operations that ONNX has"):
         onnx_file.build(Source(tmp_path / "m.mlirbc", 60), False)
 
 
 @pytest.mark.shared_models
-@pytest.mark.parametrize("name, same", [("digits_mlp", True), ("digits_lenet", True), ("digits_resnet", True), ("minilm", False)])
+@pytest.mark.parametrize("name, same",
+                         [("digits_mlp", True), ("digits_lenet", True), ("digits_resnet", True), ("minilm", False)])
 def test_real_models(tmp_path, tools, name, same):
     source = SHARED / "models" / f"{name}.onnx"
     import_model(source, tmp_path / "m.mlirbc")
@@ -248,18 +264,21 @@ def test_real_models(tmp_path, tools, name, same):
 def test_nothing_is_written_where_runtimes_disagree(net, tmp_path, monkeypatch):
     (tmp_path / "o.onnx").write_bytes(b"before")
     monkeypatch.setattr(onnx_file, "TOLERANCE", -1.0)
-    with pytest.raises(PruneError, match=r"p\.mlirbc: output '.*' in ONNX Runtime: got a difference of .*, expected at most -1 "):
+    with pytest.raises(PruneError,
+                       match=r"p\.mlirbc: output '.*' in ONNX Runtime: got a difference of .*, expected at most -1 "):
         export(net / "p.mlirbc", tmp_path / "o.onnx", ExportOptions(), Steps("export"))
     assert [p.name for p in tmp_path.iterdir()] == ["o.onnx"] and (tmp_path / "o.onnx").read_bytes() == b"before"
 
 
 def test_wrong_input_is_one_line(net, tools, tmp_path, run_cli):
-    opt(tools, net / "m.mlirbc", "--prune-create-masks=pattern=4x1 sparsity=0.5", "--emit-bytecode", "-o", tmp_path / "open.mlirbc")
+    opt(tools, net / "m.mlirbc", "--prune-create-masks=pattern=4x1 sparsity=0.5", "--emit-bytecode", "-o",
+        tmp_path / "open.mlirbc")
     opt(tools, net / "m.mlirbc", "--prune-to-cpu", "--emit-bytecode", "-o", tmp_path / "low.mlirbc")
     (tmp_path / "text.mlir").write_text("no module")
     for module, target, more, message in (
             (tmp_path / "open.mlirbc", "o.onnx", [], "mask of 'fc2.weight': got one that is still to be decided"),
-            (tmp_path / "low.mlirbc", "o.onnx", [], "functions: got none, expected @main alone, on tensors and not lowered"),
+            (tmp_path / "low.mlirbc", "o.onnx", [],
+             "functions: got none, expected @main alone, on tensors and not lowered"),
             (tmp_path / "text.mlir", "o.onnx", [], "text.mlir: prune-opt: got "),
             (tmp_path / "none.mlirbc", "o.onnx", [], "none.mlirbc: input file: got no such file"),
             (net / "m.mlirbc", "o.pt", [], "-o: file name: got "),

@@ -108,14 +108,20 @@ def test_patterns_are_recognised():
 
 
 @pytest.mark.parametrize("arrays, more, message", [
-    ({"c.weight_mask": np.ones((2, 2))}, [], "mask 'c.weight_mask': got no prunable weight 'c.weight', expected one of 3, such as"),
-    ({"a.weight_mask": np.ones((32, 31))}, [], "mask 'a.weight_mask': got shape [32, 31], expected [32, 32] as the weight has"),
+    ({"c.weight_mask": np.ones((2, 2))}, [],
+     "mask 'c.weight_mask': got no prunable weight 'c.weight', expected one of 3, such as"),
+    ({"a.weight_mask": np.ones((32, 31))}, [],
+     "mask 'a.weight_mask': got shape [32, 31], expected [32, 32] as the weight has"),
     ({"b.weight_mask": np.full((10, 32), 0.5)}, [], "mask 'b.weight_mask': got 0.5 at [0, 0], expected 0 and 1"),
-    ({"b.weight_mask": np.ones((10, 32)), "mask:b.weight": np.ones((10, 32))}, [], "got a second mask of 'b.weight', expected one"),
-    ({"b.weight_mask": np.ones((10, 32))}, ["--pattern=2:4"], "0 of 320 units of 'b.weight', but pattern 2:4 imposes 160"),
+    ({"b.weight_mask": np.ones((10, 32)), "mask:b.weight": np.ones((10, 32))}, [],
+     "got a second mask of 'b.weight', expected one"),
+    ({"b.weight_mask": np.ones((10, 32))}, ["--pattern=2:4"],
+     "0 of 320 units of 'b.weight', but pattern 2:4 imposes 160"),
     ({"b.weight_mask": np.tile([1, 1, 1, 0, 0, 0, 0, 1], (10, 4))}, ["--pattern=2:4"], "array 'mask:b.weight': "),
-    ({"b.weight_mask": np.ones((10, 32))}, ["--weights"], "weight 'b.weight': got neither 'b.weight' nor 'b.weight_orig'"),
-    ({"b.weight_mask": np.ones((10, 32)), "b.weight": np.ones((3, 2))}, ["--weights"], "weight 'b.weight': got shape [3, 2]"),
+    ({"b.weight_mask": np.ones((10, 32))}, ["--weights"],
+     "weight 'b.weight': got neither 'b.weight' nor 'b.weight_orig'"),
+    ({"b.weight_mask": np.ones((10, 32)), "b.weight": np.ones((3, 2))}, ["--weights"],
+     "weight 'b.weight': got shape [3, 2]"),
     ({"b.weight": np.ones((10, 32))}, [], "masks: got none, expected arrays called W_mask, W.mask or mask:W"),
 ])
 def test_what_does_not_fit_is_named(net, tmp_path, run_cli, arrays, more, message):

@@ -78,7 +78,8 @@ def test_calibration_errors(answers):
     assert abs(found.overconfidence + found.underconfidence - found.ece) < EXACT
     assert abs(found.overconfidence - found.underconfidence - found.signed) < EXACT
     order = np.argsort(confidence, kind="stable")
-    adaptive = sum(len(part) / 500 * abs(right[part].mean() - confidence[part].mean()) for part in np.array_split(order, 15))
+    adaptive = sum(len(part) / 500 * abs(right[part].mean() - confidence[part].mean())
+                   for part in np.array_split(order, 15))
     assert abs(found.adaptive - adaptive) < EXACT
     classwise = np.mean([binned_error(p[:, k], labels == k)[0] for k in range(7)])
     assert abs(found.classwise - classwise) < EXACT

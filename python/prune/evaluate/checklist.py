@@ -14,11 +14,13 @@ COSINE = 0.9
 
 def answers(report: Mapping, baseline: Model, pruned: Model) -> list[dict]:
     """For each point whether it is `done`, `warning` or `not measured`, and the answer."""
-    points = (("Baseline", _baseline(report)), ("Key layers", _key_layers(report)), ("Method", _method(report, baseline, pruned)),
-              ("Masks", _masks(report)), ("Fine-tuning", _tuning(baseline, pruned)),
+    points = (("Baseline", _baseline(report)), ("Key layers", _key_layers(report)),
+              ("Method", _method(report, baseline, pruned)), ("Masks", _masks(report)),
+              ("Fine-tuning", _tuning(baseline, pruned)),
               ("Iteration", ("not measured", "because one module does not say in how many rounds it came about")),
-              ("Export", ("done", f"both models are C libraries here, of {pruned.library_bytes + pruned.weight_bytes:,} bytes "
-                                  "with weights; ONNX and safetensors: `python -m prune export`")),
+              ("Export",
+               ("done", f"compiled to a C library of {pruned.library_bytes + pruned.weight_bytes:,} bytes with "
+                                  "weights; ONNX and safetensors: `python -m prune export`")),
               ("Latency and accuracy", _benchmark(report)), ("Calibration and confidence", _calibration(report)),
               ("Hardware and libraries", _hardware(report)))
     return [{"step": step, "status": status, "answer": answer} for step, (status, answer) in points]
@@ -32,8 +34,8 @@ def _quality(report: Mapping, which: str) -> str:
 
 def _baseline(report: Mapping) -> tuple[str, str]:
     figures = report["models"]["baseline"]
-    return "done", (f"{report['baseline']}: {_quality(report, 'baseline')}, {figures['latency_ms']['median']:.3g} ms a call, "
-                    f"{figures['parameters']:,} parameters")
+    return "done", (f"{report['baseline']}: {_quality(report, 'baseline')}, "
+                    f"{figures['latency_ms']['median']:.3g} ms a call, {figures['parameters']:,} parameters")
 
 
 def _key_layers(report: Mapping) -> tuple[str, str]:
@@ -51,7 +53,8 @@ def _method(report: Mapping, baseline: Model, pruned: Model) -> tuple[str, str]:
     said = [f"masks: {', '.join(patterns)}"] if patterns else []
     if pruned.parameters < baseline.parameters:
         said.append(f"smaller shapes: {pruned.parameters / baseline.parameters:.0%} of the parameters are there")
-    return ("done", "; ".join(said)) if said else ("warning", "neither masks nor smaller shapes: the model is not pruned")
+    return ("done", "; ".join(said)) if said else ("warning",
+                                                   "neither masks nor smaller shapes: the model is not pruned")
 
 
 def _masks(report: Mapping) -> tuple[str, str]:
@@ -107,5 +110,6 @@ def _hardware(report: Mapping) -> tuple[str, str]:
     for layer in masked:
         for verdict in layer["compatibility"]:
             counts[verdict["target"]] = counts.get(verdict["target"], 0) + (verdict["status"] == "fast")
-    said = "; ".join(f"{target}: {count} of {len(masked)} masked layers have a fast kernel" for target, count in counts.items())
+    said = "; ".join(f"{target}: {count} of {len(masked)} masked layers have a fast kernel" for target,
+                     count in counts.items())
     return ("done" if counts.get("host") == len(masked) else "warning"), said

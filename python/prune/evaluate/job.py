@@ -49,11 +49,14 @@ class EvaluateOptions:
         """Raises PruneError for what needs no computation to be wrong."""
         for name, value, least, most in (("--top-k", self.top_k, 1, np.inf), ("--runs", self.runs, 1, np.inf),
                                          ("--threads", self.threads, 1, np.inf), ("--max-drop", self.max_drop, -1, 1),
-                                         ("--max-ece", self.max_ece, 0, 1), ("--min-speedup", self.min_speedup, 0, np.inf)):
+                                         ("--max-ece", self.max_ece, 0, 1),
+                                         ("--min-speedup", self.min_speedup, 0, np.inf)):
             if value is not None and not least <= value <= most:
-                raise PruneError(name, "range", f"{value:g}", f"{least} or more" if most == np.inf else f"{least} to {most}")
+                raise PruneError(name, "range", f"{value:g}", f"{least} or more"
+                                 if most == np.inf else f"{least} to {most}")
         if not self.targets or self.targets[0] != "host":
-            raise PruneError("--targets", "list", ",".join(self.targets), "host first, then processors as LLVM names them")
+            raise PruneError("--targets", "list", ",".join(self.targets),
+                             "host first, then processors as LLVM names them")
         for name, path in (("--json", self.json), ("--html", self.html)):
             files.check_target(path, name)
         for path in (self.module, self.baseline):
@@ -92,7 +95,8 @@ def evaluate(options: EvaluateOptions, steps: Steps) -> tuple[dict, list[Gate]]:
                 results.append(found)
                 firsts.append(first)
         output = choose_output(results, options, labels is not None)
-        scores = [check_finite(found[output], output, path) for found, path in zip(results, (options.baseline, options.module))]
+        scores = [check_finite(found[output], output, path)
+                  for found, path in zip(results, (options.baseline, options.module))]
         if labels is not None:
             judged = {"classification": classify(*scores, labels, options.top_k, str(options.data))}
         else:
@@ -125,10 +129,12 @@ def load_labels(options: EvaluateOptions, arrays: Mapping[str, np.ndarray]) -> n
         found, place = data.load(options.labels), str(options.labels)
         labels = found.get(data.LABELS, next(iter(found.values())) if len(found) == 1 else None)
         if labels is None:
-            raise PruneError(place, "array", f"no '{data.LABELS}' among {len(found)}", f"'{data.LABELS}', or one array alone")
+            raise PruneError(place, "array", f"no '{data.LABELS}' among {len(found)}",
+                             f"'{data.LABELS}', or one array alone")
     if labels is None:
         if options.max_ece is not None:
-            raise PruneError("--max-ece", "labels", f"none in '{options.data}'", "--labels=FILE, or an array 'labels' there")
+            raise PruneError("--max-ece", "labels", f"none in '{options.data}'",
+                             "--labels=FILE, or an array 'labels' there")
         return None
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise PruneError(place, "labels", f"{labels.dtype}{list(labels.shape)}", "a whole number for each example")
@@ -148,7 +154,8 @@ def choose_output(results: Sequence[Mapping[str, np.ndarray]], options: Evaluate
                          f"{f'{options.output!r}' if options.output else 'one'} of numbers {wanted} in both models")
     before, now = (found[fitting[0]].shape for found in results)
     if before != now:
-        raise PruneError(str(options.module), f"shape of output '{fitting[0]}'", str(list(now)), f"{list(before)} as in the baseline")
+        raise PruneError(str(options.module), f"shape of output '{fitting[0]}'", str(list(now)),
+                         f"{list(before)} as in the baseline")
     return fitting[0]
 
 
@@ -156,7 +163,8 @@ def check_finite(scores: np.ndarray, output: str, place: Path) -> np.ndarray:
     """Raises PruneError for NaN and infinities."""
     wrong = np.argwhere(~np.isfinite(scores))
     if len(wrong):
-        raise PruneError(str(place), f"output '{output}'", f"{scores[tuple(wrong[0])]} at {wrong[0].tolist()}", "finite numbers")
+        raise PruneError(str(place), f"output '{output}'", f"{scores[tuple(wrong[0])]} at {wrong[0].tolist()}",
+                         "finite numbers")
     return scores
 
 

@@ -55,11 +55,13 @@ def _cpu(layer: Mapping, target: str, model: Model, taken: set[int]) -> Verdict:
     rows, columns = layer["shape"][0], int(np.prod(layer["shape"][1:]))
     place = next((i for i, c in enumerate(choices) if c["name"] == layer["name"]), None)
     if place is None:
-        place = next((i for i, c in enumerate(choices) if i not in taken and (c["rows"], c["columns"]) == (rows, columns)
+        place = next((i for i, c in enumerate(choices) if i not in taken
+                      and (c["rows"], c["columns"]) == (rows, columns)
                       and c["name"] not in model.source.constants), None)
     masked = layer["name"] in model.source.masks
     if place is None:
-        return Verdict(target, "dense", "no fast kernel for this here: the compiler keeps its loops dense" if masked else
+        return Verdict(target, "dense", "no fast kernel for this here: the compiler keeps its loops dense"
+                       if masked else
                        "no mask: dense code")
     taken.add(place)
     chosen = choices[place]["choice"]
@@ -72,18 +74,18 @@ def tensor_core(weight: np.ndarray | None) -> Verdict:
     if weight is None:
         return Verdict(target, "no", "the weight is not a constant of this name")
     matrix = weight.reshape(len(weight), -1)
-    rows, columns = matrix.shape
+    (rows, columns), unit = matrix.shape, f"{TENSOR_CORE_ROWS}x{TENSOR_CORE_COLUMNS}"
     padded = np.pad(matrix != 0, ((0, 0), (0, -columns % GROUP)))
     most = padded.reshape(rows, -1, GROUP).sum(axis=2)
     bad = np.argwhere(most > KEPT)
     if len(bad):
         row, group = map(int, bad[0])
-        return Verdict(target, "dense", f"not 2:4: {int(most[row, group])} nonzeros at row {row}, columns {GROUP * group} to "
-                       f"{min(columns, GROUP * group + GROUP) - 1}")
+        return Verdict(target, "dense", f"not 2:4: {int(most[row, group])} nonzeros at row {row}, columns "
+                       f"{GROUP * group} to {min(columns, GROUP * group + GROUP) - 1}")
     if rows % TENSOR_CORE_ROWS or columns % TENSOR_CORE_COLUMNS:
-        return Verdict(target, "no", f"2:4, but {rows}x{columns} is not a multiple of {TENSOR_CORE_ROWS}x{TENSOR_CORE_COLUMNS}")
-    return Verdict(target, "fast", f"2:4, and {rows}x{columns} is a multiple of {TENSOR_CORE_ROWS}x{TENSOR_CORE_COLUMNS}: "
-                   "legal; not measured, because no GPU code is generated")
+        return Verdict(target, "no", f"2:4, but {rows}x{columns} is not a multiple of {unit}")
+    return Verdict(target, "fast",
+                   f"2:4, and {rows}x{columns} is a multiple of {unit}: legal; not measured, because no GPU code is generated")
 
 
 def same_values(model: Model, baseline: Model) -> tuple[int, int]:

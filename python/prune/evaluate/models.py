@@ -66,8 +66,9 @@ def compile_model(module: Path, name: str, folder: Path, threads: int, targets: 
         result = lowered if target == "host" else folder / "other.mlirbc"
         chosen = folder / f"{name}-choices.json"
         finished = _prune_opt([module, f"--prune-to-cpu=cpu={target} threads={threads} report={chosen}",
-                               "--remarks-filter=plan-memory", "--remark-format=emitRemark", "--emit-bytecode", "-o", result],
-                              module, timeout)
+                               "--emit-bytecode",
+                               "-o", result, "--remarks-filter=plan-memory", "--remark-format=emitRemark"], module,
+                              timeout)
         choices[target] = json.loads(chosen.read_text())["layers"] if chosen.exists() else []
         if target == "host":
             workspace = sum(map(int, _WORKSPACE.findall(finished.stderr)))
@@ -91,7 +92,8 @@ def _prune_opt(arguments: list, module: Path, timeout: float) -> toolchain.Finis
     return finished
 
 
-def outputs(model: Model, arrays: Mapping[str, np.ndarray], place: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def outputs(model: Model, arrays: Mapping[str, np.ndarray],
+            place: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """All examples through a model: the results by name, and the inputs of the first batch."""
     function = Function(model.name, model.library)
     try:

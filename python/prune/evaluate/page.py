@@ -29,9 +29,11 @@ p, .soft { color: var(--soft) } .good { color: var(--good) } .bad { color: var(-
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(17em, 1fr)); gap: 1.2em }
 .scroll { overflow-x: auto } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .25em .8em .25em 0; border-bottom: 1px solid var(--line); vertical-align: top }
-th { font-weight: 600; color: var(--soft) } td.n, th.n { text-align: right } td.name { overflow-wrap: anywhere; min-width: 7em }
-svg { width: 100%; max-width: 42em; height: auto; display: block } svg text { fill: var(--text); font: 12px system-ui, sans-serif }
-svg text.soft { fill: var(--soft) } svg text.name { font-size: 10px } .old { fill: var(--old) } .new { fill: var(--new) } .field { fill: var(--field) }
+th { font-weight: 600; color: var(--soft) } td.n, th.n { text-align: right }
+td.name { overflow-wrap: anywhere; min-width: 7em }
+svg { width: 100%; max-width: 42em; height: auto; display: block }
+svg text { fill: var(--text); font: 12px system-ui, sans-serif } svg text.soft { fill: var(--soft) }
+svg text.name { font-size: 10px } .old { fill: var(--old) } .new { fill: var(--new) } .field { fill: var(--field) }
 .axis { stroke: var(--soft); fill: none } .over { fill: var(--bad) } .under { fill: var(--warm) }
 .masks { display: grid; grid-template-columns: repeat(auto-fill, minmax(13em, 1fr)); gap: 1em }
 .masks img { width: 100%; max-height: 11em; object-fit: contain; object-position: left; image-rendering: pixelated; }
@@ -70,15 +72,18 @@ def _head(report: Mapping) -> str:
         found = report["classification"]
         change = found["pruned"]["accuracy"] - found["baseline"]["accuracy"]
         verdict = found["pruned"]["calibration"]["verdict"]
-        tiles += [("points of accuracy", f"{100 * change:+.2f}", change >= 0), ("confidence", verdict, verdict == "calibrated")]
+        tiles += [("points of accuracy", f"{100 * change:+.2f}", change >= 0),
+                  ("confidence", verdict, verdict == "calibrated")]
     else:
         tiles.append(("mean cosine to the baseline", f"{report['embedding']['cosine']:.3f}", True))
-    gates = "".join(f"<li class={'good' if g['passed'] else 'bad'}>{_text(g['option'])}: {_text(g['what'])} {g['value']:.4g}, "
-                    f"limit {g['limit']:g}: {'passed' if g['passed'] else 'FAILED'}</li>" for g in report["gates"])
+    gates = "".join(f"<li class={'good' if g['passed'] else 'bad'}>{_text(g['option'])}: {_text(g['what'])} "
+                    f"{g['value']:.4g}, limit {g['limit']:g}: {'passed' if g['passed'] else 'FAILED'}</li>"
+                    for g in report["gates"])
     cells = "".join(f'<div class=tile><b class={"good" if good else "bad"}>{_text(value)}</b>{_text(name)}</div>'
                     for name, value, good in tiles)
     return (f"<p>against {_text(report['baseline'])} on {report['examples']:,} examples of {_text(report['data'])}; "
-            f"{_text(about['cpu'])} ({_text(about['features'])}), {report['threads']} thread(s), prune {_text(report['prune'])}</p>"
+            f"{_text(about['cpu'])} ({_text(about['features'])}), {report['threads']} thread(s), "
+            f"prune {_text(report['prune'])}</p>"
             f"<div class=tiles>{cells}</div>{f'<ul>{gates}</ul>' if gates else ''}")
 
 
@@ -174,7 +179,8 @@ def _quality(found: Mapping) -> str:
 
 def _embedding(found: Mapping) -> str:
     near = found["neighbours"]
-    rows = [("mean cosine to the baseline", f"{found['cosine']:.4f}"), ("lowest cosine", f"{found['lowest_cosine']:.4f}"),
+    rows = [("mean cosine to the baseline", f"{found['cosine']:.4f}"),
+            ("lowest cosine", f"{found['lowest_cosine']:.4f}"),
             ("same nearest neighbour", "not measured, because there are less than three examples" if near is None
              else f"{near:.2%}")]
     return _section("Quality", _table(("vectors", "value"), rows))
@@ -192,7 +198,8 @@ def diagram(bins: Mapping) -> str:
     """Accuracy of each bin over its confidence, with the diagonal."""
     parts, (x0, y0, size) = [], (34, 8, 250)
     edges = bins["edges"]
-    for low, high, count, confidence, accuracy in zip(edges, edges[1:], bins["counts"], bins["confidence"], bins["accuracy"]):
+    for low, high, count, confidence, accuracy in zip(edges, edges[1:], bins["counts"], bins["confidence"],
+                                                      bins["accuracy"]):
         if not count:
             continue
         x, width = x0 + size * low, size * (high - low) - 1
@@ -224,7 +231,8 @@ def _sparsity(layers: Sequence[Mapping]) -> str:
     if not shown:
         return ""
     lines = [(name, layer["sparsity"] if layer["pattern"] else 0.0,
-              (f"{layer['sparsity']:.1%} {layer['pattern']}" if layer["pattern"] else "no mask") + f", {_shape(layer)}", "new")
+              (f"{layer['sparsity']:.1%} {layer['pattern']}"
+               if layer["pattern"] else "no mask") + f", {_shape(layer)}", "new")
              for name, layer in zip(short_names([layer["name"] for layer in shown]), shown)]
     return _section("Sparsity of the layers", bars([("", lines)], 1.0))
 
@@ -269,5 +277,7 @@ def _compatibility(layers: Sequence[Mapping]) -> str:
             kind = {"fast": "good", "no": "bad"}.get(verdict["status"], "soft")
             rows.append((_text(layer["name"]) if i == 0 else "", _text(verdict["target"]),
                          f"<span class={kind}>{verdict['status']}</span>", _text(verdict["reason"])))
+    if not rows:
+        return ""
     return _section("Hardware and kernels", _table(("layer", "target", "", "why"), rows),
-                    "What the compiler chose for each layer, and whether a GPU with 2:4 instructions could use its zeros.") if rows else ""
+                    "What the compiler chose for each layer, and whether a GPU with 2:4 instructions could use its zeros.")

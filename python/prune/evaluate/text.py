@@ -23,10 +23,12 @@ def text(report: Mapping) -> str:
     else:
         found = report["embedding"]
         near = "-" if found["neighbours"] is None else f"{found['neighbours']:.2%}"
-        rows += [("mean cosine", "1", f"{found['cosine']:.4f}"), ("lowest cosine", "1", f"{found['lowest_cosine']:.4f}"),
+        rows += [("mean cosine", "1", f"{found['cosine']:.4f}"),
+                 ("lowest cosine", "1", f"{found['lowest_cosine']:.4f}"),
                  ("same neighbour", "-", near)]
     row("ms a call", lambda m: f"{models[m]['latency_ms']['median']:.4g}")
-    for name, key in (("bytes", "size_bytes"), ("memory", "memory_bytes"), ("nonzeros", "nonzeros"), ("operations", "flops")):
+    for name, key in (("bytes", "size_bytes"), ("memory", "memory_bytes"), ("nonzeros", "nonzeros"),
+                      ("operations", "flops")):
         row(name, lambda m, key=key: f"{models[m][key]:,}")
     widths = [max(len(r[i]) for r in rows) for i in range(3)]
     lines = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths))) for r in rows]

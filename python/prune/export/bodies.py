@@ -6,12 +6,14 @@ import numpy as np
 from iree.compiler import ir
 
 from prune.export.builder import Builder, Value
+from prune.export.operands import Unsupported
 
 _DIRECT = {
     "arith.addf": "Add", "arith.addi": "Add", "arith.subf": "Sub", "arith.subi": "Sub", "arith.mulf": "Mul",
     "arith.muli": "Mul", "arith.divf": "Div", "arith.divsi": "Div", "arith.negf": "Neg", "arith.maximumf": "Max",
     "arith.maxnumf": "Max", "arith.maxsi": "Max", "arith.minimumf": "Min", "arith.minnumf": "Min", "arith.minsi": "Min",
-    "math.exp": "Exp", "math.log": "Log", "math.sqrt": "Sqrt", "math.tanh": "Tanh", "math.erf": "Erf", "math.absf": "Abs",
+    "math.exp": "Exp", "math.log": "Log", "math.sqrt": "Sqrt", "math.tanh": "Tanh", "math.erf": "Erf",
+    "math.absf": "Abs",
     "math.absi": "Abs", "math.ceil": "Ceil", "math.floor": "Floor", "math.roundeven": "Round", "math.sin": "Sin",
     "math.cos": "Cos", "math.tan": "Tan", "math.asin": "Asin", "math.acos": "Acos", "math.atan": "Atan",
     "math.sinh": "Sinh", "math.cosh": "Cosh", "math.asinh": "Asinh", "math.acosh": "Acosh", "math.atanh": "Atanh",
@@ -23,10 +25,6 @@ _CASTS = {"arith.sitofp", "arith.uitofp", "arith.fptosi", "arith.extf", "arith.t
 _FLOAT = {1: "Equal", 2: "Greater", 3: "GreaterOrEqual", 4: "Less", 5: "LessOrEqual"}
 _NEGATED = {9: "LessOrEqual", 10: "Less", 11: "GreaterOrEqual", 12: "Greater", 13: "Equal"}
 _INTEGER = {0: "Equal", 2: "Less", 3: "LessOrEqual", 4: "Greater", 5: "GreaterOrEqual"}
-
-
-class Unsupported(Exception):
-    """An operation that has no translation; the text names it."""
 
 
 def scalar(build: Builder, operation, operands: list[Value], dtype: np.dtype) -> Value:
@@ -140,6 +138,7 @@ def _reduction(build: Builder, value: Value, op: str) -> tuple[Value, int] | Non
     if node is None:
         return None
     source, *rest = build.operands(node)
-    axes = build.initializers[rest[0].name].tolist() if rest else next(list(a.ints) for a in node.attribute if a.name == "axes")
+    axes = build.initializers[rest[0].name].tolist() if rest else [i for a in node.attribute if a.name == "axes"
+                                                                   for i in a.ints]
     reduced = [1 if i == axes[0] else s for i, s in enumerate(source.shape)]
     return (source, axes[0]) if len(axes) == 1 and list(value.shape) == reduced else None

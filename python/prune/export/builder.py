@@ -58,7 +58,8 @@ class Builder:
             self._small[key] = self.constant(array, "constant")
         return self._small[key]
 
-    def node(self, op: str, inputs: Sequence[Value | None], shape: Sequence[int], dtype: np.dtype, **attributes) -> Value:
+    def node(self, op: str, inputs: Sequence[Value | None], shape: Sequence[int], dtype: np.dtype,
+             **attributes) -> Value:
         """The only result of a new node, named after the layer that is translated."""
         name = self.name(self.layer or op)
         result = self.name(f"{name}_output")

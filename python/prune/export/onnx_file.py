@@ -112,7 +112,8 @@ def verify(model: Path, module: Path, timeout: float) -> dict[str, float]:
         scale = max(1.0, float(np.abs(reference).max(initial=0.0)))
         differences[name] = float(np.abs(value.astype(np.float64) - reference).max(initial=0.0)) / scale
         if not differences[name] <= TOLERANCE:
-            raise PruneError(str(module), f"output '{name}' in ONNX Runtime", f"a difference of {differences[name]:.3g}",
+            raise PruneError(str(module), f"output '{name}' in ONNX Runtime",
+                             f"a difference of {differences[name]:.3g}",
                              f"at most {TOLERANCE:g} of the compiled module's largest value")
     return differences
 

@@ -53,7 +53,8 @@ class Source:
             raise PruneError(self.place, "functions", ", ".join(f"@{n}" for n in functions) or "none",
                              f"@{_ENTRY} alone, on tensors and not lowered")
         # Weights that masks were written into, by the resource: name and pattern.
-        self._folded = {_string(o, "stored"): (_string(o, "weight"), _pattern(o), ir.IntegerAttr(o.attributes["kept"]).value)
+        self._folded = {_string(o, "stored"): (_string(o, "weight"), _pattern(o),
+                                               ir.IntegerAttr(o.attributes["kept"]).value)
                         for o in operations if o.name == "prune.record" and "stored" in o.attributes}
         self.function = functions[_ENTRY]
         self.block = self.function.regions[0].blocks[0]
@@ -163,7 +164,8 @@ def _generic(path: Path, timeout: float) -> bytes:
     """The module in generic form, with names and constants, after its masks were verified."""
     with tempfile.TemporaryDirectory(prefix="prune-export-") as scratch:
         text = Path(scratch) / "generic.mlir"
-        finished = toolchain.run([toolchain.find_tool("prune-opt"), path, "--prune-verify-masks", "--mlir-print-op-generic",
+        finished = toolchain.run([toolchain.find_tool("prune-opt"), path, "--prune-verify-masks",
+                                  "--mlir-print-op-generic",
                                   "--mlir-print-debuginfo", "-o", text], timeout, str(path))
         if finished.status != 0:
             raise PruneError(str(path), "prune-opt", toolchain.describe_failure(finished), "a module on tensors")

@@ -2,8 +2,8 @@
 
 Each named constant is a tensor of its name, in the orientation of the module, its pruned elements zero. The mask of a
 weight W is the tensor `W.mask`: bits in row-major order, eight to a byte, the first in the lowest bit, ones for what is
-kept. The metadata holds JSON under `prune`: `producer`, `weights` with the shape, pattern and sparsity of each masked weight,
-and `recipe`, which asks `prune-opt --prune` for the same.
+kept. The metadata holds JSON under `prune`: `producer`, `weights` with the shape, pattern and sparsity of each masked
+weight, and `recipe`, which asks `prune-opt --prune` for the same.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def save(source: Source, path: Path) -> int:
         raise PruneError(source.place, "constants", "none that have a name", "a model with weights")
     for name, mask in source.masks.items():
         if name + MASK in arrays:
-            raise PruneError(source.place, "name", f"a constant '{name + MASK}'", f"no other tensor called like the mask of '{name}'")
+            raise PruneError(source.place, "name", f"a constant '{name + MASK}'",
+                             f"none called like the mask of '{name}'")
         arrays[name + MASK] = pack(mask.kept)
     about = {"producer": f"prune {__version__}", "recipe": recipe(source.masks),
              "weights": {name: {"shape": list(mask.kept.shape), "pattern": mask.pattern, "sparsity": mask.sparsity}
