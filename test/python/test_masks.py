@@ -12,10 +12,11 @@ from onnx import numpy_helper
 from safetensors.numpy import save_file
 
 from prune.console import Steps
+from prune.errors import PruneError
 from prune.export.driver import ExportOptions, export
 from prune.export.source import Source
 from prune.importer.driver import import_model
-from prune.masks import recognise
+from prune.masks import MaskOptions, put_masks, recognise
 
 
 @pytest.fixture(scope="module")
@@ -108,27 +109,29 @@ def test_patterns_are_recognised():
 
 
 @pytest.mark.parametrize("arrays, more, message", [
-    ({"c.weight_mask": np.ones((2, 2))}, [],
+    ({"c.weight_mask": np.ones((2, 2))}, {},
      "mask 'c.weight_mask': got no prunable weight 'c.weight', expected one of 3, such as"),
-    ({"a.weight_mask": np.ones((32, 31))}, [],
+    ({"a.weight_mask": np.ones((32, 31))}, {},
      "mask 'a.weight_mask': got shape [32, 31], expected [32, 32] as the weight has"),
-    ({"b.weight_mask": np.full((10, 32), 0.5)}, [], "mask 'b.weight_mask': got 0.5 at [0, 0], expected 0 and 1"),
-    ({"b.weight_mask": np.ones((10, 32)), "mask:b.weight": np.ones((10, 32))}, [],
+    ({"b.weight_mask": np.full((10, 32), 0.5)}, {}, "mask 'b.weight_mask': got 0.5 at [0, 0], expected 0 and 1"),
+    ({"b.weight_mask": np.ones((10, 32)), "mask:b.weight": np.ones((10, 32))}, {},
      "got a second mask of 'b.weight', expected one"),
-    ({"b.weight_mask": np.ones((10, 32))}, ["--pattern=2:4"],
+    ({"b.weight_mask": np.ones((10, 32))}, {"pattern": "2:4"},
      "0 of 320 units of 'b.weight', but pattern 2:4 imposes 160"),
-    ({"b.weight_mask": np.tile([1, 1, 1, 0, 0, 0, 0, 1], (10, 4))}, ["--pattern=2:4"], "array 'mask:b.weight': "),
-    ({"b.weight_mask": np.ones((10, 32))}, ["--weights"],
+    ({"b.weight_mask": np.tile([1, 1, 1, 0, 0, 0, 0, 1], (10, 4))}, {"pattern": "2:4"}, "array 'mask:b.weight': "),
+    ({"b.weight_mask": np.ones((10, 32))}, {"values": True},
      "weight 'b.weight': got neither 'b.weight' nor 'b.weight_orig'"),
-    ({"b.weight_mask": np.ones((10, 32)), "b.weight": np.ones((3, 2))}, ["--weights"],
+    ({"b.weight_mask": np.ones((10, 32)), "b.weight": np.ones((3, 2))}, {"values": True},
      "weight 'b.weight': got shape [3, 2]"),
-    ({"b.weight": np.ones((10, 32))}, [], "masks: got none, expected arrays called W_mask, W.mask or mask:W"),
+    ({"b.weight": np.ones((10, 32))}, {}, "masks: got none, expected arrays called W_mask, W.mask or mask:W"),
 ])
-def test_what_does_not_fit_is_named(net, tmp_path, run_cli, arrays, more, message):
+def test_what_does_not_fit_is_named(net, tmp_path, arrays, more, message):
     np.savez(tmp_path / "m.npz", **arrays)
-    result = run_cli("masks", net[0] / "m.mlirbc", f"--from={tmp_path}/m.npz", "-o", tmp_path / "o.mlirbc", *more)
-    assert result.returncode == 1 and message in result.stderr and "m.npz: " in result.stderr, result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1 and [p.name for p in tmp_path.iterdir()] == ["m.npz"]
+    options = MaskOptions(net[0] / "m.mlirbc", tmp_path / "o.mlirbc", tmp_path / "m.npz", **more)
+    with pytest.raises(PruneError) as error:
+        put_masks(options, Steps("masks"))
+    assert "m.npz: " in str(error.value) and message in str(error.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
 
 
 def test_wrong_options_are_one_line(net, tmp_path, run_cli):

@@ -96,16 +96,17 @@ def _make_sparse(graph: onnx.GraphProto, arrays: dict[str, np.ndarray]) -> None:
 def verify(model: Path, module: Path, timeout: float) -> dict[str, float]:
     """Runs the file in ONNX Runtime and the module as compiled code on the same random inputs; the largest difference of
     each output as a share of its largest value (at least 1). Raises PruneError beyond TOLERANCE."""
-    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, NotImplemented
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     from prune.quickstart.peers import Compiled, OnnxRuntime
     try:
         session = OnnxRuntime(model, 1)
-    except (Fail, InvalidArgument, InvalidGraph, NotImplemented) as error:
-        raise PruneError(str(module), "ONNX Runtime", one_line(str(error), 200), "a model it can load") from None
-    inputs = {v.name: _random(v.shape, v.type) for v in session.session.get_inputs()}
+        inputs = {v.name: _random(v.shape, v.type) for v in session.session.get_inputs()}
+        found = session.outputs(inputs)
+    except (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented,
+            state.RuntimeException) as error:
+        raise PruneError(str(module), "ONNX Runtime", one_line(str(error), 200), "a model that it runs") from None
     expected = Compiled(module, 1, timeout).outputs(inputs)
-    found = session.outputs(inputs)
     differences = {}
     for name, value in found.items():
         reference = expected[name].astype(np.float64)
