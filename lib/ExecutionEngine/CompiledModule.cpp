@@ -168,7 +168,11 @@ void CompiledModule::run(llvm::ArrayRef<const void *> inputs, llvm::ArrayRef<voi
   // A setting of the calling thread: another one may have called before.
   if (setNumThreads)
     setNumThreads(static_cast<int>(threads));
-  function(inputs.data(), outputs.data(), weights.data(), workspace.data());
+  run(inputs, outputs, workspace.data());
+}
+
+void CompiledModule::run(llvm::ArrayRef<const void *> inputs, llvm::ArrayRef<void *> outputs, char *memory) const {
+  function(inputs.data(), outputs.data(), weights.data(), memory);
 }
 
 llvm::Error mlir::prune::checkTensor(const TensorSpec &spec, const HostTensor &tensor) {

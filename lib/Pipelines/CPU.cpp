@@ -83,6 +83,7 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   pm.addPass(createPruneVerifyMasks());
   pm.addPass(createPrunePack(pack));
   pm.addPass(createPruneFoldMasks());                 // layers that were declined
+  pm.addPass(createPruneLowerCompressed());           // and those held as their kept elements
   pm.addPass(createConvertElementwiseToLinalgPass()); // arith on tensors, as people write it by hand
   pm.addPass(createPrunePropagateLayouts());
   addCleanup(pm);

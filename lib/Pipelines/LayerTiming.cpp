@@ -77,8 +77,10 @@ static OwningOpRef<ModuleOp> buildLayer(MLIRContext *context, const LayerShape &
   auto bytes = [](const auto &array) {
     return ArrayRef<char>(reinterpret_cast<const char *>(array.data()), array.size() * sizeof(array[0]));
   };
-  Value weight =
-      arith::ConstantOp::create(b, cast<TypedAttr>(makeResourceAttr(weightType, bytes(matrix.weight), "weight")));
+  // Values that come at run time may be any.
+  std::vector<float> ones(matrix.weight.empty() ? weightType.getNumElements() : 0, 1.0f);
+  ArrayRef<float> values = matrix.weight.empty() ? ArrayRef(ones) : matrix.weight;
+  Value weight = arith::ConstantOp::create(b, cast<TypedAttr>(makeResourceAttr(weightType, bytes(values), "weight")));
   if (!matrix.mask.empty()) {
     auto maskType = RankedTensorType::get(weightType.getShape(), b.getI1Type());
     Value mask = arith::ConstantOp::create(b, cast<TypedAttr>(makeResourceAttr(maskType, bytes(matrix.mask), "mask")));

@@ -20,8 +20,8 @@ namespace {
 
 /// A module compiled for this machine, one thread, with the units of `plan`, if any, removed first. In a context of its
 /// own: this runs inside passes of another.
-llvm::Expected<std::unique_ptr<CompiledModule>> compile(const DialectRegistry &registry, StringRef bytecode,
-                                                        const ShrinkPlan *plan = nullptr) {
+llvm::Expected<std::unique_ptr<CompiledModule>> compileModule(const DialectRegistry &registry, StringRef bytecode,
+                                                              const ShrinkPlan *plan = nullptr) {
   DialectRegistry all;
   registry.appendTo(all);
   registerCodeGenTranslations(all);
@@ -66,14 +66,38 @@ double getDifference(ArrayRef<HostTensor> expected, ArrayRef<HostTensor> actual)
   return worst;
 }
 
+/// Each worker has a workspace of its own.
+class CompiledModel : public ModelCode {
+public:
+  static llvm::Expected<std::unique_ptr<ModelCode>> create(std::unique_ptr<CompiledModule> module, unsigned workers) {
+    auto model = std::make_unique<CompiledModel>();
+    for (unsigned worker = 0; worker < workers; ++worker) {
+      auto memory = MappedMemory::allocate(module->getEntry().workspaceBytes);
+      if (!memory)
+        return memory.takeError();
+      model->workspaces.push_back(std::move(*memory));
+    }
+    model->module = std::move(module);
+    return model;
+  }
+
+  void run(ArrayRef<const void *> inputs, ArrayRef<void *> outputs, unsigned worker) const override {
+    module->run(inputs, outputs, workspaces[worker].data());
+  }
+
+private:
+  std::unique_ptr<CompiledModule> module;
+  std::vector<MappedMemory> workspaces;
+};
+
 struct ModelExecution : ModelExecutionInterface {
   using ModelExecutionInterface::ModelExecutionInterface;
 
   llvm::Expected<OutputDifference> compare(StringRef expected, StringRef actual) const override {
-    auto first = compile(getContext()->getDialectRegistry(), expected);
+    auto first = compileModule(getContext()->getDialectRegistry(), expected);
     if (!first)
       return llvm::joinErrors(llvm::createStringError("the masked module"), first.takeError());
-    auto second = compile(getContext()->getDialectRegistry(), actual);
+    auto second = compileModule(getContext()->getDialectRegistry(), actual);
     if (!second)
       return llvm::joinErrors(llvm::createStringError("the shrunk module"), second.takeError());
     OutputDifference result;
@@ -95,7 +119,7 @@ struct ModelExecution : ModelExecutionInterface {
   }
 
   llvm::Expected<double> measure(StringRef bytecode, const ShrinkPlan &plan) const override {
-    auto copy = compile(getContext()->getDialectRegistry(), bytecode, &plan);
+    auto copy = compileModule(getContext()->getDialectRegistry(), bytecode, &plan);
     if (!copy)
       return llvm::joinErrors(llvm::createStringError("a shrunk module"), copy.takeError());
     CompiledModule &module = **copy;
@@ -110,6 +134,13 @@ struct ModelExecution : ModelExecutionInterface {
       outputPointers.push_back(tensor.data.data());
     // The fastest run: others on this machine only ever add time, and a search goes astray by one wrong figure.
     return benchmark(module, inputPointers, outputPointers, /*runs=*/50).min * 1e6;
+  }
+
+  llvm::Expected<std::unique_ptr<ModelCode>> compile(StringRef bytecode, unsigned workers) const override {
+    auto module = compileModule(getContext()->getDialectRegistry(), bytecode);
+    if (!module)
+      return module.takeError();
+    return CompiledModel::create(std::move(*module), workers);
   }
 };
 

@@ -29,6 +29,16 @@ void mlir::prune::buildPrunePipeline(OpPassManager &manager, const PruneOptions 
   evaluate.threads = options.threads;
   manager.addPass(createPruneEvaluateMasks(evaluate));
 
+  PruneCalibrateMasksOptions calibrate;
+  calibrate.data = options.data;
+  calibrate.entry = options.entry;
+  calibrate.padding = options.padding;
+  calibrate.damping = options.damping;
+  calibrate.columnCounts = options.columnCounts;
+  calibrate.refit = options.refit;
+  calibrate.threads = options.threads;
+  manager.addPass(createPruneCalibrateMasks(calibrate));
+
   // Masks were decided a moment ago: this checks the records themselves, on which later checks stand.
   manager.addPass(createPruneVerifyMasks());
 }
@@ -74,7 +84,8 @@ void mlir::prune::buildStructuredPipeline(OpPassManager &manager, const Structur
 
 void mlir::prune::registerPipelines() {
   PassPipelineRegistration<PruneOptions>(
-      "prune", "Mask the weights of prunable layers: normalize, create masks, evaluate, verify", buildPrunePipeline);
+      "prune", "Mask the weights of prunable layers: normalize, create masks, evaluate, calibrate, verify",
+      buildPrunePipeline);
   PassPipelineRegistration<StructuredOptions>(
       "prune-structured", "Remove whole channels, neurons and heads: normalize, select groups, mask, shrink all shapes",
       buildStructuredPipeline);

@@ -45,6 +45,7 @@ void mlir::prune::buildTrainPipeline(OpPassManager &manager, const TrainOptions 
   build.schedule = options.schedule;
   build.update = options.update;
   build.regrow = options.regrow;
+  build.sparse = options.sparse;
   manager.addPass(createPruneBuildTraining(build));
   PruneExpandGradientsOptions expand;
   expand.recompute = options.recompute;

@@ -70,6 +70,19 @@ StringRef prune::getConstantName(arith::ConstantOp constant) {
   return getLocationName(constant.getLoc());
 }
 
+void prune::setConstantBytes(arith::ConstantOp constant, ArrayRef<char> bytes) {
+  auto attr = cast<ElementsAttr>(constant.getValue());
+  if (auto resource = dyn_cast<DenseResourceElementsAttr>(attr)) {
+    // A new resource would not get the key.
+    DenseResourceElementsHandle handle = resource.getRawHandle();
+    DenseResourceElementsHandle::getManagerInterface(constant.getContext())
+        .update(handle.getKey(), HeapAsmResourceBlob::allocateAndCopyWithAlign(bytes, /*align=*/16,
+                                                                               /*dataIsMutable=*/false));
+    return;
+  }
+  constant.setValueAttr(DenseElementsAttr::getFromRawBuffer(attr.getShapedType(), bytes));
+}
+
 DenseResourceElementsAttr prune::getUnmanagedResource(RankedTensorType type, StringRef key, ArrayRef<char> bytes) {
   // The context aligns the data of its attributes to 8 bytes; an importer's buffer may lie anywhere. More is not claimed
   // even where the address happens to allow it: the alignment is printed, and output must not depend on addresses.

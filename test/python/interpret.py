@@ -1,7 +1,7 @@
 """A slow evaluator of linalg on tensors, in float64 and in plain numpy: the reference for what a module computes.
 
 Reads the generic text that prune-opt prints with the options `GENERIC`, where every structured op is a linalg.generic. The
-importer's wheel parses it; operations of the prune dialect are unknown to it, of which `prune.apply` is understood here.
+importer's wheel parses it; operations of the prune dialect are unknown to it, of which those that mask weights are understood here.
 """
 
 from __future__ import annotations
@@ -227,6 +227,16 @@ class Module:
 
     def _prune_barrier(self, op, operands, values):
         return operands
+
+    def _prune_decompress(self, op, operands, values):
+        kept, mask = operands
+        result = np.zeros(mask.shape)
+        result[mask] = kept
+        return [result]
+
+    def _prune_compress(self, op, operands, values):
+        weight, mask = operands
+        return [weight[mask]]
 
     def _prune_record(self, op, operands, values):
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -11,8 +12,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from prune.bench import cli, compare, kernels, nets, programs, report
+from prune.bench import cli, compare, digits, distill, kernels, nets, programs, report, train
 from prune.bench.timing import Distance, Quiet, Timing, blocks, interleave, summarize
+from prune.console import Steps
 from prune.errors import PruneError
 
 
@@ -167,8 +169,16 @@ def test_masks_are_applied_to_other_values():
     (["minilm", "--batch=0"], "at least 1"), (["minilm", "--tokens=513"], "from 1 to 512"),
     (["minilm", "--peers=tvm"], "none or names out of"), (["minilm", "--threads=4096"], "cores"),
     (["minilm", "--json=/nowhere/x.json"], "existing, writable folder"), (["kernels", "--n=8"], "both or none"),
-    (["nets"], "no ONNX file"), (["nets", "--models=/nowhere"], "existing folder"),
+    (["train", "--nets=resnet"], "names out of cnn, minilm"), (["train", "--peers=onnxruntime"], "none or names out of jax"),
+    (["train", "--html=x.html"], "unrecognized arguments"), (["nets"], "no ONNX file"), (["nets", "--models=/nowhere"], "existing folder"),
     (["nets", "/nowhere/x.onnx", "--peers=none"], "/nowhere/x.onnx"), (["resnet"], "invalid choice"),
+    (["oneshot", "--calibration=/dev/null", "--held-out=/dev/null"], "one a line"),
+    (["oneshot", "--calibration=/nowhere/a", "--held-out=/nowhere/b"], "/nowhere/a"),
+    (["oneshot", "--calibration=a", "--held-out=b", "--criteria=taylor"], "names out of"),
+    (["distill", "--weights=1:4"], "names out of unstructured, 4x1, 2:4, neurons"), (["distill", "--lr=0"], "between 0 and 1"),
+    (["distill", "--sentences=/nowhere/a"], "/nowhere/a"), (["distill", "--start=taylor"], "invalid choice"),
+    (["distill", f"--sentences={__file__}", "--held-out=9999"], "at least 10063 with 9999 held out"),
+    (["digits", "--nets=resnet"], "names out of mlp, cnn"), (["digits", "--seeds=0"], "from 1 to 1000"),
 ])
 def test_wrong_use_is_one_line(arguments, message, capsys):
     try:
@@ -198,12 +208,12 @@ def test_a_peer_that_cannot_be_installed(tmp_path, monkeypatch):
         programs.pythons_of(["openvino"], tmp_path, False, steps)
 
 
-def run_bench(tools, tmp_path, *arguments):
+def run_bench(tools, tmp_path, *arguments, html=True):
     """One command of the built program; returns its output and its JSON."""
     report = tmp_path / "report.json"
-    finished = subprocess.run([tools / "prune-bench", *arguments, "--runs=1", f"--json={report}",
-                               f"--html={tmp_path / 'report.html'}", f"--folder={tmp_path / 'bench'}"],
-                              capture_output=True, text=True, timeout=300)
+    page = [f"--html={tmp_path / 'report.html'}"] if html else []
+    finished = subprocess.run([tools / "prune-bench", *arguments, "--runs=1", f"--json={report}", *page,
+                               f"--folder={tmp_path / 'bench'}"], capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == "" and not list((tmp_path / "bench").glob("run-*"))
     return finished.stdout, json.loads(report.read_text())
@@ -239,3 +249,59 @@ def test_minilm_runs(tools, tmp_path):
     assert set(row) == {"weights", "sparsity", "batch", "tokens", "threads", "peer", "ours_ms", "peer_ms",
                         "max_abs_diff"}
     assert row["max_abs_diff"] < 1e-4 and row["tokens"] == 8
+
+
+def test_training_steps_run(tools, tmp_path):
+    """The losses of three steps are compared with JAX's where that is installed."""
+    peer = "jax" if importlib.util.find_spec("jax") else "none"
+    text, data = run_bench(tools, tmp_path, "train", "--nets=cnn", "--weights=dense,unstructured", "--threads=1",
+                           f"--peers={peer}", html=False)
+    assert [(row["weights"], row["sparsity"]) for row in data["rows"]] == [("dense", 0.0), ("unstructured", 0.9)]
+    for row in data["rows"]:
+        assert row["ours_ms"] > 0 and row["dense_ms"] == data["rows"][0]["ours_ms"]
+        assert row["loss_difference"] is None if peer == "none" else row["loss_difference"] < 1e-4
+    assert "WRONG" not in text and "x dense" in text
+
+
+def test_losses_that_differ_are_shown():
+    label = {"net": "cnn", "weights": "dense", "sparsity": 0.0, "threads": 1}
+    row = train.Row(label, Timing(2.0, 1.0, 3.0, 9), Timing(4.0, 1.0, 9.0, 9), Timing(1.0, 1.0, 1.0, 9), 2e-3, 57.0)
+    assert not row.right and train._cells(row)[5:] == ["57 ns", "2.00x", "1.00", "0.50x SLOWER", "2e-03 WRONG"]
+    alone = train.Row(label, Timing(2.0, 1.0, 3.0, 9), None, None, None, 0.0)
+    assert alone.right and train._cells(alone)[5:] == ["-", "-", "-", "-", "-"] and alone.as_json()["jax_ms"] is None
+
+
+def test_oneshot_runs(tools, tmp_path):
+    """Sentences of one kind to calibrate with and to compare."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("".join(f"Sentence {name} {i} is about nothing.\n" for i in range(9)))
+    report = tmp_path / "report.json"
+    finished = subprocess.run(
+        [tools / "prune-bench", "oneshot", f"--calibration={tmp_path}/a", f"--held-out={tmp_path}/b", "--tokens=8",
+         "--criteria=magnitude,wanda", f"--json={report}", f"--folder={tmp_path / 'bench'}"],
+        capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0 and finished.stderr == "", finished.stderr
+    magnitude, wanda = json.loads(report.read_text())["rows"]
+    assert set(wanda) == {"weights", "sparsity", "split", "criterion", "seconds", "cosine"}
+    assert magnitude["cosine"] < wanda["cosine"] < 1 and wanda["criterion"] == "wanda"
+
+
+def test_distillation_wins_back(tools, tmp_path, monkeypatch):
+    """One shape, few steps: what is checked is that the whole way goes in the right direction."""
+    monkeypatch.setattr(distill, "LENGTHS", (16,))
+    monkeypatch.setattr(distill, "TEST_LENGTH", 16)
+    text = tmp_path / "sentences.txt"
+    text.write_text("".join(f"The river number {i} runs to the sea.\n" for i in range(48)))
+    settings = distill.Settings(tmp_path / "bench", ["4x1"], [0.7], "magnitude", "uniform", 6, 1e-3, 1, 16, text, 300.0)
+    assert distill.run(settings, Steps("test"), {"cpu": "?"}, tmp_path / "r.json") == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    row = report["rows"][0]
+    assert report["sentences"] == 32 and row["weights"] == "4x1" and 0 < row["one_shot"] < row["trained"] < 1
+
+
+def test_ways_of_pruning_digits(tools, tmp_path):
+    assert digits.run([("mlp", "unstructured", 0.8)], 2, 4, 1, 300.0, Steps("test"), {"cpu": "?"}, tmp_path / "r.json") == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    row = report["rows"][0]
+    assert report["seeds"] == 2 and len(row["pruned_accuracy"]) == 2 and abs(row["sparsity"] - 0.8) < 1e-3
+    assert row["mean_drop"] == pytest.approx(sum(a - b for a, b in zip(row["dense_accuracy"], row["pruned_accuracy"])) / 2)

@@ -12,35 +12,24 @@ import subprocess
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
 pytest.importorskip("iree.compiler")
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from conftest import SHARED
 from gradients import operators
 from interpret import GENERIC, Module, ir, name_of
+from prune.bench import jax_step
 from prune.digits import nets
 from prune.importer import fold, lower, rewrite, shapes
 from prune.importer.driver import ImportOptions, import_model
 from prune.train.runner import compile_functions
 
 
-
-def _pool(x, node):
-    size, strides = node["kernel_shape"], node["strides"]
-    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, *size), (1, 1, *strides), "VALID")
-
-
-def _layer_norm(x, scale, bias, node):
-    centred = x - x.mean(-1, keepdims=True)
-    return centred / jnp.sqrt((centred ** 2).mean(-1, keepdims=True) + node.get("epsilon", 1e-5)) * scale + bias
-
-
-def _batch_norm(x, scale, bias, mean, variance, node):
+def _batch_norm(node, x, scale, bias, mean, variance):
     """As training has it: by the mean and variance of the batch."""
     shape = (1, -1, 1, 1)
     centred = x - x.mean((0, 2, 3), keepdims=True)
@@ -48,34 +37,11 @@ def _batch_norm(x, scale, bias, mean, variance, node):
     return centred / deviation * scale.reshape(shape) + bias.reshape(shape)
 
 
-def _conv(node, x, w, b):
-    pads = node["pads"]
-    return lax.conv_general_dilated(x, w, node.get("strides", (1, 1)), [(pads[0], pads[2]), (pads[1], pads[3])]) + b[:, None, None]
-
-
-OPERATORS = {
-    "Gemm": lambda n, a, b, c: a @ (b.T if n.get("transB") else b) + c, "Relu": lambda n, x: jnp.maximum(x, 0),
-    "Flatten": lambda n, x: x.reshape(x.shape[0], -1), "Conv": _conv, "MaxPool": lambda n, x: _pool(x, n),
-    "Gather": lambda n, x, i: jnp.take(x, i, n.get("axis", 0)), "Add": lambda n, a, b: a + b,
-    "Sub": lambda n, a, b: a - b, "Mul": lambda n, a, b: a * b, "Div": lambda n, a, b: a / b,
-    "MatMul": lambda n, a, b: a @ b, "Erf": lambda n, x: lax.erf(x), "Cast": lambda n, x: x.astype(jnp.float32),
-    "Softmax": lambda n, x: jax.nn.softmax(x, n.get("axis", -1)), "Transpose": lambda n, x: x.transpose(n["perm"]),
-    "Reshape": lambda n, x, s: x.reshape([x.shape[i] if d == 0 else int(d) for i, d in enumerate(np.asarray(s))]),
-    "Unsqueeze": lambda n, x, axes: jnp.expand_dims(x, tuple(int(a) for a in np.asarray(axes))),
-    "BatchNormalization": lambda n, *x: _batch_norm(*x, n),
-    "LayerNormalization": lambda n, x, scale, bias: _layer_norm(x, scale, bias, n),
-}
+OPERATORS = {**jax_step.OPERATORS, "BatchNormalization": _batch_norm}
 
 
 def run_in_jax(model, weights: dict, inputs: dict):
-    values = {**{t.name: numpy_helper.to_array(t) for t in model.graph.initializer}, **inputs, **weights}
-    for node in model.graph.node:
-        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        if node.op_type == "Constant":
-            values[node.output[0]] = numpy_helper.to_array(attributes["value"])
-            continue
-        values[node.output[0]] = OPERATORS[node.op_type](attributes, *(values[i] for i in node.input if i))
-    return values[model.graph.output[0].name]
+    return jax_step.run_graph(model, weights, inputs, OPERATORS)
 
 
 def load(name: str) -> tuple[onnx.ModelProto, dict]:

@@ -4,7 +4,7 @@
 PRUNE_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 PRUNE_BUILD=$PRUNE_ROOT/build
 PRUNE_LOGS=$PRUNE_BUILD/logs
-PRUNE_PACKAGES="ca-certificates cmake ninja-build g++ ccache libgtest-dev zlib1g-dev libzstd-dev python3 python3-venv
+PRUNE_PACKAGES="ca-certificates cmake ninja-build g++ ccache libeigen3-dev libgtest-dev zlib1g-dev libzstd-dev python3 python3-venv
   libmlir-22-dev mlir-22-tools llvm-22-dev llvm-22-tools clang-22 libomp-22-dev"
 
 say() { printf '%s: %s\n' "$PRUNE_COMMAND" "$*"; }

@@ -87,17 +87,17 @@ static int handOver(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-  if (argc > 1 && llvm::is_contained({"minilm", "kernels", "nets"}, llvm::StringRef(argv[1])))
+  if (argc > 1 && llvm::is_contained({"minilm", "kernels", "nets", "train", "oneshot", "distill", "digits"}, llvm::StringRef(argv[1])))
     return handOver(argc, argv);
   llvm::InitLLVM init(argc, argv);
   cl::ParseCommandLineOptions(argc, argv,
-                              "prune-bench: times compiled models against other programs (minilm, kernels, nets: "
+                              "prune-bench: times compiled models against other programs (minilm, kernels, nets, train, oneshot, distill, digits: "
                               "prune-bench minilm --help) and parts of the compiler (masks), or measures what its cost "
                               "model needs (calibrate)\n");
   if (calibrateCommand)
     return calibrate(calibration);
   if (!masks) {
-    llvm::errs() << "prune-bench: expected what to time: minilm, kernels, nets, masks or calibrate"
+    llvm::errs() << "prune-bench: expected what to time: minilm, kernels, nets, train, oneshot, distill, digits, masks or calibrate"
                  << (argc > 1 ? llvm::Twine(", got '") + argv[1] + "'" : llvm::Twine()) << "\n";
     return 1;
   }

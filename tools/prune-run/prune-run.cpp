@@ -15,17 +15,15 @@
 #include "prune/Support/Compare.h"
 #include "prune/Support/InputFile.h"
 #include "prune/Support/Npy.h"
+#include "prune/Support/Progress.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/Format.h"
-#include "llvm/Support/Process.h"
 #include "llvm/Support/WithColor.h"
 #include "llvm/TargetParser/Host.h"
 #include <chrono>
 #include <cmath>
-#include <condition_variable>
 #include <cstdio>
-#include <mutex>
 #include <thread>
 
 using namespace mlir;
@@ -57,53 +55,6 @@ struct Options {
                             cl::init(0)};
   cl::opt<unsigned> optLevel{"O", cl::Prefix, cl::desc("Level of LLVM's optimisation, 0 to 3 (2)"), cl::init(2)};
   cl::opt<bool> verbose{"verbose", cl::desc("Print sizes and the seconds of each phase")};
-};
-/// Says on a terminal what is going on once it takes longer than two seconds.
-class Progress {
-public:
-  Progress() {
-    if (llvm::sys::Process::StandardErrIsDisplayed())
-      thread = std::thread([this] { loop(); });
-  }
-  ~Progress() { finish(); }
-
-  void start(llvm::StringRef what) {
-    std::lock_guard<std::mutex> lock(mutex);
-    phase = what.str();
-    since = std::chrono::steady_clock::now();
-  }
-  void finish() {
-    if (!thread.joinable())
-      return;
-    {
-      std::lock_guard<std::mutex> lock(mutex);
-      done = true;
-    }
-    wake.notify_all();
-    thread.join();
-  }
-
-private:
-  void loop() {
-    std::unique_lock<std::mutex> lock(mutex);
-    bool shown = false;
-    while (!wake.wait_for(lock, std::chrono::milliseconds(500), [this] { return done; })) {
-      auto seconds = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - since).count();
-      if (phase.empty() || seconds < 2)
-        continue;
-      llvm::errs() << "\r\033[K" << phase << ", " << seconds << " s";
-      shown = true;
-    }
-    if (shown)
-      llvm::errs() << "\r\033[K";
-  }
-
-  std::thread thread;
-  std::mutex mutex;
-  std::condition_variable wake;
-  std::string phase;
-  std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now();
-  bool done = false;
 };
 } // namespace
 

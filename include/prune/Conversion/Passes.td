@@ -16,6 +16,9 @@ def ConvertPruneToVector : Pass<"convert-prune-to-vector"> {
     buffer, one row for each column of the weight. That copy holds padding, strides and dilations, so that the kernel
     does not know them; all rows of the weight use it, and it stays in the first-level cache.
 
+    A `prune.weight_gradient` becomes a fill and loops over lane tiles, chunks of columns and rows: a row of the gradient stays in
+    registers, four kept elements at a time are multiplied, folded and added to the result. Threads have blocks of rows.
+
     A `prune.depthwise` becomes loops over channels, vectors of columns and blocks of rows; columns outside of the image are
     masked, rows outside of it left out.
 
@@ -30,8 +33,8 @@ def ConvertPruneToVector : Pass<"convert-prune-to-vector"> {
     Option<"registers", "registers", "int64_t", "16", "Vector registers of the target">,
     Option<"parallel", "parallel", "bool", "false", "Emit scf.parallel over leading dimensions and lane tiles">];
   let statistics = [Statistic<"numLayers", "num-layers", "Packed layers lowered">];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
-                           "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::LLVM::LLVMDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
 }
 
 def ConvertPruneToLoops : Pass<"convert-prune-to-loops", "::mlir::ModuleOp"> {
@@ -210,6 +213,10 @@ def PrunePack : Pass<"prune-pack"> {
     Activations `[.., m, k]` are transposed to `[.., k, m]` in panels of `panel` tokens where that divides m, and the
     result back; `prune-propagate-layouts` removes most of these copies. Activations `[b, k, h, w]` are used as they are.
 
+    The same is done where only the mask is a constant (`prune.decompress`): values are gathered into the storage by each call.
+    Such a weight may also be the transposed one of a product, as in the gradient of a layer by its input. A product that ends in
+    `prune.compress`, the gradient by the weight, becomes `prune.weight_gradient` up to a density of 0.6.
+
     A `linalg.conv_2d_nchw_fchw` with a masked weight that is sparse enough (by density, without the model) becomes a `prune.linear` with a window; zero padding
     before it moves into the window. The pixels are used as they lie, so there is no copy of the activations but the one that
     the kernel makes of a chunk. Grouped convolutions stay dense.
@@ -242,6 +249,27 @@ def PrunePack : Pass<"prune-pack"> {
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::sparse_tensor::SparseTensorDialect", "::mlir::tensor::TensorDialect",
                            "::mlir::prune::PruneDialect"];
+}
+
+def PruneLowerCompressed : Pass<"prune-lower-compressed"> {
+  let summary = "Plain code for weights that are held as their kept elements";
+  let description = [{
+    What `prune-pack` left of `prune.decompress` becomes zeros into which one element after the other is written, and of
+    `prune.compress` a gather. Ops whose result is not used go. Fails on a mask that is not a constant.
+
+    ```mlir
+    %w = prune.decompress %v, %mask : tensor<3xf32> to tensor<2x2xf32>
+    // becomes
+    %flat = scf.for %i = %c0 to %c3 step %c1 iter_args(%w = %zeros) -> (tensor<4xf32>) {
+      %place = tensor.extract %places[%i] : tensor<3xi32>
+      ...
+    }
+    %w = tensor.expand_shape %flat [[0, 1]] output_shape [2, 2] : tensor<4xf32> into tensor<2x2xf32>
+    ```
+  }];
+  let statistics = [Statistic<"numLowered", "num-lowered", "Ops that became plain code">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::tensor::TensorDialect"];
 }
 
 def PruneExpandStorage : Pass<"prune-expand-storage"> {

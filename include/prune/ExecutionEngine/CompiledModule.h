@@ -58,6 +58,10 @@ public:
   /// True if the code calls malloc: its temporaries were not planned.
   bool allocatesDuringCalls() const { return callsMalloc; }
 
+  /// Calls the code in memory of the caller, of `getEntry().workspaceBytes`, aligned to 64 bytes; with one thread a
+  /// call, several such calls may run at once.
+  void run(llvm::ArrayRef<const void *> inputs, llvm::ArrayRef<void *> outputs, char *memory) const;
+
   /// Calls the code. The pointers are those of `prune.entry`, in its order; sizes are not checked.
   void run(llvm::ArrayRef<const void *> inputs, llvm::ArrayRef<void *> outputs);
 

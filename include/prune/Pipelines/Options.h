@@ -12,12 +12,13 @@
 
 namespace mlir::prune {
 
-/// Options of the pipeline `prune`; what they mean is described at prune-create-masks and prune-evaluate-masks.
+/// Options of the pipeline `prune`; what they mean is described at prune-create-masks, prune-evaluate-masks and
+/// prune-calibrate-masks.
 struct PruneOptions : public PassPipelineOptions<PruneOptions> {
   Option<std::string> criterion{
       *this, "criterion",
       llvm::cl::desc("What a weight is worth: magnitude, magnitude:l2, magnitude:linf, random, "
-                     "random:SEED or an attribute"),
+                     "random:SEED, wanda, sparsegpt or an attribute"),
       llvm::cl::init("magnitude")};
   Option<std::string> pattern{*this, "pattern",
                               llvm::cl::desc("What lives or dies together: unstructured, N:M, RxC, slice:DIM, "
@@ -49,6 +50,23 @@ struct PruneOptions : public PassPipelineOptions<PruneOptions> {
                               llvm::cl::init("")};
   Option<std::string> recipe{*this, "recipe", llvm::cl::desc("YAML file with settings for weights by name"),
                              llvm::cl::init("")};
+  Option<std::string> data{*this, "data",
+                           llvm::cl::desc(".npz file with examples of the inputs, for criteria that see activations"),
+                           llvm::cl::init("")};
+  Option<std::string> entry{*this, "entry", llvm::cl::desc("Function that is run on the examples"),
+                            llvm::cl::init("main")};
+  Option<std::string> padding{*this, "padding",
+                              llvm::cl::desc("Input whose zeros mark rows of activations that do not count"),
+                              llvm::cl::init("")};
+  Option<double> damping{*this, "damping",
+                         llvm::cl::desc("Damping of sparsegpt, relative to the mean of the diagonal, in (0, 0.1]"),
+                         llvm::cl::init(0.01)};
+  Option<std::string> columnCounts{
+      *this, "column-counts", llvm::cl::desc("Units of each stretch of columns that sparsegpt prunes: even, ranked"),
+      llvm::cl::init("even")};
+  Option<bool> refit{*this, "refit",
+                     llvm::cl::desc("Give what sparsegpt keeps its best values once the mask is decided"),
+                     llvm::cl::init(false)};
   Option<unsigned> threads{
       *this, "threads",
       llvm::cl::desc("Threads that decide masks; 0 takes all cores. The result does not depend on it"),
@@ -186,6 +204,9 @@ struct TrainOptions : public PassPipelineOptions<TrainOptions> {
   Option<double> regrow{*this, "regrow",
                         llvm::cl::desc("Share of the kept weights that decided masks exchange at first; 0: none"),
                         llvm::cl::init(0.0)};
+  Option<bool> sparse{*this, "sparse",
+                      llvm::cl::desc("Weights with a decided mask and their states hold their kept elements only"),
+                      llvm::cl::init(false)};
 };
 
 } // namespace mlir::prune

@@ -34,6 +34,10 @@ inline constexpr llvm::StringLiteral kUnnamedResource = "prune.unnamed";
 /// The name a constant carries itself: the key of its resource, else the name in its location. Empty when neither.
 StringRef getConstantName(arith::ConstantOp constant);
 
+/// Gives `constant` new elements, as raw little-endian bytes. A resource keeps its key, which is the name of the weight, so
+/// whatever shares it gets the new elements too.
+void setConstantBytes(arith::ConstantOp constant, ArrayRef<char> bytes);
+
 /// The first name in `loc` (NameLoc, through fused and call-site locations); empty when there is none.
 StringRef getLocationName(Location loc);
 

@@ -9,25 +9,37 @@
 
 namespace mlir::prune {
 
-/// A constant weight with its mask, as a matrix: dimension 0 by all others.
+/// A weight that is known, at least its mask, as a matrix: dimension 0 by all others.
 struct LayerWeight {
-  WeightData data;
+  std::optional<WeightData> data; ///< none: the values come at run time
   std::optional<MaskData> mask;
-  MaskedMatrix matrix; ///< views of the two above
+  std::vector<uint8_t> transposedMask;
+  MaskedMatrix matrix;   ///< views of those above
+  int64_t blockRows = 0; ///< rows of the blocks that a kernel can take; 0: the mask has no such blocks
   std::string name;
+  std::string pattern; ///< of the mask, as options spell it; empty where it is not known
 
-  /// Reads `weight`, or what `apply` masks if it is not null; errors name `op`.
-  static FailureOr<LayerWeight> read(Operation *op, Value weight, ApplyOp apply);
+  /// For values that come at run time, the kept elements, and for each element of `matrix` its place in them or -1.
+  Value values;
+  std::vector<int32_t> ranks;
+
+  bool isMasked() const { return mask.has_value(); }
+
+  /// True if the mask of `weight` and, unless the values come at run time, its elements are constants.
+  static bool isKnown(Value weight);
+  /// Reads a weight that is known; errors name `op`. `isTransposed`: `matrix` is the transpose of the weight, which
+  /// then has rank 2 and values that come at run time.
+  static FailureOr<LayerWeight> read(Operation *op, Value weight, bool isTransposed = false);
 };
 
 bool isZeroFill(Value value);
 
 /// The storage for the masked filter of a convolution. Dense storage, without content, where dense code would be faster;
 /// `reason` then says why.
-PackedWeight choosePacking(const MaskedMatrix &matrix, ApplyOp apply, const PackOptions &options, std::string &reason);
+PackedWeight choosePacking(const LayerWeight &weight, const PackOptions &options, std::string &reason);
 
-/// The storage operands of `prune.linear`, as constants.
-SmallVector<Value> makeStorage(ImplicitLocOpBuilder &b, const PackedWeight &packed, StringRef name);
+/// The storage operands of `prune.linear`: constants, but for values that come at run time.
+SmallVector<Value> makeStorage(ImplicitLocOpBuilder &b, const PackedWeight &packed, const LayerWeight &weight);
 
 } // namespace mlir::prune
 

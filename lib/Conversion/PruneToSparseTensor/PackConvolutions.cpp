@@ -43,8 +43,7 @@ LogicalResult mlir::prune::packConvolution(RewriterBase &rewriter, linalg::Linal
   Value weight = op.getDpsInputOperand(1)->get();
   if (auto expand = weight.getDefiningOp<tensor::ExpandShapeOp>()) // the groups of a grouped convolution
     weight = expand.getSrc();
-  auto apply = weight.getDefiningOp<ApplyOp>();
-  if (!apply || !getConstantAttr(apply.getWeight()))
+  if (!isa_and_nonnull<ApplyOp, DecompressOp>(weight.getDefiningOp()) || !LayerWeight::isKnown(weight))
     return failure(); // dense code it is
   auto convolution = dyn_cast<linalg::Conv2DNchwFchwOp>(op.getOperation());
   if (!convolution)
@@ -65,7 +64,7 @@ LogicalResult mlir::prune::packConvolution(RewriterBase &rewriter, linalg::Linal
     return failure();
   }
 
-  FailureOr<LayerWeight> layer = LayerWeight::read(op, weight, apply);
+  FailureOr<LayerWeight> layer = LayerWeight::read(op, weight);
   if (failed(layer))
     return failure();
   ArrayRef<int64_t> filter = cast<RankedTensorType>(weight.getType()).getShape();
@@ -76,7 +75,7 @@ LogicalResult mlir::prune::packConvolution(RewriterBase &rewriter, linalg::Linal
   if (chunked.chunk > 65536)
     return op->emitOpError() << "expected at most 65536 columns in a chunk, got " << chunked.chunk;
   std::string reason;
-  PackedWeight packed = choosePacking(layer->matrix, apply, chunked, reason);
+  PackedWeight packed = choosePacking(*layer, chunked, reason);
   if (packed.format == StorageFormat::Dense)
     return declined(layer->name + ": " + reason), failure();
 
@@ -84,7 +83,7 @@ LogicalResult mlir::prune::packConvolution(RewriterBase &rewriter, linalg::Linal
   rewriter.setInsertionPoint(op);
   ImplicitLocOpBuilder b(op.getLoc(), rewriter);
   Value init = tensor::EmptyOp::create(b, resultType.getShape(), resultType.getElementType());
-  SmallVector<Value> storage = makeStorage(b, packed, layer->name);
+  SmallVector<Value> storage = makeStorage(b, packed, *layer);
   auto linear = LinearOp::create(b, storage, x, init, packed.format, packed.rows, packed.chunk, options.vectors,
                                  /*laneDims=*/2, window);
   rewriter.replaceOp(op, linear.getResult(0));

@@ -41,8 +41,21 @@ int64_t PackedWeight::getNumStorageRows() const {
 }
 
 int64_t PackedWeight::getNumBytes() const {
-  return positions.size() * sizeof(int32_t) + coordinates.size() * sizeof(uint16_t) + values.size() * sizeof(float) +
+  return positions.size() * sizeof(int32_t) + coordinates.size() * sizeof(uint16_t) + sources.size() * sizeof(float) +
          rowOrder.size() * sizeof(int32_t) + sharedCounts.size() * sizeof(uint16_t);
+}
+
+std::vector<float> PackedWeight::getValues(ArrayRef<float> weight) const {
+  std::vector<float> values;
+  values.reserve(sources.size());
+  for (int32_t source : sources)
+    values.push_back(source < 0 ? 0.0f : weight[source]);
+  return values;
+}
+
+/// Where an element is in the row-major matrix, -1 if it is pruned.
+static int32_t getSource(const MaskedMatrix &matrix, int64_t row, int64_t column) {
+  return matrix.isKept(row, column) ? row * matrix.numColumns + column : -1;
 }
 
 static ChunkRow makeChunkRow(const MaskedMatrix &matrix, int64_t row, int64_t begin, int64_t end) {
@@ -149,14 +162,14 @@ PackedWeight mlir::prune::packChunkedCSR(const MaskedMatrix &matrix, int64_t chu
         packed.rowOrder.push_back(row->row);
         for (uint16_t column : row->columns) {
           packed.coordinates.push_back(column);
-          packed.values.push_back(matrix.at(row->row, begin + column));
+          packed.sources.push_back(getSource(matrix, row->row, begin + column));
         }
         uint16_t last = row->columns.empty() ? 0 : row->columns.back();
         for (size_t i = row->columns.size(); i < pair.getLength(); ++i) {
           packed.coordinates.push_back(last);
-          packed.values.push_back(0.0f);
+          packed.sources.push_back(-1);
         }
-        packed.positions.push_back(packed.values.size());
+        packed.positions.push_back(packed.sources.size());
       }
     }
   }
@@ -193,7 +206,7 @@ PackedWeight mlir::prune::packBlockRows(const MaskedMatrix &matrix, int64_t rows
       for (uint16_t column : columns) {
         packed.coordinates.push_back(column);
         for (int64_t r = 0; r < rows; ++r)
-          packed.values.push_back(matrix.at(row + r, begin + column));
+          packed.sources.push_back(getSource(matrix, row + r, begin + column));
       }
       packed.positions.push_back(packed.coordinates.size());
     }
@@ -209,23 +222,23 @@ PackedWeight mlir::prune::packDense(const MaskedMatrix &matrix, int64_t rows) {
   packed.rows = rows;
   packed.chunk = matrix.numColumns;
   int64_t groups = packed.getNumStorageRows();
-  packed.values.resize(groups * matrix.numColumns * rows);
+  packed.sources.assign(groups * matrix.numColumns * rows, -1);
   for (int64_t row = 0; row < matrix.numRows; ++row)
     for (int64_t column = 0; column < matrix.numColumns; ++column) {
-      packed.values[((row / rows) * matrix.numColumns + column) * rows + row % rows] = matrix.at(row, column);
+      packed.sources[((row / rows) * matrix.numColumns + column) * rows + row % rows] = getSource(matrix, row, column);
       packed.numNonzeros += matrix.isKept(row, column);
     }
   return packed;
 }
 
-std::vector<float> mlir::prune::unpack(const PackedWeight &packed) {
+std::vector<float> mlir::prune::unpack(const PackedWeight &packed, ArrayRef<float> values) {
   std::vector<float> matrix(packed.numRows * packed.numColumns);
   int64_t storageRows = packed.getNumStorageRows();
   if (packed.format == StorageFormat::Dense) {
     for (int64_t row = 0; row < packed.numRows; ++row)
       for (int64_t column = 0; column < packed.numColumns; ++column)
         matrix[row * packed.numColumns + column] =
-            packed.values[((row / packed.rows) * packed.numColumns + column) * packed.rows + row % packed.rows];
+            values[((row / packed.rows) * packed.numColumns + column) * packed.rows + row % packed.rows];
     return matrix;
   }
   int64_t rowsPerEntry = packed.format == StorageFormat::BlockRows ? packed.rows : 1;
@@ -234,7 +247,7 @@ std::vector<float> mlir::prune::unpack(const PackedWeight &packed) {
     for (int32_t p = packed.positions[i]; p < packed.positions[i + 1]; ++p)
       for (int64_t r = 0; r < rowsPerEntry; ++r)
         matrix[(packed.rowOrder[i] + r) * packed.numColumns + begin + packed.coordinates[p]] +=
-            packed.values[p * rowsPerEntry + r];
+            values[p * rowsPerEntry + r];
   }
   return matrix;
 }

@@ -16,6 +16,15 @@ struct KernelBuilder {
   Value add(Value x, int64_t y) { return y == 0 ? x : add(x, index(y)); }
   Value mul(Value x, int64_t y) { return y == 1 ? x : arith::MulIOp::create(b, x, index(y)).getResult(); }
 
+  /// An element that is a coordinate or a position.
+  Value loadIndex(Value memref, ValueRange indices);
+  /// The next four coordinates by one 64-bit load.
+  SmallVector<Value> loadCoordinates(Value coordinates, Value position);
+  /// Hides `value` from LLVM, so that a wide load is not split into one load for each use.
+  Value guard(Value value);
+  /// Views a memref as [leading, row, lanes].
+  Value collapse(Value memref, int64_t rowDim);
+
   /// The region of an epilogue on vectors of `shape`; `arguments` are its block arguments as such vectors.
   Value applyEpilogue(Block &body, ValueRange arguments, ArrayRef<int64_t> shape);
 

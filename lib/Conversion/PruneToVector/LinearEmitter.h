@@ -3,7 +3,6 @@
 #define PRUNE_LIB_CONVERSION_PRUNETOVECTOR_LINEAREMITTER_H
 
 #include "KernelBuilder.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/PatternMatch.h"
@@ -24,25 +23,13 @@ public:
   LogicalResult run();
 
 private:
-  // Small builders.
-  Value loadIndex(Value memref, ValueRange indices) {
-    Value loaded = memref::LoadOp::create(b, memref, indices);
-    return arith::IndexCastUIOp::create(b, b.getIndexType(), loaded);
-  }
-  /// Hides `value` from LLVM, so that a wide load is not split into one load for each use.
-  Value guard(Value value) {
-    bool isVector = isa<VectorType>(value.getType());
-    return LLVM::InlineAsmOp::create(b, value.getType(), value, "", isVector ? "=v,0" : "=r,0",
-                                     /*has_side_effects=*/false, /*is_align_stack=*/false, LLVM::TailCallKind::None,
-                                     LLVM::AsmDialectAttr(), ArrayAttr())
-        .getResult(0);
-  }
-  Value collapse(Value memref);
+  Value collapse(Value memref) { return KernelBuilder::collapse(memref, op.getRowDim()); }
 
   // The nest, from outside to inside.
   void emitChunkCopy(Value scratch, Value firstColumn);
   void emitLaneTile(Value batch, Value lane, int64_t vectors, int64_t tailLanes);
   void emitRowGroups(Value chunk);
+  void prefetchExtras(Value group, int64_t groups, Value chunk);
   void emitGroup(ArrayRef<Value> rows, Value chunk, function_ref<Tile(Tile)> accumulate);
   bool hasEpilogue();
   void emitRowEpilogue();
@@ -57,7 +44,9 @@ private:
 
   Tile loop(Tile tile, Value begin, Value end, int64_t step, function_ref<Tile(Tile, Value)> body);
   SmallVector<Value> loadActivations(Value column);
-  SmallVector<Value> loadCoordinates(Value position);
+  SmallVector<Value> loadCoordinates(Value position) {
+    return KernelBuilder::loadCoordinates(op.getStorage()[1], position);
+  }
   SmallVector<Value> loadValues(Value position, int64_t count);
   Value broadcast(Value scalar) {
     return vector::BroadcastOp::create(b, VectorType::get(options.lanes, scalar.getType()), scalar);
@@ -79,6 +68,7 @@ private:
   VectorType vectorType;
   Value input, output;       // [batch, column or row, lane]
   SmallVector<Value> extras; // [row] or [batch, row, lane]
+  SmallVector<Value> coldExtras; // those that are larger than the second-level cache
   MemRefType scratchType;    ///< a chunk of activations, for tiles that are not whole rows of lanes
   Value sharedScratch;
   /// Sums of the chunks so far, [row, lane] of a tile: rows of the result would lie far apart, often in the same sets

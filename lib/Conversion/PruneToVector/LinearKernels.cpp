@@ -12,31 +12,6 @@
 using namespace mlir;
 using namespace mlir::prune;
 
-/// Views a memref as [leading, row, lanes].
-Value LinearEmitter::collapse(Value memref) {
-  auto type = cast<MemRefType>(memref.getType());
-  int64_t rank = type.getRank(), rowDim = op.getRowDim();
-  if (rowDim == 0) {
-    SmallVector<int64_t> shape{1};
-    llvm::append_range(shape, type.getShape());
-    SmallVector<ReassociationIndices> groups{{0, 1}};
-    for (int64_t dim = 1; dim < rank; ++dim)
-      groups.push_back({dim + 1});
-    memref = memref::ExpandShapeOp::create(b, shape, memref, groups);
-    type = cast<MemRefType>(memref.getType());
-    ++rank;
-    ++rowDim;
-  }
-  if (rank == 3)
-    return memref;
-  ReassociationIndices leading, lanes;
-  for (int64_t dim = 0; dim < rowDim; ++dim)
-    leading.push_back(dim);
-  for (int64_t dim = rowDim + 1; dim < rank; ++dim)
-    lanes.push_back(dim);
-  return memref::CollapseShapeOp::create(b, memref, ArrayRef<ReassociationIndices>{leading, {rowDim}, lanes});
-}
-
 LogicalResult LinearEmitter::run() {
   for (Value operand : op->getOperands()) {
     auto type = dyn_cast<MemRefType>(operand.getType());
@@ -59,8 +34,17 @@ LogicalResult LinearEmitter::run() {
     options.vectors = op.getVectors();
   options.vectors = getTileVectors(options.vectors, op.getRows(), options.registers);
   vectorType = VectorType::get(options.lanes, op.getInitType().getElementType());
-  for (Value extra : op.getExtras())
-    extras.push_back(cast<MemRefType>(extra.getType()).getRank() == 1 ? extra : collapse(extra));
+  constexpr int64_t maxWarmBytes = 1 << 20; // what the second-level cache may hold
+  for (Value extra : op.getExtras()) {
+    auto type = cast<MemRefType>(extra.getType());
+    extras.push_back(type.getRank() == 1 ? extra : collapse(extra));
+    Value whole = extra;
+    while (auto view = whole.getDefiningOp<ViewLikeOpInterface>())
+      whole = view.getViewSource();
+    auto wholeType = cast<MemRefType>(whole.getType());
+    if (type.getRank() > 1 && wholeType.hasStaticShape() && 4 * wholeType.getNumElements() > maxWarmBytes)
+      coldExtras.push_back(extras.back());
+  }
   numColumns = op.getNumColumns();
   numRows = op.getNumRows();
   chunk = std::min<int64_t>(op.getChunk(), numColumns);
@@ -231,6 +215,34 @@ void LinearEmitter::storeLanes(Value value, Value memref, SmallVector<Value> ind
     vector::MaskedStoreOp::create(b, memref, indices, tailMask, value);
 }
 
+/// Fetches what the epilogue of a later group will read: storage rows are in no order that the processor could guess.
+void LinearEmitter::prefetchExtras(Value group, int64_t groups, Value chunkIndex) {
+  constexpr int64_t distance = 4, lineBytes = 64;
+  if (coldExtras.empty())
+    return;
+  OpBuilder::InsertionGuard guard(b);
+  if (numChunks > 1) {
+    Value isLast = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, chunkIndex, index(numChunks - 1));
+    b.setInsertionPointToStart(scf::IfOp::create(b, isLast).thenBlock());
+  }
+  bool isPaired = op.getFormat() == StorageFormat::ChunkedCSR;
+  int64_t rows = op.getRows(), perLine = lineBytes / 4;
+  Value ahead = arith::MinUIOp::create(b, add(group, distance), index(groups - 1)), first;
+  for (int64_t r = 0; r < rows; ++r) {
+    Value row;
+    if (isPaired) {
+      row = loadIndex(op.getStorage()[3], {chunkIndex, add(mul(ahead, rows), r)});
+    } else {
+      first = first ? first : loadIndex(op.getStorage()[3], {chunkIndex, ahead});
+      row = add(first, r);
+    }
+    for (Value extra : coldExtras)
+      for (int64_t offset = 0; offset < vectors * options.lanes; offset += perLine)
+        memref::PrefetchOp::create(b, extra, ValueRange{batch, row, add(lane, offset)}, /*isWrite=*/false,
+                                   /*localityHint=*/3, /*isDataCache=*/true);
+  }
+}
+
 void LinearEmitter::emitRowGroups(Value chunkIndex) {
   auto overGroups = [&](int64_t groups, function_ref<void(Value)> body) {
     auto loop = scf::ForOp::create(b, index(0), index(groups), index(1));
@@ -259,6 +271,7 @@ void LinearEmitter::emitRowGroups(Value chunkIndex) {
     int64_t pairs = (numRows + 1) / 2;
     Value chunkBase = mul(chunkIndex, 2 * pairs);
     overGroups(pairs, [&](Value pair) {
+      prefetchExtras(pair, pairs, chunkIndex);
       Value firstRow = add(chunkBase, mul(pair, 2)), secondRow = add(firstRow, 1);
       Value begin = loadIndex(storage[0], firstRow), second = loadIndex(storage[0], secondRow);
       Value end = loadIndex(storage[0], add(firstRow, 2));
@@ -275,6 +288,7 @@ void LinearEmitter::emitRowGroups(Value chunkIndex) {
     int64_t blocks = numRows / rows;
     Value chunkBase = mul(chunkIndex, blocks);
     overGroups(blocks, [&](Value block) {
+      prefetchExtras(block, blocks, chunkIndex);
       Value storageRow = add(chunkBase, block);
       Value begin = loadIndex(storage[0], storageRow), end = loadIndex(storage[0], add(storageRow, 1));
       Value first = loadIndex(storage[3], {chunkIndex, block});

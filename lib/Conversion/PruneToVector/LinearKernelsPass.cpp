@@ -2,6 +2,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -40,6 +41,13 @@ struct ConvertPruneToVector : prune::impl::ConvertPruneToVectorBase<ConvertPrune
     getOperation()->walk([&](DepthwiseOp op) { depthwise.push_back(op); });
     for (DepthwiseOp op : depthwise) {
       if (failed(lowerDepthwise(rewriter, op, getOptions(op))))
+        return signalPassFailure();
+      ++numLayers;
+    }
+    SmallVector<WeightGradientOp> gradients;
+    getOperation()->walk([&](WeightGradientOp op) { gradients.push_back(op); });
+    for (WeightGradientOp op : gradients) {
+      if (failed(lowerWeightGradient(rewriter, op, getOptions(op))))
         return signalPassFailure();
       ++numLayers;
     }

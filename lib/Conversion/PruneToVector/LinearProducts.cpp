@@ -45,22 +45,6 @@ SmallVector<Value> LinearEmitter::loadActivations(Value column) {
   return loaded;
 }
 
-/// The next four coordinates by one 64-bit load.
-SmallVector<Value> LinearEmitter::loadCoordinates(Value position) {
-  auto type = VectorType::get(kEntriesPerStep, b.getI16Type());
-  Value narrow = vector::LoadOp::create(b, type, op.getStorage()[1], ValueRange{position});
-  Value wide = vector::BitCastOp::create(b, VectorType::get(1, b.getI64Type()), narrow);
-  Value word = guard(vector::ExtractOp::create(b, wide, ArrayRef<int64_t>{0}));
-  SmallVector<Value> columns;
-  Value low = arith::ConstantIntOp::create(b, 0xffff, 64), sixteen = arith::ConstantIntOp::create(b, 16, 64);
-  for (int64_t i = 0; i < kEntriesPerStep; ++i) {
-    Value column = i + 1 == kEntriesPerStep ? word : arith::AndIOp::create(b, word, low).getResult();
-    columns.push_back(arith::IndexCastUIOp::create(b, b.getIndexType(), column));
-    word = arith::ShRUIOp::create(b, word, sixteen);
-  }
-  return columns;
-}
-
 /// `count` (a multiple of four) values from `position` on, each broadcast to all lanes, by 128-bit loads.
 SmallVector<Value> LinearEmitter::loadValues(Value position, int64_t count) {
   SmallVector<Value> values;

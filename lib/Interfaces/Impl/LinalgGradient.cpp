@@ -8,11 +8,13 @@
 
 #include "GenericBuilder.h"
 #include "GradientModels.h"
+#include "SoftmaxShift.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"
+#include "prune/Dialect/Prune/IR/LinearForm.h"
 #include "prune/Interfaces/Gradient.h"
 
 using namespace mlir;
@@ -35,12 +37,6 @@ enum class Combiner {
 struct Combination {
   Combiner combiner = Combiner::Each;
   Value term;
-};
-
-/// The coefficient of each loop in one result of an indexing map, and its constant.
-struct LinearForm {
-  SmallVector<std::pair<unsigned, int64_t>> terms;
-  int64_t constant = 0;
 };
 
 /// Builds what one structured op adds to the gradients of its operands.
@@ -71,6 +67,9 @@ private:
   Value buildFlippedConvolution(OpOperand &operand);
   FailureOr<Value> foldWindows(OpOperand &operand, AffineMap map, ArrayRef<LinearForm> forms,
                                function_ref<Value(BodyGradients &)> select);
+
+  /// `value` as `type`: with a dimension of size 1 for each result of `map` that is no loop.
+  Value addUnitDims(Value value, RankedTensorType type, AffineMap map);
 
   Block &getBody() { return *op.getBlock(); }
   SmallVector<Operation *> getExtracts();
@@ -269,34 +268,6 @@ FailureOr<Value> LinalgGradientBuilder::buildGeneric(function_ref<Value(BodyGrad
   return generic.finish(selected, dims);
 }
 
-/// `expr` as a sum of loops, each times a positive number, and a number; nothing if it is not one.
-static std::optional<LinearForm> getLinearForm(AffineExpr expr) {
-  LinearForm form;
-  SmallVector<AffineExpr> summands{expr};
-  while (!summands.empty()) {
-    AffineExpr summand = summands.pop_back_val();
-    if (auto constant = dyn_cast<AffineConstantExpr>(summand)) {
-      form.constant += constant.getValue();
-    } else if (auto dim = dyn_cast<AffineDimExpr>(summand)) {
-      form.terms.push_back({dim.getPosition(), 1});
-    } else if (auto binary = dyn_cast<AffineBinaryOpExpr>(summand)) {
-      auto dim = dyn_cast<AffineDimExpr>(binary.getLHS());
-      auto factor = dyn_cast<AffineConstantExpr>(binary.getRHS());
-      if (binary.getKind() == AffineExprKind::Add) {
-        summands.push_back(binary.getRHS());
-        summands.push_back(binary.getLHS());
-      } else if (binary.getKind() == AffineExprKind::Mul && dim && factor && factor.getValue() > 0) {
-        form.terms.push_back({dim.getPosition(), factor.getValue()});
-      } else {
-        return std::nullopt;
-      }
-    } else {
-      return std::nullopt;
-    }
-  }
-  return form;
-}
-
 Value LinalgGradientBuilder::buildFlippedConvolution(OpOperand &operand) {
   // Sum over x * w and nothing else.
   if (op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1 || combinations[0].combiner != Combiner::Sum ||
@@ -458,8 +429,20 @@ FailureOr<Value> LinalgGradientBuilder::foldWindows(OpOperand &operand, AffineMa
   return sum;
 }
 
+Value LinalgGradientBuilder::addUnitDims(Value value, RankedTensorType type, AffineMap map) {
+  int64_t rank = cast<RankedTensorType>(value.getType()).getRank();
+  SmallVector<ReassociationIndices> groups(rank);
+  int64_t group = -1;
+  for (auto [dim, expr] : llvm::enumerate(map.getResults())) {
+    group += isa<AffineDimExpr>(expr);
+    if (rank > 0) // leading ones belong to the first
+      groups[std::max<int64_t>(group, 0)].push_back(dim);
+  }
+  return tensor::ExpandShapeOp::create(builder, loc, type, value, groups);
+}
+
 LogicalResult LinalgGradientBuilder::buildOperand(OpOperand &operand) {
-  if (!gradients.isActive(operand.get()))
+  if (!gradients.isActive(operand.get()) || isShiftOfSoftmax(operand, gradients))
     return success();
   BlockArgument argument = op.getMatchingBlockArgument(&operand);
   if (op.isDpsInit(&operand) && op.getNumReductionLoops() != 0) {
@@ -484,6 +467,7 @@ LogicalResult LinalgGradientBuilder::buildOperand(OpOperand &operand) {
     return success();
   }
 
+  auto type = cast<RankedTensorType>(operand.get().getType());
   AffineMap map = op.getMatchingIndexingMap(&operand);
   if (Value flipped = buildFlippedConvolution(operand)) {
     gradients.add(builder, loc, operand.get(), flipped);
@@ -498,11 +482,17 @@ LogicalResult LinalgGradientBuilder::buildOperand(OpOperand &operand) {
     forms.push_back(std::move(*form));
   }
   FailureOr<Value> term;
-  if (map.isProjectedPermutation()) {
+  bool hasUnitsAtZero = llvm::all_of(llvm::zip(forms, type.getShape()), [](auto pair) {
+    return !std::get<0>(pair).terms.empty() || std::get<1>(pair) == 1;
+  });
+  if (map.isProjectedPermutation(/*allowZeroInResults=*/true) && hasUnitsAtZero) {
     SmallVector<unsigned> dims;
     for (const LinearForm &form : forms)
-      dims.push_back(form.terms.front().first);
+      if (!form.terms.empty())
+        dims.push_back(form.terms.front().first);
     term = buildGeneric(select, dims);
+    if (succeeded(term) && *term && dims.size() != forms.size())
+      term = addUnitDims(*term, type, map);
   } else {
     term = foldWindows(operand, map, forms, select);
   }

@@ -174,6 +174,20 @@ struct BarrierGradient : Model<BarrierGradient, BarrierOp> {
   }
 };
 
+struct DecompressGradient : Model<DecompressGradient, DecompressOp> {
+  static LogicalResult build(DecompressOp op, OpBuilder &b, Location loc, Gradients &gradients, Value dy) {
+    gradients.add(b, loc, op.getValues(), CompressOp::create(b, loc, op.getValues().getType(), dy, op.getMask()));
+    return success();
+  }
+};
+
+struct CompressGradient : Model<CompressGradient, CompressOp> {
+  static LogicalResult build(CompressOp op, OpBuilder &b, Location loc, Gradients &gradients, Value dy) {
+    gradients.add(b, loc, op.getWeight(), DecompressOp::create(b, loc, op.getWeight().getType(), dy, op.getMask()));
+    return success();
+  }
+};
+
 } // namespace
 
 void prune::registerTensorGradients(DialectRegistry &registry) {
@@ -193,5 +207,7 @@ void prune::registerTensorGradients(DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, PruneDialect *) {
     ApplyOp::attachInterface<ApplyGradient>(*context);
     BarrierOp::attachInterface<BarrierGradient>(*context);
+    CompressOp::attachInterface<CompressGradient>(*context);
+    DecompressOp::attachInterface<DecompressGradient>(*context);
   });
 }

@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: `prune-bench minilm | kernels | nets`."""
+"""Command line of the benchmarks: `prune-bench minilm | kernels | nets | train | oneshot | distill | digits`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Callable, Iterable, Sequence
 
 from prune import files
-from prune.bench.programs import PEERS
+from prune.bench import digits, distill, oneshot
+from prune.bench.programs import PEERS, TRAINERS
 from prune.bench.timing import Quiet
 from prune.console import Steps
 from prune.errors import PruneError, one_line
 
 KINDS = ("unstructured", "4x1", "2:4", "dense")
+NETS = ("cnn", "minilm")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         for name in ("json", "html"):
-            files.check_target(getattr(options, name), f"--{name}")
+            files.check_target(getattr(options, name, None), f"--{name}")
         return options.run(options, Steps("prune-bench"))
     except PruneError as error:
         print(f"prune-bench: {error}", file=sys.stderr)
@@ -77,16 +79,14 @@ _THREADS = _list(int, lambda v: 1 <= v <= len(os.sched_getaffinity(0)),
                  f"numbers of threads from 1 to this machine's {len(os.sched_getaffinity(0))} cores")
 
 
-def _peers(text: str) -> list[str]:
-    if text == "none":
-        return []
-    return _list(str, lambda v: v in PEERS, f"none or names out of {', '.join(PEERS)}")(text)
+def _peers(known: Iterable[str]) -> Callable:
+    names = _list(str, lambda v: v in known, f"none or names out of {', '.join(known)}")
+    return lambda text: [] if text == "none" else names(text)
 
 
 def _add_common(parser: argparse.ArgumentParser, runs: int = 30) -> None:
     parser.add_argument("--runs", type=_number(1), default=runs, help=f"timed runs of each program, at least ({runs})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with bars")
     parser.add_argument("--folder", type=Path, help="for peers' environments and scratch files (build/bench)")
     parser.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="limit for each step (900)")
     parser.add_argument("--lock", type=Path, metavar="FILE", help="hold a lock on this file while timing, so that "
@@ -95,8 +95,12 @@ def _add_common(parser: argparse.ArgumentParser, runs: int = 30) -> None:
                         help="real-time priority of the timed programs (0: none)")
 
 
+def _add_html(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with bars")
+
+
 def _add_peers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--peers", type=_peers, help="what to compare with (onnxruntime,openvino,deepsparse), or none; "
+    parser.add_argument("--peers", type=_peers(PEERS), help="what to compare with (onnxruntime,openvino,deepsparse), or none; "
                         "installed on demand; a peer that fails is left out unless it is named here")
 
 
@@ -123,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     encoder.add_argument("--threads", type=_THREADS, help="threads of every program (1,2)")
     _add_peers(encoder)
     _add_common(encoder)
+    _add_html(encoder)
     encoder.set_defaults(run=_minilm)
     layers = commands.add_parser(
         "kernels", help="single layers: share of the processor's peak, against upstream's --sparsifier",
@@ -137,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="zeros in pruned matrices (80,90,95)")
     layers.add_argument("--no-sparsifier", action="store_true", help="without upstream's code")
     _add_common(layers)
+    _add_html(layers)
     layers.set_defaults(run=_kernels)
 
     networks = commands.add_parser(
@@ -158,8 +164,107 @@ def _parser() -> argparse.ArgumentParser:
                           help="fix a named dimension of all inputs (repeatable)")
     _add_peers(networks)
     _add_common(networks)
+    _add_html(networks)
     networks.set_defaults(run=_nets)
+
+    steps = commands.add_parser(
+        "train", help="training steps of the digits CNN and MiniLM-L6, dense and pruned, against JAX",
+        description="Compiles a step of Adam, dense and with the kept elements alone, compares the losses of three steps "
+                    "with JAX's on the same weights and masks, and times all steps in turn.")
+    steps.add_argument("--nets", type=_list(str, lambda v: v in NETS, f"names out of {', '.join(NETS)}"),
+                       default=list(NETS), help=f"what to train ({','.join(NETS)})")
+    steps.add_argument("--weights", type=_list(str, lambda v: v in KINDS, f"names out of {', '.join(KINDS)}"),
+                       default=["dense", "unstructured", "4x1"], help="kinds of weights (dense,unstructured,4x1)")
+    steps.add_argument("--sparsity", type=_SPARSITY, default=[0.9], metavar="PERCENT",
+                       help="zeros in pruned matrices (90)")
+    steps.add_argument("--tokens", type=_number(1, 512), default=64, help="tokens of a sentence (64)")
+    steps.add_argument("--threads", type=_THREADS, help="threads of every program (1,2)")
+    steps.add_argument("--peers", type=_peers(TRAINERS), help="what to compare with (jax), or none; installed on demand; "
+                       "a peer that fails is left out unless it is named here")
+    _add_common(steps)
+    steps.set_defaults(run=_train)
+
+    strokes = commands.add_parser(
+        "oneshot", help="what is left of MiniLM's embeddings after pruning without fine-tuning",
+        description="Prunes all-MiniLM-L6-v2 by magnitude and by criteria that see activations, and compares the "
+                    "embeddings of sentences with those of the dense model: the mean cosine.")
+    strokes.add_argument("--calibration", type=Path, required=True, metavar="FILE", help="sentences to calibrate with")
+    strokes.add_argument("--held-out", type=Path, required=True, metavar="FILE", help="sentences to compare")
+    strokes.add_argument("--examples", type=_number(1), default=256, help="sentences of the first file (256)")
+    strokes.add_argument("--tokens", type=_number(1, 512), default=64, help="tokens of a sentence (64)")
+    strokes.add_argument("--weights", type=_list(str, lambda v: v in KINDS[:3], f"names out of {', '.join(KINDS[:3])}"),
+                         default=["unstructured"], help="patterns (unstructured)")
+    strokes.add_argument("--sparsity", type=_SPARSITY, default=[0.8], metavar="PERCENT",
+                         help="zeros in pruned matrices (80)")
+    strokes.add_argument("--split", type=_list(str, lambda v: v in oneshot.SPLITS, f"names out of {', '.join(oneshot.SPLITS)}"),
+                         default=["uniform"], help="how layers share the sparsity (uniform)")
+    strokes.add_argument("--criteria", default=list(oneshot.CRITERIA), type=_list(
+        str, lambda v: v in oneshot.CRITERIA, f"names out of {', '.join(oneshot.CRITERIA)}"),
+        help=f"criteria ({','.join(oneshot.CRITERIA)}); refit is sparsegpt with refit=true column-counts=ranked")
+    strokes.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
+    strokes.add_argument("--folder", type=Path, help="for scratch files (build/bench)")
+    strokes.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="limit for each step (900)")
+    strokes.set_defaults(run=_oneshot)
+
+    learning = commands.add_parser(
+        "distill", help="MiniLM pruned and distilled against its dense self",
+        description="Prunes all-MiniLM-L6-v2, trains what is kept to give what the dense model gives, and compares the "
+                    "embeddings of sentences that were not trained on with those of the dense model: the mean cosine.")
+    learning.add_argument("--sentences", type=Path, metavar="FILE",
+                          help="a sentence in each line, the first of them to compare (default: those of this Python's documentation)")
+    learning.add_argument("--held-out", type=_number(1), default=500, help="sentences to compare, which are not trained on (500)")
+    learning.add_argument("--weights", type=_list(str, lambda v: v in distill.PATTERNS, f"names out of {', '.join(distill.PATTERNS)}"),
+                          default=["unstructured"], help=f"what is pruned, out of {','.join(distill.PATTERNS)} (unstructured)")
+    learning.add_argument("--sparsity", type=_SPARSITY, default=[0.8], metavar="PERCENT",
+                          help="zeros in pruned matrices, or neurons that go (80)")
+    learning.add_argument("--start", choices=list(distill.STARTS), default="sparsegpt", help="how masks are decided (sparsegpt)")
+    learning.add_argument("--split", choices=oneshot.SPLITS, default="uniform", help="how layers share the sparsity (uniform)")
+    learning.add_argument("--steps", type=_number(1), default=3000, help="steps of training (3000)")
+    learning.add_argument("--lr", type=float, default=1.5e-3, help="learning rate of the first step (1.5e-3)")
+    learning.add_argument("--threads", type=_number(1, len(os.sched_getaffinity(0))), help="threads of a step (all cores)")
+    learning.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
+    learning.add_argument("--folder", type=Path, help="for scratch files (build/bench)")
+    learning.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="limit for each step of the work (900)")
+    learning.set_defaults(run=_distill)
+
+    images = commands.add_parser(
+        "digits", help="accuracy of small nets on images of digits, pruned in seven ways over several seeds",
+        description="Trains nets from random weights, prunes them while they train on, and prints how much accuracy each way "
+                    "costs: means over the seeds.")
+    images.add_argument("--nets", type=_list(str, lambda v: v in digits.NETS, f"names out of {', '.join(digits.NETS)}"),
+                        default=list(digits.NETS), help=f"what to train ({','.join(digits.NETS)})")
+    images.add_argument("--seeds", type=_number(1, 1000), default=5, help="runs of each way (5)")
+    images.add_argument("--epochs", type=_number(1), default=120, help="passes over the data for the dense net; twice as many "
+                        "prune it (120)")
+    images.add_argument("--threads", type=_number(1, len(os.sched_getaffinity(0))), default=1, help="threads of a step (1)")
+    images.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
+    images.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="limit for each step of the work (900)")
+    images.set_defaults(run=_digits)
     return parser
+
+
+def _distill(options: argparse.Namespace, steps: Steps) -> int:
+    from prune.quickstart.report import machine
+    if not 0 < options.lr < 1:
+        raise PruneError("--lr", "range", f"{options.lr:g}", "a number between 0 and 1")
+    settings = distill.Settings(
+        _folder(options), options.weights, options.sparsity, options.start, options.split, options.steps, options.lr,
+        options.threads or len(os.sched_getaffinity(0)), options.held_out, options.sentences, options.timeout)
+    return distill.run(settings, steps, machine(), options.json)
+
+
+def _digits(options: argparse.Namespace, steps: Steps) -> int:
+    from prune.quickstart.report import machine
+    ways = [way for way in digits.WAYS if way[0] in options.nets]
+    return digits.run(ways, options.seeds, options.epochs, options.threads, options.timeout, steps, machine(), options.json)
+
+
+def _oneshot(options: argparse.Namespace, steps: Steps) -> int:
+    from prune.quickstart.report import machine
+    settings = oneshot.Settings(
+        _folder(options), options.calibration, options.held_out, options.examples, options.tokens, options.weights,
+        options.sparsity, options.split, options.criteria, options.timeout)
+    return oneshot.run(settings, steps, machine(), options.json)
 
 
 def _kernels(options: argparse.Namespace, steps: Steps) -> int:
@@ -176,9 +281,8 @@ def _kernels(options: argparse.Namespace, steps: Steps) -> int:
 def _minilm(options: argparse.Namespace, steps: Steps) -> int:
     from prune.bench import minilm
     from prune.quickstart.report import machine
-    threads = options.threads or [t for t in (1, 2) if t <= len(os.sched_getaffinity(0))]
     settings = minilm.Settings(
-        _folder(options), options.weights, options.sparsity, threads, _peers_of(options), options.runs, options.timeout,
+        _folder(options), options.weights, options.sparsity, _threads_of(options), _peers_of(options), options.runs, options.timeout,
         Quiet(options.lock, options.priority), options.peers is None, False, options.batch, options.tokens)
     return minilm.run(settings, steps, machine(), options.json, options.html)
 
@@ -199,6 +303,20 @@ def _nets(options: argparse.Namespace, steps: Steps) -> int:
         options.timeout, Quiet(options.lock, options.priority), options.peers is None, True, options.files, found,
         dict(map(parse_shape, options.shape)), dict(map(parse_dim, options.dim)))
     return nets.run(settings, steps, machine(), options.json, options.html)
+
+
+def _train(options: argparse.Namespace, steps: Steps) -> int:
+    from prune.bench import train
+    from prune.quickstart.report import machine
+    settings = train.Settings(
+        _folder(options), options.weights, options.sparsity, _threads_of(options),
+        list(TRAINERS) if options.peers is None else options.peers, options.runs, options.timeout,
+        Quiet(options.lock, options.priority), options.peers is None, False, options.nets, options.tokens)
+    return train.run(settings, steps, machine(), options.json)
+
+
+def _threads_of(options: argparse.Namespace) -> list[int]:
+    return options.threads or [t for t in (1, 2) if t <= len(os.sched_getaffinity(0))]
 
 
 def _peers_of(options: argparse.Namespace) -> list[str]:

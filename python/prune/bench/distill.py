@@ -9,15 +9,18 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Sequence
 
 import numpy as np
 
 from prune import toolchain
+from prune.bench import compare
+from prune.bench.report import Table
 from prune.console import Progress, Steps
 from prune.errors import PruneError
 from prune.files import write_json
 from prune.importer.driver import ImportOptions, import_model
-from prune.models import minilm, sentences
+from prune.models import sentences
 from prune.train import data
 from prune.train.job import write
 from prune.train.loop import LoopOptions, train
@@ -27,21 +30,28 @@ from prune.train.runner import Function, Program, aligned, compile_program
 INCLUDE = "include=^encoder"
 TRAINING = ("loss=mse optimizer=adam lr-schedule=cosine hardness=1 distill=hidden.*=mse,embedding=cosine:4 "
             "row-weights=attention_mask freeze=^embeddings")
+# How masks and weights begin: a criterion of masks, and the pass that decides them from the file of examples.
+STARTS = {"magnitude": ("magnitude", "--prune-evaluate-masks"),
+          "sparsegpt": ("sparsegpt", "--prune-calibrate-masks=data={} padding=attention_mask refit=true column-counts=ranked")}
+EXAMPLES = 512
 # Tokens of a sentence at most, in training by buckets, and sentences at once.
 LENGTHS, BATCH = (16, 24, 32, 48), 16
 TEST_LENGTH = 64
 NEURONS = "neurons"
+PATTERNS = ("unstructured", "4x1", "2:4", NEURONS)
+# Sentences to gather where there is no file of them.
+GATHERED = 13500
 
 
 @dataclass
-class DistillSettings:
-    """`pattern` is one of masks, or `neurons`, which takes them out of the feed-forward layers. `start` says how masks and
-    weights begin, `text` is a file of sentences (None: those of the Python that runs), whose first `held_out` are only
-    tested on."""
+class Settings:
+    """What to run. `weights` are patterns of masks, or `neurons`, which takes them out of the feed-forward layers; `start`
+    says how masks and weights begin. `text` is a file of sentences (None: those of the Python that runs), whose first
+    `held_out` are only tested on."""
 
     folder: Path
-    pattern: str
-    sparsity: float
+    weights: Sequence[str]
+    sparsity: Sequence[float]
     start: str
     split: str
     steps: int
@@ -50,15 +60,36 @@ class DistillSettings:
     held_out: int
     text: Path | None
     timeout: float
-    report: Path | None
+
+
+def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -> int:
+    """Runs all settings; returns the exit status."""
+    text = sentences.read(settings.text) if settings.text else sentences.gather(GATHERED)
+    least = settings.held_out + len(LENGTHS) * BATCH
+    if len(text) < least:
+        raise PruneError("--sentences", "sentences", str(len(text)), f"at least {least} with {settings.held_out} held out")
+    table = Table([("weights", 18), ("start", 10), ("at once", 8), ("trained", 8), ("steps", 6), ("minutes", 8)], 2)
+    rows = []
+    with compare.scratch_folder(settings.folder) as folder:
+        for pattern in settings.weights:
+            for sparsity in settings.sparsity:
+                rows.append(_distill(settings, pattern, sparsity, text, Path(folder), steps))
+                table.line([f"{pattern} {sparsity:.0%}", settings.start, *(f"{rows[-1][n]:.3f}" for n in ("one_shot", "trained")),
+                            str(settings.steps), f"{rows[-1]['minutes']:.1f}"])
+                if as_json:
+                    write_json(as_json, {"machine": machine, "threads": settings.threads, "held_out": settings.held_out,
+                                         "sentences": len(text) - settings.held_out, "rows": rows})
+    return 0
 
 
 class _Encoder:
     """Files of the encoder for one shape of input."""
 
-    def __init__(self, settings: DistillSettings, batch: int, tokens: int):
+    def __init__(self, settings: Settings, pattern: str, sparsity: float, folder: Path, batch: int, tokens: int):
         import onnx
-        self.settings = settings
+
+        from prune.models import minilm
+        self.settings, self.pattern, self.sparsity, self.folder = settings, pattern, sparsity, folder
         self.name = f"{batch}x{tokens}"
         self.dense = self.file("dense")
         if not self.dense.exists():
@@ -67,7 +98,7 @@ class _Encoder:
             import_model(source, self.dense, ImportOptions(timeout=settings.timeout))
 
     def file(self, kind: str) -> Path:
-        return self.settings.folder / f"{kind}-{self.name}.mlirbc"
+        return self.folder / f"{kind}-{self.name}.mlirbc"
 
     def opt(self, source: Path, target: Path, *passes: str) -> Path:
         """Runs passes of the compiler."""
@@ -80,20 +111,23 @@ class _Encoder:
     def student(self, *passes: str) -> Path:
         """The pruned encoder: neurons gone, or masks that `passes` decide."""
         settings = self.settings
-        if settings.pattern == NEURONS:
-            first = [f"--prune-select-groups=ratio={settings.sparsity} kinds=neurons", "--prune-shrink"]
+        if self.pattern == NEURONS:
+            first = [f"--prune-select-groups=ratio={self.sparsity} kinds=neurons", "--prune-shrink"]
         else:
-            first = [f"--prune-create-masks=pattern={settings.pattern} sparsity={settings.sparsity} "
-                     f"layer-split={settings.split} criterion={settings.start} {INCLUDE}"]
+            first = [f"--prune-create-masks=pattern={self.pattern} sparsity={self.sparsity} "
+                     f"layer-split={settings.split} criterion={STARTS[settings.start][0]} {INCLUDE}"]
         return self.opt(self.dense, self.file("student"), *first, *passes)
 
-    def training(self, student: Path, steps: int) -> Path:
+    def training(self, student: Path, sparse: bool) -> Path:
+        """The functions that train; with `sparse` they hold kept elements only."""
+        settings = self.settings
         return self.opt(student, self.file("training"),
-                        f"--prune-train={TRAINING} lr={self.settings.rate:g} steps={steps} teacher={self.dense}")
+                        f"--prune-train={TRAINING} lr={settings.rate:g} steps={settings.steps} teacher={self.dense}"
+                        f" sparse={str(sparse).lower()}")
 
     def embed(self, model: Path, tokens: dict[str, np.ndarray]) -> np.ndarray:
         """The embeddings, of length 1, that the compiled model gives."""
-        library = self.settings.folder / f"{model.stem}.so"
+        library = self.folder / f"{model.stem}.so"
         finished = toolchain.run([toolchain.find_tool("prune-compile"), model, "-o", library, "--name", "encoder",
                                   f"--threads={self.settings.threads}"], self.settings.timeout, str(model))
         if finished.status != 0:
@@ -113,38 +147,39 @@ class _Encoder:
         return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
 
 
-def distill(settings: DistillSettings, steps: Steps) -> dict[str, object]:
-    """Runs everything; returns the row of the report."""
-    settings.folder.mkdir(parents=True, exist_ok=True)
-    text = sentences.read(settings.text) if settings.text else sentences.gather(13500)
-    if len(text) < settings.held_out + len(LENGTHS) * BATCH:
-        raise PruneError("--sentences", "sentences", str(len(text)), f"more than the {settings.held_out} held out")
+def _distill(settings: Settings, pattern: str, sparsity: float, text: Sequence[str], folder: Path,
+             steps: Steps) -> dict[str, object]:
+    """Prunes and trains in one way; returns the row of the report."""
+    from prune.models import minilm
     tests = minilm.tokenize(text[:settings.held_out], TEST_LENGTH)
     tokens = minilm.tokenize(text[settings.held_out:], LENGTHS[-1])
     buckets = split(tokens)
 
     with steps.step("import the dense encoder and embed the sentences held out"):
-        whole = _Encoder(settings, BATCH, TEST_LENGTH)
+        whole = _Encoder(settings, pattern, sparsity, folder, BATCH, TEST_LENGTH)
         dense = whole.embed(whole.dense, tests)
-        shapes = {length: _Encoder(settings, BATCH, length) for length in buckets}
+        shapes = {length: _Encoder(settings, pattern, sparsity, folder, BATCH, length) for length in buckets}
 
     begin = time.monotonic()
     with steps.step(f"prune at once ({settings.start})"):
-        first = whole.student(*decide(settings, tokens))
+        examples = folder / "examples.npz"
+        np.savez(examples, **minilm.tokenize(text[settings.held_out:][:EXAMPLES], TEST_LENGTH))
+        passes = [] if pattern == NEURONS else [STARTS[settings.start][1].format(examples)]
+        first = whole.student(*passes)
         untrained = whole.file("untrained")
         first.rename(untrained)
     pruning = time.monotonic() - begin
     one_shot = cosine(dense, whole.embed(untrained, tests))
-    steps.note(f"{settings.pattern} {settings.sparsity:.0%}, {settings.start}: cosine {one_shot:.3f} in {pruning:.0f} s")
+    steps.note(f"{pattern} {sparsity:.0%}, {settings.start}: cosine {one_shot:.3f} in {pruning:.0f} s")
 
     begin = time.monotonic()
     with steps.step("build the training modules"):
         # What training begins with, as the functions of all shapes know it by name.
-        start = settings.folder / "start.npz"
-        initial = compile_program({"init": (whole.training(untrained, settings.steps), "init")}, 1, settings.timeout)
+        start = folder / "start.npz"
+        initial = compile_program({"init": (whole.training(untrained, sparse=False), "init")}, 1, settings.timeout)
         write(start, initial.call("init"))
         initial.close()
-        modules = {length: encoder.training(encoder.student(f"--prune-load-weights=file={start}"), settings.steps)
+        modules = {length: encoder.training(encoder.student(f"--prune-load-weights=file={start}"), sparse=True)
                    for length, encoder in shapes.items()}
     shortest = modules[min(modules)]
     program = compile_program({"init": (shortest, "init"), **{
@@ -152,15 +187,14 @@ def distill(settings: DistillSettings, steps: Steps) -> dict[str, object]:
         settings.timeout, steps)
     source = data.Buckets({name: data.Arrays(buckets[length], program.feeds(name), name)
                            for length in modules for name in [f"train_step_{length}"]})
-    trained = settings.folder / "trained.npz"
+    trained = folder / "trained.npz"
     train(program, source, LoopOptions(settings.steps), Progress("distil", settings.steps, steps.stream))
-    write(trained, program.values)
+    write(trained, program.weights)
     program.close()
     minutes = (time.monotonic() - begin + pruning) / 60
     final = cosine(dense, whole.embed(whole.student(f"--prune-load-weights=file={trained}", "--prune-verify-masks"), tests))
-    return {"pattern": settings.pattern, "sparsity": settings.sparsity, "start": settings.start, "one_shot": one_shot,
-            "trained": final, "steps": settings.steps, "minutes": minutes, "threads": settings.threads,
-            "sentences": len(text) - settings.held_out, "held_out": settings.held_out}
+    return {"weights": pattern, "sparsity": sparsity, "start": settings.start, "split": settings.split,
+            "one_shot": round(one_shot, 4), "trained": round(final, 4), "steps": settings.steps, "minutes": round(minutes, 2)}
 
 
 def split(tokens: dict[str, np.ndarray]) -> dict[int, dict[str, np.ndarray]]:
@@ -177,10 +211,3 @@ def split(tokens: dict[str, np.ndarray]) -> dict[int, dict[str, np.ndarray]]:
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
     """Mean over the sentences, of embeddings of length 1."""
     return float((a * b).sum(axis=1).mean())
-
-
-def decide(settings: DistillSettings, tokens: dict[str, np.ndarray]) -> list[str]:
-    """The passes that decide masks."""
-    if settings.pattern == NEURONS:
-        return []
-    return ["--prune-evaluate-masks"]

@@ -24,9 +24,13 @@ import numpy as np
 from prune.console import Steps
 from prune.errors import PruneError, one_line
 
-# What pip installs for each peer; onnxruntime is in build/venv already.
+# What pip installs for each peer.
 PEERS = {"onnxruntime": ["onnxruntime==1.32.0"], "openvino": ["openvino==2026.4.1"],
          "deepsparse": ["deepsparse==1.8.0", "numpy<2"]}
+# The same for those that train; the graph comes as ONNX.
+TRAINERS = {"jax": ["jax[cpu]==0.10.2", "onnx==1.23.2"]}
+# Peers that this Python runs if it has their modules.
+_MODULES = {"onnxruntime": ("onnxruntime",), "jax": ("jax", "onnx")}
 # Versions of Python that have wheels of a peer; others take any.
 _PYTHONS = {"deepsparse": ((3, 8), (3, 11))}
 _WORKER = Path(__file__).with_name("worker.py")
@@ -34,9 +38,10 @@ _WORKER = Path(__file__).with_name("worker.py")
 
 def python_of(peer: str, folder: Path, steps: Steps) -> Path:
     """The Python that can import `peer`: this one, or that of an environment below `folder`, made if it is missing."""
-    if peer == "onnxruntime" and importlib.util.find_spec("onnxruntime"):
+    modules = _MODULES.get(peer, ())
+    if modules and all(importlib.util.find_spec(module) for module in modules):
         return Path(sys.executable)
-    wanted = PEERS[peer]
+    wanted = {**PEERS, **TRAINERS}[peer]
     venv = folder / peer
     python, stamp = venv / "bin" / "python", venv / "prune-requirements"
     digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()

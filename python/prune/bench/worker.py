@@ -65,6 +65,33 @@ def deepsparse(model, threads, inputs):
     return outputs, timed(lambda: engine.run(arrays, val_inp=False)), ds.__version__
 
 
+def jax(model, threads, inputs):
+    """A step of training with what `inputs` hold: the model's inputs, `answer`, the learning rate `lr`, the `names` of
+    the weights to train, and masks as `mask:NAME`. The losses of the first three steps are the outputs."""
+    import jax as framework
+    import jax.numpy as jnp
+    import onnx
+    from jax_step import make_step
+    from onnx import numpy_helper
+    graph = onnx.load(model)
+    names = set(inputs.pop("names").tolist())
+    lr, answer = float(inputs.pop("lr")), jnp.asarray(inputs.pop("answer"))
+    masks = {n.removeprefix("mask:"): inputs.pop(n) for n in list(inputs) if n.startswith("mask:")}
+    weights = {t.name: jnp.asarray(numpy_helper.to_array(t)) for t in graph.graph.initializer if t.name in names}
+    if weights.keys() != names:
+        raise RuntimeError(f"no weights {sorted(names - weights.keys())} in {model}")
+    batch = {n: jnp.asarray(v) for n, v in inputs.items()}
+    step = make_step(graph, masks, lr)
+    zeros = [framework.tree.map(jnp.zeros_like, weights) for _ in range(2)]
+    state = [weights, *zeros, jnp.int32(0)]
+
+    def run():
+        *state[:], loss = step(*state, batch, answer)
+        return loss.block_until_ready()
+    losses = np.array([run() for _ in range(3)])
+    return {"losses": losses}, timed(run), framework.__version__
+
+
 class _Tensor(ctypes.Structure):
     _fields_ = [("name", ctypes.c_char_p), ("type", ctypes.c_char_p), ("rank", ctypes.c_int),
                 ("shape", ctypes.POINTER(ctypes.c_int64)), ("bytes", ctypes.c_size_t)]
@@ -123,7 +150,7 @@ def main():
         answers.flush()
 
     with np.load(source) as arrays:
-        inputs = {name: np.ascontiguousarray(arrays[name]) for name in arrays.files}
+        inputs = {name: np.asarray(arrays[name], order="C") for name in arrays.files}
     outputs, times, version = globals()[kind](model, int(threads), inputs)
     np.savez(target, **outputs)
     answer({"version": version})

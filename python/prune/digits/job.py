@@ -32,10 +32,13 @@ BATCH = 64
 # Of an exported net, for its time.
 CALLS = 200
 FILTERS = "filters"
-# Where the sparsity begins; n:m patterns prune what they prune at once.
-FIRST = 0.5
 # Chosen on parts of the training images: long and hot, and the teacher's answers instead of the labels.
 RATE = "optimizer=adamw lr=1e-2 lr-schedule=cosine"
+# Where the sparsity begins, and the share of the steps in which it rises.
+FIRST, RAMP = 0.5, 0.5
+# N:m patterns prune what they prune at once: pruned weights train on, and change places with others for longer.
+N_OF_M_RATE = "optimizer=adamw lr=3e-3 lr-schedule=cosine update=straight-through"
+N_OF_M_FIRST, N_OF_M_RAMP = 0.0, 0.75
 TEACHER = "temperature=4 hardness=0.9"
 _PATTERN = re.compile(r"\d+:\d+")
 
@@ -152,10 +155,12 @@ def _digits(options: DigitsOptions, folder: Path, steps: Steps) -> Result:
             _prune_opt([dense, f"--prune-select-groups=ratio={options.sparsity} kinds=channels criterion=l2 round-to=1",
                         "--prune-shrink", "--emit-bytecode", "-o", settings.model], options)
     else:
-        split = options.layer_split or ("uniform" if _PATTERN.fullmatch(options.pattern) else "lamp")
+        n_of_m = _PATTERN.fullmatch(options.pattern) is not None
+        split = options.layer_split or ("uniform" if n_of_m else "lamp")
         settings.masks = f"pattern={options.pattern} sparsity={options.sparsity} layer-split={split}"
-        settings.ramp = 0.5
-        settings.first = 0.0 if _PATTERN.fullmatch(options.pattern) else FIRST
+        settings.first, settings.ramp = (N_OF_M_FIRST, N_OF_M_RAMP) if n_of_m else (FIRST, RAMP)
+        if n_of_m:
+            settings.training = f"{N_OF_M_RATE} {TEACHER} teacher={dense}"
     pruning = finetune(settings, steps)
 
     validated = [_validate(path, tests, options, folder, steps) for path in (dense, pruned)]

@@ -118,7 +118,7 @@ def run(options: TrainOptions, steps: Steps) -> Outcome:
         trained = train(program, source, settings, Progress("train", settings.steps, steps.stream), look)
         if ESTIMATE in program.functions:
             estimate_statistics(program, source, options.estimate)
-        write(options.output, program.values)
+        write(options.output, program.weights)
         after = score(program, examples) if examples is not None else None
         return Outcome(trained, before, after, tuple(trace))
     finally:

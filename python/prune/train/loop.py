@@ -136,7 +136,8 @@ def evaluate(program: Program, examples: Arrays) -> Evaluation:
 
 def mask_sparsity(program: Program) -> float:
     """Share of what masks prune of the weights that have masks; 0 without masks."""
-    masks = [value for name, value in program.values.items() if name.startswith("mask:")]
+    masks = [value for name, value in (*program.values.items(), *program.fixed_masks.items())
+             if name.startswith("mask:")]
     total = sum(mask.size for mask in masks)
     return 1.0 - sum(int(np.count_nonzero(mask)) for mask in masks) / total if total else 0.0
 

@@ -194,6 +194,23 @@ class Program:
         """The current values by name: views, valid until the call after the next one."""
         return {n: self._pairs[n][self._current[n]] for n in self.carried if n in self._known}
 
+    @property
+    def fixed_masks(self) -> dict[str, np.ndarray]:
+        """Masks that @init gave and nothing changes: their parameters hold the kept elements only."""
+        return {n: v for n, v in self._gives.get("init", {}).items() if n.startswith("mask:")}
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """The current values, and masks that do not change, where parameters that hold their kept elements only have
+        zeros between them."""
+        result = {**self.values, **self.fixed_masks}
+        for name, mask in self.fixed_masks.items():
+            parameter = "param:" + name.removeprefix("mask:")
+            dense = np.zeros(mask.shape, result[parameter].dtype)
+            dense[mask] = result[parameter]
+            result[parameter] = dense
+        return result
+
     def load(self, values: Mapping[str, np.ndarray], place: str) -> None:
         """Sets the values, all of them or, on an error that names `place`, none."""
         for name in self.carried:

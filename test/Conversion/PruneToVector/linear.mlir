@@ -42,3 +42,52 @@ func.func @ragged(%val: memref<2x4x4xf32>, %x: memref<4x15xf32>, %y: memref<8x15
   }
   return
 }
+
+// Extras that the second-level cache cannot hold, or parts of such, are fetched some groups of rows ahead, in the last chunk;
+// a bias and small ones are not.
+// CHECK-LABEL: @large_extras
+// CHECK: %[[AHEAD:.*]] = arith.minui
+// CHECK: %[[ROW:.*]] = memref.load %arg3[%{{.*}}] : memref<2x1024xi32>
+// CHECK: memref.prefetch %arg7[%{{.*}}], read, locality<3>, data : memref<16x1024x32xf32>
+// CHECK-NOT: memref.prefetch %arg8
+// CHECK-LABEL: @part_of_large_extras
+// CHECK: memref.prefetch
+// CHECK-LABEL: @small_extras
+// CHECK-NOT: memref.prefetch
+func.func @large_extras(%pos: memref<2049xi32>, %crd: memref<4096xi16>, %val: memref<4096xf32>, %rows: memref<2x1024xi32>,
+                        %shared: memref<2x512xi16>, %x: memref<16x8x32xf32>, %bias: memref<1024xf32>, %r: memref<16x1024x32xf32>,
+                        %y: memref<16x1024x32xf32>) {
+  prune.linear chunked_csr rows 2 chunk 4
+    storage(%pos, %crd, %val, %rows, %shared : memref<2049xi32>, memref<4096xi16>, memref<4096xf32>, memref<2x1024xi32>, memref<2x512xi16>)
+    ins(%x : memref<16x8x32xf32>) extras(%bias, %r : memref<1024xf32>, memref<16x1024x32xf32>) outs(%y : memref<16x1024x32xf32>) {
+  ^bb0(%sum: f32, %b: f32, %e: f32):
+    %0 = arith.addf %sum, %b : f32
+    %1 = arith.addf %0, %e : f32
+    prune.yield %1 : f32
+  }
+  return
+}
+func.func @part_of_large_extras(%val: memref<2x8x4xf32>, %pos: memref<3xi32>, %crd: memref<8xi16>, %rows: memref<1x2xi32>, %x: memref<1x8x32xf32>,
+                                %r: memref<2048x8x32xf32>, %y: memref<1x8x32xf32>, %i: index) {
+  %part = memref.subview %r[%i, 0, 0] [1, 8, 32] [1, 1, 1] : memref<2048x8x32xf32> to memref<1x8x32xf32, strided<[256, 32, 1], offset: ?>>
+  %flat = memref.collapse_shape %val [[0, 1, 2]] : memref<2x8x4xf32> into memref<64xf32>
+  prune.linear block_rows rows 4 chunk 8
+    storage(%pos, %crd, %flat, %rows : memref<3xi32>, memref<8xi16>, memref<64xf32>, memref<1x2xi32>)
+    ins(%x : memref<1x8x32xf32>) extras(%part : memref<1x8x32xf32, strided<[256, 32, 1], offset: ?>>) outs(%y : memref<1x8x32xf32>) {
+  ^bb0(%sum: f32, %e: f32):
+    %0 = arith.addf %sum, %e : f32
+    prune.yield %0 : f32
+  }
+  return
+}
+func.func @small_extras(%pos: memref<17xi32>, %crd: memref<20xi16>, %val: memref<20xf32>, %rows: memref<2x8xi32>,
+                        %shared: memref<2x4xi16>, %x: memref<3x8x32xf32>, %r: memref<3x8x32xf32>, %y: memref<3x8x32xf32>) {
+  prune.linear chunked_csr rows 2 chunk 4
+    storage(%pos, %crd, %val, %rows, %shared : memref<17xi32>, memref<20xi16>, memref<20xf32>, memref<2x8xi32>, memref<2x4xi16>)
+    ins(%x : memref<3x8x32xf32>) extras(%r : memref<3x8x32xf32>) outs(%y : memref<3x8x32xf32>) {
+  ^bb0(%sum: f32, %e: f32):
+    %0 = arith.addf %sum, %e : f32
+    prune.yield %0 : f32
+  }
+  return
+}

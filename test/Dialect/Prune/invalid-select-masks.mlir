@@ -97,6 +97,14 @@ func.func @f(%w: tensor<2x4xf32>, %m: tensor<2x4xi1>) {
 
 // -----
 
+func.func @f(%w: tensor<2x4xf32>, %m: tensor<2x4xi1>, %s: f64) {
+  // expected-error @+1 {{expected a criterion whose scores compare between rows and whose weights stay (select_masks_c7), got #prune.wanda}}
+  %0 = prune.select_masks by(#prune.wanda) as(#prune.unstructured) sparsity(%s) ins(%w : tensor<2x4xf32>) outs(%m : tensor<2x4xi1>) -> tensor<2x4xi1>
+  return
+}
+
+// -----
+
 func.func @f(%w: tensor<2x4xf32>, %m: tensor<2x4xi1>, %g: tensor<4x2xf32>, %s: f64) {
   // expected-error @+1 {{expected operands of the shape of the weight 'tensor<2x4xf32>' (regrow_mask_c1), got 'tensor<4x2xf32>'}}
   %0 = prune.regrow_mask as(#prune.unstructured) share(%s) ins(%w, %g, %m : tensor<2x4xf32>, tensor<4x2xf32>, tensor<2x4xi1>) outs(%m : tensor<2x4xi1>) -> tensor<2x4xi1>

@@ -254,3 +254,59 @@ func.func @record_parent() {
   prune.record "inside" as(#prune.unstructured) keeps 1 of 4 digest "0123456789abcdef"
   return
 }
+
+// -----
+
+func.func @observe_c1_empty(%x: tensor<2x3xf32>) {
+  // expected-error @+1 {{rows: expected positive sizes (observe_c1), got []}}
+  %0 = prune.observe norms %x view(affine_map<(g, k) -> (0, k)>) rows [] columns [3] : tensor<2x3xf32> -> tensor<1x3xf64>
+  return
+}
+
+// -----
+
+func.func @observe_c1_size(%x: tensor<2x3xf32>) {
+  // expected-error @+1 {{columns: expected positive sizes (observe_c1), got [0]}}
+  %0 = prune.observe norms %x view(affine_map<(g, m, k) -> (m, k)>) rows [2] columns [0] : tensor<2x3xf32> -> tensor<1x3xf64>
+  return
+}
+
+// -----
+
+func.func @observe_c1_result(%x: tensor<2x3xf32>) {
+  // expected-error @+1 {{expected a result of rank 3 with 3 elements in each dimension behind the groups (observe_c1), got 'tensor<1x3xf64>'}}
+  %0 = prune.observe gram %x view(affine_map<(g, m, k) -> (m, k)>) rows [2] columns [3] : tensor<2x3xf32> -> tensor<1x3xf64>
+  return
+}
+
+// -----
+
+func.func @observe_c2_dims(%x: tensor<2x3xf32>) {
+  // expected-error @+1 {{view: expected 3 dimensions and 2 results (observe_c2), got affine_map<(d0, d1) -> (d0, d1)>}}
+  %0 = prune.observe norms %x view(affine_map<(m, k) -> (m, k)>) rows [2] columns [3] : tensor<2x3xf32> -> tensor<1x3xf64>
+  return
+}
+
+// -----
+
+func.func @observe_c2_form(%x: tensor<2x3xf32>) {
+  // expected-error @+1 {{view: expected sums of dimensions with positive factors (observe_c2), got affine_map<(d0, d1, d2) -> (d1 mod 2)>}}
+  %0 = prune.observe norms %x view(affine_map<(g, m, k) -> (m mod 2, k)>) rows [2] columns [3] : tensor<2x3xf32> -> tensor<1x3xf64>
+  return
+}
+
+// -----
+
+func.func @observe_c3(%x: tensor<2x3xf32>) {
+  // expected-error @+1 {{view: expected indices 0 to 1 in dimension 0 (observe_c3), got 0 to 2}}
+  %0 = prune.observe norms %x view(affine_map<(g, m, k) -> (m * 2, k)>) rows [2] columns [3] : tensor<2x3xf32> -> tensor<1x3xf64>
+  return
+}
+
+// -----
+
+func.func @observe_c4(%x: tensor<2x3xf32>, %rows: tensor<3xi64>) {
+  // expected-error @+1 {{where: expected an element for each of 2 rows (observe_c4), got 3}}
+  %0 = prune.observe norms %x view(affine_map<(g, m, k) -> (m, k)>) rows [2] columns [3] where(%rows : tensor<3xi64>) : tensor<2x3xf32> -> tensor<1x3xf64>
+  return
+}

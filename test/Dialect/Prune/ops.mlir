@@ -24,6 +24,24 @@ func.func @patterns(%w: tensor<4x8xf32>) -> (tensor<4x8xi1>, tensor<4x8xi1>, ten
   return %a, %b, %c, %d, %e : tensor<4x8xi1>, tensor<4x8xi1>, tensor<4x8xi1>, tensor<4x8xi1>, tensor<4x8xi1>
 }
 
+// CHECK-LABEL: @observe
+func.func @observe(%x: tensor<2x3x33x33xf32>, %rows: tensor<512xi1>) -> (tensor<1x12x12xf64>, tensor<3x4xf64>) {
+  // CHECK: prune.observe gram %{{.*}} view(#{{.*}}) rows [2, 16, 16] columns [3, 2, 2] where(%{{.*}} : tensor<512xi1>) : tensor<2x3x33x33xf32> -> tensor<1x12x12xf64>
+  %gram = prune.observe gram %x view(affine_map<(g, n, y, x, c, i, j) -> (n, c, y * 2 + i, x * 2 + j)>) rows [2, 16, 16] columns [3, 2, 2] where(%rows : tensor<512xi1>) : tensor<2x3x33x33xf32> -> tensor<1x12x12xf64>
+  // CHECK: prune.observe norms %{{.*}} view(#{{.*}}) rows [2, 32, 32] columns [2, 2] : tensor<2x3x33x33xf32> -> tensor<3x4xf64>
+  %norms = prune.observe norms %x view(affine_map<(g, n, y, x, i, j) -> (n, g, y + i, x + j)>) rows [2, 32, 32] columns [2, 2] : tensor<2x3x33x33xf32> -> tensor<3x4xf64>
+  return %gram, %norms : tensor<1x12x12xf64>, tensor<3x4xf64>
+}
+
+// CHECK-LABEL: @criteria_with_activations
+func.func @criteria_with_activations(%w: tensor<4x8xf32>) -> (tensor<4x8xi1>, tensor<4x8xi1>) {
+  // CHECK: by(#prune.wanda)
+  %a = prune.mask %w by(#prune.wanda) as(#prune.unstructured) sparsity(0.5) : tensor<4x8xf32>
+  // CHECK: by(#prune.sparsegpt)
+  %b = prune.mask %w by(#prune.sparsegpt) as(#prune.unstructured) sparsity(0.5) : tensor<4x8xf32>
+  return %a, %b : tensor<4x8xi1>, tensor<4x8xi1>
+}
+
 // CHECK-LABEL: @apply
 func.func @apply(%w: tensor<4x4xbf16>, %m: tensor<4x4xi1>) -> (tensor<4x4xbf16>, tensor<4x4xbf16>) {
   // CHECK: %[[P:pruned.*]] = prune.apply %{{.*}}, %{{.*}} as(#prune.unstructured) : tensor<4x4xbf16>

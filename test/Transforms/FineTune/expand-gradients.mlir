@@ -69,3 +69,89 @@ func.func @conv(%x: tensor<1x2x6x6xf32>, %w: tensor<3x2x3x3xf32>) -> (tensor<f32
       : (tensor<1x2x6x6xf32>, tensor<3x2x3x3xf32>) -> (tensor<f32>, tensor<1x2x6x6xf32>)
   return %l, %dx : tensor<f32>, tensor<1x2x6x6xf32>
 }
+
+// The maximum that a softmax takes off cancels: no gradient goes through it, and none of its positions is looked for.
+// CHECK-LABEL: @softmax
+// CHECK: arith.maxnumf
+// CHECK-NOT: arith.cmpf
+// CHECK: return
+func.func private @softmax_loss(%x: tensor<2x4xf32>) -> tensor<f32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<2x4xf32>
+  %s = linalg.softmax dimension(1) ins(%x : tensor<2x4xf32>) outs(%e : tensor<2x4xf32>) -> tensor<2x4xf32>
+  %e0 = tensor.empty() : tensor<f32>
+  %z = linalg.fill ins(%zero : f32) outs(%e0 : tensor<f32>) -> tensor<f32>
+  %l = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> ()>], iterator_types = ["reduction", "reduction"]}
+      ins(%s : tensor<2x4xf32>) outs(%z : tensor<f32>) {
+  ^bb0(%a: f32, %o: f32):
+    %q = arith.mulf %a, %a : f32
+    %t = arith.addf %o, %q : f32
+    linalg.yield %t : f32
+  } -> tensor<f32>
+  return %l : tensor<f32>
+}
+func.func @softmax(%x: tensor<2x4xf32>) -> (tensor<f32>, tensor<2x4xf32>) {
+  %l, %g = prune.gradient @softmax_loss(%x) by [0] : (tensor<2x4xf32>) -> (tensor<f32>, tensor<2x4xf32>)
+  return %l, %g : tensor<f32>, tensor<2x4xf32>
+}
+
+// The sum of exponentials less their maximum, not divided by it, changes with the maximum.
+// CHECK-LABEL: @not_a_softmax
+// CHECK: arith.cmpf oeq
+// CHECK: return
+func.func private @not_a_softmax_loss(%x: tensor<4xf32>) -> tensor<f32> {
+  %zero = arith.constant 0.0 : f32
+  %low = arith.constant -1.0e+30 : f32
+  %e0 = tensor.empty() : tensor<f32>
+  %z = linalg.fill ins(%zero : f32) outs(%e0 : tensor<f32>) -> tensor<f32>
+  %n = linalg.fill ins(%low : f32) outs(%e0 : tensor<f32>) -> tensor<f32>
+  %m = linalg.generic {indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> ()>], iterator_types = ["reduction"]}
+      ins(%x : tensor<4xf32>) outs(%n : tensor<f32>) {
+  ^bb0(%a: f32, %o: f32):
+    %t = arith.maximumf %a, %o : f32
+    linalg.yield %t : f32
+  } -> tensor<f32>
+  %e = tensor.empty() : tensor<4xf32>
+  %p = linalg.generic {indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> ()>, affine_map<(i) -> (i)>], iterator_types = ["parallel"]}
+      ins(%x, %m : tensor<4xf32>, tensor<f32>) outs(%e : tensor<4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %d = arith.subf %a, %b : f32
+    %t = math.exp %d : f32
+    linalg.yield %t : f32
+  } -> tensor<4xf32>
+  %l = linalg.generic {indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> ()>], iterator_types = ["reduction"]}
+      ins(%p : tensor<4xf32>) outs(%z : tensor<f32>) {
+  ^bb0(%a: f32, %o: f32):
+    %t = arith.addf %a, %o : f32
+    linalg.yield %t : f32
+  } -> tensor<f32>
+  return %l : tensor<f32>
+}
+func.func @not_a_softmax(%x: tensor<4xf32>) -> (tensor<f32>, tensor<4xf32>) {
+  %l, %g = prune.gradient @not_a_softmax_loss(%x) by [0] : (tensor<4xf32>) -> (tensor<f32>, tensor<4xf32>)
+  return %l, %g : tensor<f32>, tensor<4xf32>
+}
+
+// A dimension of size 1 that the loops do not have is added by a reshape.
+// CHECK-LABEL: @unit_dimension
+// CHECK: tensor.expand_shape {{.*}} : tensor<2xf32> into tensor<2x1xf32>
+// CHECK-NOT: tensor.insert_slice
+// CHECK: return
+func.func private @unit_dimension_loss(%x: tensor<2x1xf32>, %y: tensor<2x3xf32>) -> tensor<f32> {
+  %zero = arith.constant 0.0 : f32
+  %e0 = tensor.empty() : tensor<f32>
+  %z = linalg.fill ins(%zero : f32) outs(%e0 : tensor<f32>) -> tensor<f32>
+  %l = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, 0)>, affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> ()>],
+                       iterator_types = ["reduction", "reduction"]}
+      ins(%x, %y : tensor<2x1xf32>, tensor<2x3xf32>) outs(%z : tensor<f32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %q = arith.mulf %a, %b : f32
+    %t = arith.addf %o, %q : f32
+    linalg.yield %t : f32
+  } -> tensor<f32>
+  return %l : tensor<f32>
+}
+func.func @unit_dimension(%x: tensor<2x1xf32>, %y: tensor<2x3xf32>) -> tensor<2x1xf32> {
+  %l, %g = prune.gradient @unit_dimension_loss(%x, %y) by [0] : (tensor<2x1xf32>, tensor<2x3xf32>) -> (tensor<f32>, tensor<2x1xf32>)
+  return %g : tensor<2x1xf32>
+}

@@ -12,7 +12,7 @@
 
 // Weights of a group are ranked together, in the order of their masks.
 // REMARK: 'b' and 1 more decided in training by magnitude as unstructured, sparsity 0 to 0.5: 5 updates, steps 10 to 50
-// REMARK: 3 parameters, 3 of them masked, 2 by masks that change, and 0 statistics of batch norms
+// REMARK: 3 parameters, 3 of them masked, 0 held as their kept elements, 2 by masks that change, and 0 statistics of batch norms
 
 // EXCHANGE: masks exchange a share of 0.3 at first: 5 updates, steps 5 to 21
 

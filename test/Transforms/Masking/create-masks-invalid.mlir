@@ -40,7 +40,7 @@
 // IMPOSED: {{.*}}: error: sparsity: 0.25 prunes 2 of 8 units of 'fc', but pattern 2:4 imposes 4
 // REDEFINE: %{options} = criterion=hessian
 // RUN: %{fails} CRITERION
-// CRITERION: {{.*}}: error: criterion 'hessian': expected magnitude, magnitude:l1, magnitude:l2, magnitude:linf, random, random:SEED, taylor, movement, movement:RATE or an attribute
+// CRITERION: {{.*}}: error: criterion 'hessian': expected magnitude, magnitude:l1, magnitude:l2, magnitude:linf, random, random:SEED, taylor, wanda, sparsegpt, movement, movement:RATE or an attribute
 // REDEFINE: %{options} = criterion=movement:0
 // RUN: %{fails} RATE
 // RATE: {{.*}}: error: criterion 'movement:0': expected a positive rate of movement, got 0

@@ -91,3 +91,30 @@ func.func @not_the_channel(%x: tensor<1x1x4x3xf32>) -> tensor<1x2x3x2xf32> {
   } -> tensor<1x2x3x2xf32>
   return %r : tensor<1x2x3x2xf32>
 }
+
+// -----
+
+#k0 = affine_map<(i, j, r) -> (r, i)>
+#k1 = affine_map<(i, j, r) -> (r, j)>
+#out = affine_map<(i, j, r) -> (i, j)>
+#id = affine_map<(i, j) -> (i, j)>
+
+// A product over the first dimension of its second factor has no output channel there: it once crashed.
+// CHECK-LABEL: @no_channel
+func.func @no_channel(%x: tensor<4x3xf32>) -> tensor<3x3xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<3x3xf32>
+  %zeros = linalg.fill ins(%zero : f32) outs(%e : tensor<3x3xf32>) -> tensor<3x3xf32>
+  // CHECK: linalg.contract
+  %y = linalg.contract indexing_maps = [#k0, #k1, #out] ins(%x, %x : tensor<4x3xf32>, tensor<4x3xf32>)
+      outs(%zeros : tensor<3x3xf32>) -> tensor<3x3xf32>
+  // CHECK: arith.mulf
+  %r = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%y : tensor<3x3xf32>) outs(%e : tensor<3x3xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    %two = arith.constant 2.0 : f32
+    %0 = arith.mulf %in, %two : f32
+    linalg.yield %0 : f32
+  } -> tensor<3x3xf32>
+  return %r : tensor<3x3xf32>
+}

@@ -106,7 +106,7 @@ TEST(LayerChoice, counts_every_entry_of_the_storage) {
     PackedWeight packed = packChunkedCSR(layer.shape.matrix, chunk);
     WeightCounts counts = countWeight(packed);
     // A shared column stands for two entries, every other step for one entry of each row of the pair.
-    EXPECT_EQ(2 * (counts.shared + counts.rest + counts.single), static_cast<double>(packed.values.size()));
+    EXPECT_EQ(2 * (counts.shared + counts.rest + counts.single), static_cast<double>(packed.sources.size()));
   }
   WeightCounts dense = countWeight(packDense(layer.shape.matrix, 6));
   EXPECT_EQ(dense.groups, 22);

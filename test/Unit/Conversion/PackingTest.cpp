@@ -46,7 +46,7 @@ TEST(Packing, chunked_csr_unpacks_to_the_masked_weight) {
         for (double density : {0.0, 0.1, 0.5, 1.0}) {
           RandomMatrix matrix(rows, columns, density, 1, rows * 1000 + columns);
           PackedWeight packed = packChunkedCSR(matrix.view, chunk);
-          EXPECT_EQ(unpack(packed), matrix.getMasked());
+          EXPECT_EQ(unpack(packed, packed.getValues(matrix.weight)), matrix.getMasked());
           EXPECT_EQ(packed.numNonzeros, std::count(matrix.mask.begin(), matrix.mask.end(), 1));
         }
 }
@@ -67,16 +67,16 @@ TEST(Packing, block_rows_unpack_to_the_masked_weight) {
   for (int64_t block : {2, 4, 8}) {
     RandomMatrix matrix(64, 100, 0.2, block, block);
     PackedWeight packed = packBlockRows(matrix.view, block, 32);
-    EXPECT_EQ(unpack(packed), matrix.getMasked());
-    EXPECT_EQ(packed.values.size(), static_cast<size_t>(packed.numNonzeros));
+    EXPECT_EQ(unpack(packed, packed.getValues(matrix.weight)), matrix.getMasked());
+    EXPECT_EQ(packed.sources.size(), static_cast<size_t>(packed.numNonzeros));
   }
 }
 
 TEST(Packing, dense_pads_the_last_group) {
   RandomMatrix matrix(10, 7, 0.5, 1, 3);
   PackedWeight packed = packDense(matrix.view, 4);
-  EXPECT_EQ(packed.values.size(), 3u * 7 * 4);
-  EXPECT_EQ(unpack(packed), matrix.getMasked());
+  EXPECT_EQ(packed.sources.size(), 3u * 7 * 4);
+  EXPECT_EQ(unpack(packed, packed.getValues(matrix.weight)), matrix.getMasked());
 }
 
 } // namespace

@@ -270,6 +270,43 @@ TEST_F(SelectionTest, ranksTiesAcrossTensorsInTheirOrder) {
   EXPECT_EQ(secondMask, (std::vector<uint8_t>{1, 1, 0, 0, 0, 0}));
 }
 
+TEST_F(SelectionTest, ranksWithinRows) {
+  // Two of five stay in a row on average: 2 and 2, then 1 or 2 more where the count asks for it.
+  float scores[] = {5, 1, 2, 3, 4, 10, 60, 50, 30, 20, 7, 7, 7, 7, 7};
+  SelectionOptions options = unstructured(0.6);
+  options.withinRows = true;
+  std::vector<uint8_t> even = {1, 0, 0, 0, 1, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0};
+  EXPECT_EQ(select({3, 5}, scores, options), even);
+  // 8 of 15 are pruned, 7 kept: 2, then 3, then 2.
+  options.sparsity = 8.0 / 15;
+  std::vector<uint8_t> uneven = {1, 0, 0, 0, 1, 0, 1, 1, 1, 0, 1, 1, 0, 0, 0};
+  EXPECT_EQ(select({3, 5}, scores, options), uneven);
+  // Rows of units for blocks; what the pattern leaves for n:m.
+  options = with(BlockAttr::get(&context, 2, 1), 0.5);
+  options.withinRows = true;
+  float blocks[] = {9, 1, 2, 8, 9, 1, 2, 8, 0, 5, 6, 0, 0, 5, 6, 0};
+  std::vector<uint8_t> ofBlocks = {1, 0, 0, 1, 1, 0, 0, 1, 0, 1, 1, 0, 0, 1, 1, 0};
+  EXPECT_EQ(select({4, 4}, blocks, options), ofBlocks);
+  options = with(NOfMAttr::get(&context, 2, 4), 0.75);
+  options.withinRows = true;
+  std::vector<uint8_t> ofGroups = {1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0};
+  EXPECT_EQ(select({4, 4}, blocks, options), ofGroups);
+  // Slices have no rows: they compete with all others.
+  options = with(SliceAttr::get(&context, 0, 1), 0.5);
+  options.withinRows = true;
+  float slices[] = {1, 1, 4, 4, 2, 2, 3, 3};
+  std::vector<uint8_t> ofSlices = {0, 0, 1, 1, 0, 0, 1, 1};
+  EXPECT_EQ(select({4, 2}, slices, options), ofSlices);
+  for (unsigned threads : {2, 3})
+    EXPECT_EQ(select({3, 5}, scores, unstructured(0.6), 1, threads), select({3, 5}, scores, unstructured(0.6)));
+}
+
+TEST_F(SelectionTest, countsPrunedUnits) {
+  EXPECT_EQ(countPrunedUnits(UnstructuredAttr::get(&context), {2, 2}, {1, 0, 0, 1}), 2);
+  // Blocks of 4 and of 2 rows.
+  EXPECT_EQ(countPrunedUnits(BlockAttr::get(&context, 4, 1), {6, 2}, {1, 0, 1, 0, 1, 0, 1, 0, 0, 0, 0, 0}), 3);
+}
+
 TEST_F(SelectionTest, findsTheFirstNaN) {
   std::vector<float> values = draw(700000, 1);
   WorkerPool pool(4);

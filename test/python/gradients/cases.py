@@ -192,6 +192,12 @@ add("broadcast", {"a": "3", "b": "2x3"}, "2x3", zeros("i", "2x3") + generic(
     "%p = arith.mulf %a_, %b_ : f64\nlinalg.yield %p : f64"))
 add("broadcast_of_one", {"x": "2x1"}, "2x3", zeros("i", "2x3") + generic(
     "r", {"x": ("d0, 0", "2x1")}, ("i", "d0, d1", "2x3"), "pp", "linalg.yield %x_ : f64"), linear=True)
+add("broadcast_of_leading_one", {"x": "1x3"}, "2x3", zeros("i", "2x3") + generic(
+    "r", {"x": ("0, d1", "1x3")}, ("i", "d0, d1", "2x3"), "pp", "linalg.yield %x_ : f64"), linear=True)
+add("broadcast_of_ones", {"x": "1x1"}, "2x3", zeros("i", "2x3") + generic(
+    "r", {"x": ("0, 0", "1x1")}, ("i", "d0, d1", "2x3"), "pp", "linalg.yield %x_ : f64"), linear=True)
+add("first_row", {"x": "2x3"}, "3", zeros("i", "3") + generic(
+    "r", {"x": ("0, d0", "2x3")}, ("i", "d0", "3"), "p", "linalg.yield %x_ : f64"), linear=True)
 add("scalar_tensor", {"a": "", "b": "2x3"}, "2x3", zeros("i", "2x3") + generic(
     "r", {"a": ("", ""), "b": ("d0, d1", "2x3")}, ("i", "d0, d1", "2x3"), "pp",
     "%p = arith.divf %b_, %a_ : f64\nlinalg.yield %p : f64"), domain=(0.5, 2))
@@ -344,8 +350,46 @@ add("splat", {"x": ""}, "2x2", "%e = tensor.extract %x[] : tensor<f64>\n%r = ten
     linear=True)
 add("apply", {"x": "2x3", "m": "2x3xi1"}, "2x3",
     "%r = prune.apply %x, %m as(#prune.unstructured) : tensor<2x3xf64>\n", linear=True)
+_MASK = "%m = arith.constant dense<[[true, false, true], [false, true, true]]> : tensor<2x3xi1>\n"
+add("decompress", {"x": "4"}, "2x3", _MASK + "%r = prune.decompress %x, %m : tensor<4xf64> to tensor<2x3xf64>\n",
+    linear=True)
+add("compress", {"x": "2x3"}, "4", _MASK + "%r = prune.compress %x, %m : tensor<2x3xf64> to tensor<4xf64>\n", linear=True)
 
 # Control flow and several ops together.
+
+_POWERS = (
+    "%low = arith.constant dense<-1.0e9> : tensor<2xf64>\n" + zeros("z2", "2") + zeros("i", "2x4") +
+    generic("m", {"x": ("d0, d1", "2x4")}, ("low", "d0", "2"), "pr",
+            "%y = arith.maximumf %out_, %x_ : f64\nlinalg.yield %y : f64") +
+    generic("e", {"x": ("d0, d1", "2x4"), "m": ("d0", "2")}, ("i", "d0, d1", "2x4"), "pp",
+            "%d = arith.subf %x_, %m_ : f64\n%y = math.exp %d : f64\nlinalg.yield %y : f64"))
+_EXPONENTIALS = (
+    _POWERS + generic("s", {"e": ("d0, d1", "2x4")}, ("z2", "d0", "2"), "pr",
+            "%y = arith.addf %out_, %e_ : f64\nlinalg.yield %y : f64") +
+    generic("p", {"e": ("d0, d1", "2x4"), "s": ("d0", "2")}, ("i", "d0, d1", "2x4"), "pp",
+            "%y = arith.divf %e_, %s_ : f64\nlinalg.yield %y : f64"))
+# The maximum cancels in the first of these alone.
+add("softmax_by_parts", {"x": "2x4"}, "2x4", _EXPONENTIALS + "%r = arith.mulf %p, %p : tensor<2x4xf64>\n")
+add("exponentials_read_again", {"x": "2x4"}, "2x4", _EXPONENTIALS + generic(
+    "r", {"e": ("d0, d1", "2x4"), "p": ("d0, d1", "2x4")}, ("i", "d0, d1", "2x4"), "pp",
+    "%y = arith.mulf %e_, %p_ : f64\nlinalg.yield %y : f64"))
+add("exponentials_read_in_a_branch", {"x": "2x4"}, "2x4", _EXPONENTIALS + """
+%c = arith.constant true
+%r = scf.if %c -> tensor<2x4xf64> {
+  %q = arith.mulf %e, %p : tensor<2x4xf64>
+  scf.yield %q : tensor<2x4xf64>
+} else {
+  scf.yield %p : tensor<2x4xf64>
+}
+""")
+add("sums_of_exponentials_read_again", {"x": "2x4"}, "2", _EXPONENTIALS + generic(
+    "r", {"p": ("d0, d1", "2x4"), "s": ("d0", "2")}, ("z2", "d0", "2"), "pr",
+    "%q = arith.mulf %p_, %s_ : f64\n%y = arith.addf %out_, %q : f64\nlinalg.yield %y : f64"))
+add("exponentials_of_all_rows", {"x": "2x4"}, "2x4", _POWERS + zeros("z", "") +
+    generic("t", {"e": ("d0, d1", "2x4")}, ("z", "", ""), "rr",
+            "%y = arith.addf %out_, %e_ : f64\nlinalg.yield %y : f64") +
+    generic("r", {"e": ("d0, d1", "2x4"), "t": ("", "")}, ("i", "d0, d1", "2x4"), "pp",
+            "%y = arith.divf %e_, %t_ : f64\nlinalg.yield %y : f64"))
 
 _IF = """
 %zero = arith.constant 0.0 : f64

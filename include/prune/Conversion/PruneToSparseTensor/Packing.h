@@ -10,7 +10,8 @@
 
 namespace mlir::prune {
 
-/// A masked matrix, row-major. `mask` has one byte per weight (nonzero = kept) or is empty (all kept).
+/// A masked matrix, row-major. `mask` has one byte per weight (nonzero = kept) or is empty (all kept). `weight` is
+/// empty where only the mask is known at compile time.
 struct MaskedMatrix {
   ArrayRef<float> weight;
   ArrayRef<uint8_t> mask;
@@ -30,16 +31,18 @@ struct PackedWeight {
   int64_t chunk = 0; ///< columns of a chunk; the last chunk may have fewer
   std::vector<int32_t> positions;
   std::vector<uint16_t> coordinates; ///< column relative to its chunk
-  std::vector<float> values;
+  std::vector<int32_t> sources;      ///< of each value its place in the row-major matrix, -1 for a zero
   std::vector<int32_t> rowOrder;
   std::vector<uint16_t> sharedCounts;
-  int64_t numNonzeros = 0; ///< kept weights; `values` may hold padding beside them
+  int64_t numNonzeros = 0; ///< kept weights; `sources` may hold padding beside them
 
   int64_t getNumChunks() const { return (numColumns + chunk - 1) / chunk; }
   /// Storage rows of a chunk: matrix rows rounded up to a pair, or blocks of rows.
   int64_t getNumStorageRows() const;
-  /// Bytes of all arrays together.
+  /// Bytes of all arrays together, with values of f32.
   int64_t getNumBytes() const;
+  /// What `sources` takes from a row-major matrix.
+  std::vector<float> getValues(ArrayRef<float> weight) const;
 };
 
 /// Packs for `StorageFormat::ChunkedCSR`: in each chunk rows are sorted by falling count and paired with a similar row;
@@ -53,8 +56,8 @@ PackedWeight packBlockRows(const MaskedMatrix &matrix, int64_t rows, int64_t chu
 /// Packs for `StorageFormat::Dense` in groups of `rows` rows, the last group padded by zeros.
 PackedWeight packDense(const MaskedMatrix &matrix, int64_t rows);
 
-/// The matrix back, row-major.
-std::vector<float> unpack(const PackedWeight &packed);
+/// The row-major matrix back from the values that were packed.
+std::vector<float> unpack(const PackedWeight &packed, ArrayRef<float> values);
 
 } // namespace mlir::prune
 

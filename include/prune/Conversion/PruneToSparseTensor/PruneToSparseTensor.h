@@ -27,9 +27,9 @@ struct PackOptions {
   llvm::json::Array *report = nullptr; ///< gets an object for each layer, if not null
 };
 
-/// Replaces a contraction with a constant weight by `prune.linear` on packed storage. Failure without a diagnostic
-/// means that the op does not have the form; a remark says why.
-LogicalResult packLayer(RewriterBase &rewriter, linalg::ContractOp op, const PackOptions &options);
+/// Replaces a contraction with a constant weight, or one of known mask (`prune.decompress`), by `prune.linear` on
+/// packed storage. Failure without a diagnostic means that the op does not have the form; a remark says why.
+LogicalResult packLayer(RewriterBase &rewriter, linalg::LinalgOp op, const PackOptions &options);
 
 /// The same for a convolution with a masked weight, where sparse code is faster; zero padding before it moves into the
 /// window. Grouped convolutions and those without a mask stay.
@@ -37,6 +37,9 @@ LogicalResult packConvolution(RewriterBase &rewriter, linalg::LinalgOp op, const
 
 /// Replaces a depthwise convolution by `prune.depthwise`; zero padding before it moves into the window.
 LogicalResult packDepthwise(RewriterBase &rewriter, linalg::DepthwiseConv2DNchwChwOp op, const PackOptions &options);
+
+/// Replaces the product that ends in a `prune.compress` by `prune.weight_gradient`, where that is faster.
+LogicalResult packWeightGradient(RewriterBase &rewriter, CompressOp op, const PackOptions &options);
 
 } // namespace prune
 } // namespace mlir

@@ -22,6 +22,10 @@ LogicalResult lowerLinear(RewriterBase &rewriter, LinearOp op, const LinearKerne
 /// The same for a depthwise convolution: blocks of rows of the result, one vector wide, share what they read.
 LogicalResult lowerDepthwise(RewriterBase &rewriter, DepthwiseOp op, const LinearKernelOptions &options);
 
+/// The same for the gradient of a weight's kept elements: a row of the gradient stays in registers while the columns of
+/// its kept elements stream past, and four sums at a time are folded and added to the result.
+LogicalResult lowerWeightGradient(RewriterBase &rewriter, WeightGradientOp op, const LinearKernelOptions &options);
+
 } // namespace prune
 } // namespace mlir
 

@@ -89,7 +89,8 @@ struct BarrierOpInterface : BufferizableOpInterface::ExternalModel<BarrierOpInte
 };
 
 /// Ops that read everything but their destinations, and have neither regions nor storage.
-template <typename OpTy> struct MaskOpInterface : DstBufferizableOpInterfaceExternalModel<MaskOpInterface<OpTy>, OpTy> {
+template <typename OpTy>
+struct PlainOpInterface : DstBufferizableOpInterfaceExternalModel<PlainOpInterface<OpTy>, OpTy> {
   bool bufferizesToMemoryRead(Operation *op, OpOperand &operand, const AnalysisState &state) const {
     return !cast<DestinationStyleOpInterface>(op).isDpsInit(&operand);
   }
@@ -122,7 +123,8 @@ void mlir::prune::registerBufferizableOpInterfaceExternalModels(DialectRegistry 
     LinearOp::attachInterface<LinearOpInterface>(*context);
     DepthwiseOp::attachInterface<DepthwiseOpInterface>(*context);
     BarrierOp::attachInterface<BarrierOpInterface>(*context);
-    SelectMasksOp::attachInterface<MaskOpInterface<SelectMasksOp>>(*context);
-    RegrowMaskOp::attachInterface<MaskOpInterface<RegrowMaskOp>>(*context);
+    SelectMasksOp::attachInterface<PlainOpInterface<SelectMasksOp>>(*context);
+    RegrowMaskOp::attachInterface<PlainOpInterface<RegrowMaskOp>>(*context);
+    WeightGradientOp::attachInterface<PlainOpInterface<WeightGradientOp>>(*context);
   });
 }

@@ -126,3 +126,30 @@ void MovementAttr::printShort(raw_ostream &os) const {
   if (!getRate().isExactlyValue(1))
     os << ":" << formatNumber(getRate().convertToDouble());
 }
+
+//===----------------------------------------------------------------------===//
+// Criteria that see activations
+//===----------------------------------------------------------------------===//
+
+uint32_t WandaAttr::getRequiredInputs() const { return NeedsWeight | NeedsColumnNorms; }
+bool WandaAttr::ranksWithinRows() const { return true; }
+
+void WandaAttr::scoreElements(const ScoreInputs &inputs, int64_t begin, int64_t end, float *scores) const {
+  int64_t columns = MatrixView(inputs.shape).columns;
+  for (int64_t i = begin; i < end; ++i)
+    scores[i - begin] = std::abs(inputs.weight[i]) * std::sqrt(inputs.columnNorms[i % columns]);
+}
+
+void WandaAttr::printShort(raw_ostream &os) const { os << "wanda"; }
+
+uint32_t SparseGPTAttr::getRequiredInputs() const { return NeedsWeight | NeedsGram; }
+ScoreReduction SparseGPTAttr::getReduction() const { return ScoreReduction::RootMeanSquare; }
+bool SparseGPTAttr::updatesWeights() const { return true; }
+
+void SparseGPTAttr::scoreElements(const ScoreInputs &inputs, int64_t begin, int64_t end, float *scores) const {
+  int64_t columns = MatrixView(inputs.shape).columns;
+  for (int64_t i = begin; i < end; ++i)
+    scores[i - begin] = std::abs(inputs.weight[i]) / inputs.factorDiagonal[i % columns];
+}
+
+void SparseGPTAttr::printShort(raw_ostream &os) const { os << "sparsegpt"; }

@@ -57,6 +57,10 @@ void DepthwiseOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryE
   getDestinationEffects(*this, effects);
 }
 
+void WeightGradientOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+  getDestinationEffects(*this, effects);
+}
+
 template <typename OpTy> static LogicalResult verifyExtras(OpTy op) { // linear_c2
   for (Value extra : op.getExtras()) {
     auto type = cast<ShapedType>(extra.getType());
@@ -166,3 +170,34 @@ LogicalResult DepthwiseOp::verify() {
 }
 
 LogicalResult DepthwiseOp::verifyRegions() { return verifyEpilogue(*this); }
+
+LogicalResult WeightGradientOp::verify() {
+  ShapedType gradient = getGradientType(), input = getInputType();
+  // weight_gradient_c1
+  if (gradient.getRank() != input.getRank() || gradient.getElementType() != input.getElementType())
+    return emitOpError() << "expected gradient and input of one rank and element type, got " << gradient << " and "
+                         << input;
+  int64_t laneDims = getLaneDims();
+  if (laneDims < 1 || laneDims >= input.getRank())
+    return emitOpError() << "expected between 1 and " << input.getRank() - 1 << " lane dimensions, got " << laneDims;
+  for (int64_t dim = 0; dim < input.getRank(); ++dim)
+    if (dim != getRowDim() && gradient.getDimSize(dim) != input.getDimSize(dim))
+      return emitOpError() << "expected dimension " << dim << " of gradient and input to be equal, got "
+                           << gradient.getDimSize(dim) << " and " << input.getDimSize(dim);
+  if (int64_t chunk = getChunk(); chunk < 1 || chunk > 65536) // weight_gradient_c3
+    return emitOpError() << "expected a chunk of 1 to 65536 columns, got " << chunk;
+  // weight_gradient_c2
+  auto checkArray = [&](StringRef name, Value array, Type element, int64_t size) -> LogicalResult {
+    auto type = cast<ShapedType>(array.getType());
+    if (type.getElementType() != element || type.getShape() != ArrayRef(size))
+      return emitOpError() << "expected " << size << " numbers of " << element << " as " << name << ", got " << type;
+    return success();
+  };
+  auto init = cast<ShapedType>(getInit().getType());
+  int64_t size = init.getRank() == 1 ? init.getDimSize(0) : init.getNumElements();
+  Builder b(getContext());
+  return success(
+      succeeded(checkArray("positions", getPositions(), b.getI32Type(), getNumRows() * getNumChunks() + 1)) &&
+      succeeded(checkArray("coordinates", getCoordinates(), b.getI16Type(), size)) &&
+      succeeded(checkArray("init", getInit(), input.getElementType(), size)));
+}

@@ -87,6 +87,7 @@ LogicalResult UnstructuredAttr::verifyShape(function_ref<InFlightDiagnostic()>, 
 }
 SmallVector<int64_t> UnstructuredAttr::getUnitGrid(ArrayRef<int64_t> shape) const { return to_vector(shape); }
 bool UnstructuredAttr::hasElementUnits() const { return true; }
+int64_t UnstructuredAttr::getColumnPeriod() const { return 1; }
 void UnstructuredAttr::reduceScores(ArrayRef<int64_t>, ArrayRef<float> elementScores, ScoreOrder, ScoreReduction,
                                     int64_t begin, int64_t end, float *unitScores) const {
   std::copy(elementScores.begin() + begin, elementScores.begin() + end, unitScores);
@@ -121,6 +122,7 @@ LogicalResult NOfMAttr::verifyShape(function_ref<InFlightDiagnostic()> emitError
 }
 SmallVector<int64_t> NOfMAttr::getUnitGrid(ArrayRef<int64_t> shape) const { return to_vector(shape); }
 bool NOfMAttr::hasElementUnits() const { return true; }
+int64_t NOfMAttr::getColumnPeriod() const { return getM(); }
 void NOfMAttr::reduceScores(ArrayRef<int64_t>, ArrayRef<float> elementScores, ScoreOrder, ScoreReduction, int64_t begin,
                             int64_t end, float *unitScores) const {
   std::copy(elementScores.begin() + begin, elementScores.begin() + end, unitScores);
@@ -354,6 +356,7 @@ std::optional<UnitBoxes> BlockAttr::getUnitBoxes(ArrayRef<int64_t> shape) const 
   return UnitBoxes{{1, view.rows, view.columns},
                    {1, std::min(getRows(), view.rows), std::min(getColumns(), view.columns)}};
 }
+int64_t BlockAttr::getColumnPeriod() const { return getColumns(); }
 StringRef BlockAttr::getStorageFormat() const {
   if (getRows() == 1 && getColumns() == 1)
     return "chunked-csr";

@@ -90,6 +90,10 @@ LogicalResult SelectMasksOp::verify() {
   if (getMinKeep() && getMinKeep()->size() != getScores().size())
     return emitOpError() << "expected " << getScores().size() << " numbers in min_keep (select_masks_c5), got "
                          << getMinKeep()->size();
+  if (getCriterion().ranksWithinRows() || getCriterion().updatesWeights())
+    return emitOpError() << "expected a criterion whose scores compare between rows and whose weights stay "
+                            "(select_masks_c7), got "
+                         << getCriterion();
   PatternAttrInterface pattern = getPattern();
   for (auto [index, score, init] : llvm::enumerate(getScores(), getInits())) {
     ArrayRef<int64_t> shape = cast<ShapedType>(score.getType()).getShape();

@@ -16,7 +16,7 @@ class Prune_Attr<string name, string attrMnemonic, list<Trait> traits = []> : At
 //===----------------------------------------------------------------------===//
 
 def Prune_UnstructuredAttr : Prune_Attr<"Unstructured", "unstructured",
-    [DeclareAttrInterfaceMethods<PatternAttrInterface, ["hasElementUnits", "getUnitBoxes"]>]> {
+    [DeclareAttrInterfaceMethods<PatternAttrInterface, ["hasElementUnits", "getUnitBoxes", "getColumnPeriod"]>]> {
   let summary = "Every weight lives or dies alone";
   let description = [{
     The unit is one element. Any mask obeys this pattern.
@@ -30,7 +30,7 @@ def Prune_UnstructuredAttr : Prune_Attr<"Unstructured", "unstructured",
 
 def Prune_NOfMAttr : Prune_Attr<"NOfM", "n_of_m",
     [DeclareAttrInterfaceMethods<PatternAttrInterface,
-      ["hasElementUnits", "getNumGroups", "constrainGroups", "getNumImposed", "getUnitBoxes"]>]> {
+      ["hasElementUnits", "getNumGroups", "constrainGroups", "getNumImposed", "getUnitBoxes", "getColumnPeriod"]>]> {
   let summary = "At most n of m consecutive weights of a row live";
   let description = [{
     The unit is one element, a group is m consecutive columns of one row of the 2-D view (dimension 0 by all others
@@ -56,7 +56,7 @@ def Prune_NOfMAttr : Prune_Attr<"NOfM", "n_of_m",
 }
 
 def Prune_BlockAttr : Prune_Attr<"Block", "block",
-    [DeclareAttrInterfaceMethods<PatternAttrInterface, ["getUnitBoxes"]>]> {
+    [DeclareAttrInterfaceMethods<PatternAttrInterface, ["getUnitBoxes", "getColumnPeriod"]>]> {
   let summary = "Blocks of rows x columns live or die together";
   let description = [{
     The unit is a block of `rows` x `columns` of the 2-D view (dimension 0 by all others flattened), aligned to row 0 and
@@ -154,6 +154,38 @@ def Prune_TaylorAttr : Prune_Attr<"Taylor", "taylor", [DeclareAttrInterfaceMetho
     #prune.taylor
     ```
     Short spelling: `taylor`.
+  }];
+}
+
+def Prune_WandaAttr : Prune_Attr<"Wanda", "wanda",
+    [DeclareAttrInterfaceMethods<CriterionAttrInterface, ["ranksWithinRows"]>]> {
+  let summary = "A weight is worth its absolute value times the norm of what it multiplies";
+  let description = [{
+    The score of an element is |w| · sqrt(s), where s is the mean square of its column of the layer's input (Sun et al.
+    2023). Elements compete within their row. Needs the statistic `norms`: `prune-calibrate-masks` collects it.
+
+    ```mlir
+    #prune.wanda
+    ```
+    Short spelling: `wanda`.
+  }];
+}
+
+def Prune_SparseGPTAttr : Prune_Attr<"SparseGPT", "sparsegpt",
+    [DeclareAttrInterfaceMethods<CriterionAttrInterface, ["getReduction", "updatesWeights"]>]> {
+  let summary = "A weight is worth the error that remains when those behind it make up for it";
+  let description = [{
+    SparseGPT (Frantar and Alistarh 2023). Let H be 2/N times the Gram matrix of the layer's input (N rows), with 1 on the
+    diagonal where that is 0, plus the damping times the mean of the diagonal; and U upper triangular with UᵀU the inverse
+    of H. The score of an element of column j is |w| / U[j][j]: its square is the squared error of the layer's result that
+    is left if the element is pruned and the elements of its row behind it make up for that as well as they can. The score
+    of a unit is the root of the mean of these squares. Needs the statistic `gram`: `prune-calibrate-masks` collects it,
+    decides masks and updates the weights that are kept.
+
+    ```mlir
+    #prune.sparsegpt
+    ```
+    Short spelling: `sparsegpt`.
   }];
 }
 

@@ -42,4 +42,14 @@ def Prune_ScheduleKind : I32EnumAttr<"ScheduleKind", "how sparsity rises with th
   let cppNamespace = "::mlir::prune";
 }
 
+// What prune.observe collects; the formulas stand there.
+def Prune_Statistic : I32EnumAttr<"Statistic", "what is collected of an activation", [
+    I32EnumAttrCase<"Norms", 0, "norms">, I32EnumAttrCase<"Gram", 1, "gram">]> {
+  let genSpecializedAttr = 0;
+  let cppNamespace = "::mlir::prune";
+}
+def Prune_StatisticAttr : EnumAttr<Prune_Dialect, Prune_Statistic, "statistic"> {
+  let assemblyFormat = "$value";
+}
+
 #endif // PRUNE_ENUMS_TD

@@ -63,6 +63,10 @@ def PatternAttrInterface : AttrInterface<"PatternAttrInterface"> {
       }], "::std::optional<::mlir::prune::UnitBoxes>", "getUnitBoxes", (ins "::llvm::ArrayRef<int64_t>":$shape), "",
       "return ::std::nullopt;">,
     InterfaceMethod<[{
+      Number of consecutive columns of the matrix view, counted from column 0, that no unit and no group reaches across:
+      such stretches can be decided one after the other. 0 if there is none but the whole row.
+      }], "int64_t", "getColumnPeriod", (ins), "", "return 0;">,
+    InterfaceMethod<[{
       Checks a mask (bytes 0 or 1, row-major) of a weight of `shape`. Reports the rule, both values and the place.
       }], "::llvm::LogicalResult", "verifyMask",
       (ins "::llvm::function_ref<::mlir::InFlightDiagnostic()>":$emitError, "::llvm::ArrayRef<int64_t>":$shape,
@@ -95,6 +99,15 @@ def CriterionAttrInterface : AttrInterface<"CriterionAttrInterface"> {
       True if the score of an element is the weight itself (magnitude criteria). Nothing is then computed or stored:
       selection reads the weight.
       }], "bool", "isWeightItself", (ins), "", "return false;">,
+    InterfaceMethod<[{
+      True if a unit competes only with those of its own row of units: every row keeps the same share, rounded so that
+      the count of the weight is exact.
+      }], "bool", "ranksWithinRows", (ins), "", "return false;">,
+    InterfaceMethod<[{
+      True if weights that are kept change to make up for those that are pruned. Columns are then decided from left to
+      right, by scores of what the weights have become, and the error of each is spread over the columns behind it. Needs
+      the Gram matrix.
+      }], "bool", "updatesWeights", (ins), "", "return false;">,
     InterfaceMethod<[{
       Writes the scores of the elements `[begin, end)` to `scores[0 .. end - begin)`. Called from several threads on
       disjoint ranges; must not depend on how the elements are split into ranges.

@@ -154,6 +154,61 @@ def Prune_DepthwiseOp : Prune_Op<"depthwise", [DestinationStyleOpInterface,
   let hasRegionVerifier = 1;
 }
 
+def Prune_WeightGradientOp : Prune_Op<"weight_gradient", [DestinationStyleOpInterface,
+    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "Gradient of the kept elements of a layer's weight";
+  let description = [{
+    `result[e] = sum over b, s of gradient[b, n(e), s] * input[b, k(e), s]` for each kept element `e` of an `N x K` weight, in
+    row-major order, where it lies in row `n(e)` and column `k(e)`.
+
+    `s` runs over the trailing `lane_dims` dimensions, `b` over all before the row dimension, as in `prune.linear`, of which this
+    is the gradient by the weight: only what the mask keeps is computed. The destination `init` gives the result's
+    shape; its content is not read. Each element is summed in one order whatever the number of threads.
+
+    The columns are divided into chunks of `chunk`. With `C` chunks, the columns of row `n` in chunk `c`, relative to the chunk,
+    are `coordinates[positions[n * C + c]]` up to `coordinates[positions[n * C + c + 1]]`.
+
+    ```mlir
+    %dv = prune.weight_gradient chunk 192 storage(%positions, %columns : tensor<3073xi32>, tensor<58982xi16>)
+            ins(%dy, %x : tensor<32x1536x32xf32>, tensor<32x384x32xf32>) outs(%init : tensor<58982xf32>) -> tensor<58982xf32>
+    ```
+
+    **Constraints**
+    1. `weight_gradient_c1`: gradient and input have the same rank and element type, and equal sizes except in the row
+       dimension.
+    2. `weight_gradient_c2`: `positions` are `N * C + 1` numbers of i32, `coordinates` and init have one size, the former are i16.
+    3. `weight_gradient_c3`: `chunk` is from 1 to 65536.
+  }];
+  let arguments = (ins
+    AnyShaped:$positions,
+    AnyShaped:$coordinates,
+    AnyShaped:$gradient,
+    AnyShaped:$input,
+    AnyShaped:$init,
+    I64Attr:$chunk,
+    DefaultValuedAttr<I64Attr, "1">:$lane_dims);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let assemblyFormat = [{
+    `chunk` $chunk (`lanes` $lane_dims^)? `storage` `(` $positions `,` $coordinates `:` type($positions) `,` type($coordinates) `)`
+    `ins` `(` $gradient `,` $input `:` type($gradient) `,` type($input) `)` `outs` `(` $init `:` type($init) `)` attr-dict
+    (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }
+    ::mlir::ShapedType getGradientType() { return ::llvm::cast<::mlir::ShapedType>(getGradient().getType()); }
+    ::mlir::ShapedType getInputType() { return ::llvm::cast<::mlir::ShapedType>(getInput().getType()); }
+    /// Position of the row dimension (n of the gradient, k of the input).
+    int64_t getRowDim() { return getInputType().getRank() - 1 - getLaneDims(); }
+    int64_t getNumRows() { return getGradientType().getDimSize(getRowDim()); }
+    int64_t getNumColumns() { return getInputType().getDimSize(getRowDim()); }
+    int64_t getNumChunks() {
+      int64_t size = getChunk();
+      return (getNumColumns() + size - 1) / size;
+    }
+  }];
+  let hasVerifier = 1;
+}
+
 def Prune_YieldOp : Prune_Op<"yield", [Pure, Terminator, ReturnLike,
     ParentOneOf<["::mlir::prune::LinearOp", "::mlir::prune::DepthwiseOp"]>]> {
   let summary = "Ends the epilogue of a packed layer";

@@ -134,7 +134,9 @@ def Prune_RecordOp : Prune_Op<"record", [HasParent<"::mlir::ModuleOp">]> {
   let hasVerifier = 1;
 }
 
+include "prune/Dialect/Prune/IR/PruneCompressedOps.td"
 include "prune/Dialect/Prune/IR/PruneKernelOps.td"
+include "prune/Dialect/Prune/IR/PruneScoreOps.td"
 include "prune/Dialect/Prune/IR/PruneTrainOps.td"
 
 #endif // PRUNE_OPS_TD

@@ -76,6 +76,7 @@ def Prune_SelectMasksOp : Prune_Op<"select_masks", [AttrSizedOperandSegments, De
     4. `select_masks_c4`: `normalization` comes with `sparsity`.
     5. `select_masks_c5`: `min_keep` has a number for each weight: -1, or 0 to its number of units.
     6. `select_masks_c6`: `threshold` is not NaN.
+    7. `select_masks_c7`: `criterion` neither ranks units within their row nor updates weights.
   }];
   let arguments = (ins Variadic<AnyTypeOf<[TensorOf<[F32]>, MemRefOf<[F32]>]>>:$scores, Optional<F64>:$sparsity,
                        Variadic<AnyTypeOf<[TensorOf<[I1]>, MemRefOf<[I1]>]>>:$inits,

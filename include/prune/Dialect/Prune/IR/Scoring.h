@@ -36,8 +36,8 @@ enum class ScoreReduction : uint8_t {
 enum ScoreInputKind : uint32_t {
   NeedsWeight = 1u << 0,
   NeedsGradient = 1u << 1,
-  NeedsColumnNorms = 1u << 2, ///< mean square of each input feature (column of the 2-D view)
-  NeedsGram = 1u << 3,        ///< columns x columns second moments of the input
+  NeedsColumnNorms = 1u << 2, ///< mean square of each column of the layer's input
+  NeedsGram = 1u << 3,        ///< columns x columns products of the layer's input
 };
 
 /// What a criterion gets to see. Arrays that were not asked for may be empty; all are row-major and live until the
@@ -48,8 +48,10 @@ struct ScoreInputs {
   ArrayRef<int64_t> shape;
   ArrayRef<float> weight;
   ArrayRef<float> gradient;
+  /// Of each column.
   ArrayRef<float> columnNorms;
-  ArrayRef<float> gram;
+  /// Of each column: the diagonal of the upper triangular U with UᵀU the inverse of the damped Gram matrix.
+  ArrayRef<float> factorDiagonal;
 
   /// The inputs that are present, as ScoreInputKind bits.
   uint32_t available() const {
@@ -60,7 +62,7 @@ struct ScoreInputs {
       kinds |= NeedsGradient;
     if (!columnNorms.empty())
       kinds |= NeedsColumnNorms;
-    if (!gram.empty())
+    if (!factorDiagonal.empty())
       kinds |= NeedsGram;
     return kinds;
   }

@@ -39,6 +39,9 @@ def PruneBuildTraining : Pass<"prune-build-training", "::mlir::ModuleOp"> {
     `row-weights` names an input of numbers, such as an attention mask. Where the shape of an output begins with its shape,
     losses of that output are means weighted by it.
 
+    With `sparse`, `param:NAME` of a weight with a mask is its kept elements in row-major order, and so are its states. The mask
+    stays what it is: it is a constant of the functions (see `prune.decompress`), and `@init` gives it besides.
+
     The weight and all state of a pruned element are +0.0 after every step: gradient, decay and momentum are selected away by
     the mask. A label that is no class makes the loss NaN.
 
@@ -100,6 +103,7 @@ def PruneBuildTraining : Pass<"prune-build-training", "::mlir::ModuleOp"> {
     Option<"schedule", "schedule", "std::string", "\"\"", "When undecided masks are decided, and how sparse: constant, polynomial:begin=0:end=1000:every=100 and so on, or an attribute; default: constant, before the first step">,
     Option<"update", "update", "std::string", "\"masked\"", "What training does to pruned weights: masked (they are zero) or straight-through (they are trained as if they were kept)">,
     Option<"regrow", "regrow", "double", "0.0", "Share of the kept weights that decided masks exchange at the first update (RigL); 0: they stay as they are">,
+    Option<"sparse", "sparse", "bool", "false", "Weights with a decided mask and their states hold their kept elements only">,
   ];
   let statistics = [
     Statistic<"numParameters", "parameters", "Number of weights that are trained">,

@@ -49,7 +49,7 @@ def PruneCreateMasks : Pass<"prune-create-masks", "::mlir::ModuleOp"> {
   }];
   let options = [
     Option<"criterion", "criterion", "std::string", "\"magnitude\"",
-           "What a weight is worth: `magnitude`, `magnitude:l2`, `magnitude:linf`, `random`, `random:SEED`, `movement` or an attribute">,
+           "What a weight is worth: `magnitude`, `magnitude:l2`, `magnitude:linf`, `random`, `random:SEED`, `movement`, `wanda`, `sparsegpt` (see `prune-calibrate-masks`) or an attribute">,
     Option<"pattern", "pattern", "std::string", "\"unstructured\"",
            "What lives or dies together: `unstructured`, `N:M`, `RxC`, `slice:DIM`, `slice:DIM:GROUP` or an attribute">,
     Option<"sparsity", "sparsity", "double", "std::numeric_limits<double>::quiet_NaN()",
@@ -84,7 +84,7 @@ def PruneEvaluateMasks : Pass<"prune-evaluate-masks", "::mlir::ModuleOp"> {
     exact, and the bytes the same for any number of threads.
 
     Leaves masks alone whose weight is not a constant or whose criterion needs more than the weight, with a remark
-    (category `masks`).
+    (category `masks`); `prune-calibrate-masks` decides those that need activations.
 
     Refuses weights that hold NaN (the message names weight and index), groups whose members disagree, and masks that
     turn out empty under a `prune.apply` without `allow_empty`.

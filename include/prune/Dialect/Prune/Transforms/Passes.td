@@ -1,5 +1,6 @@
 //===- Passes.td - Passes of prune/Dialect/Prune/Transforms ---*- tablegen -*-===//
 include "mlir/Pass/PassBase.td"
+include "prune/Dialect/Prune/Transforms/CalibrationPasses.td"
 include "prune/Dialect/Prune/Transforms/FineTunePasses.td"
 include "prune/Dialect/Prune/Transforms/MaskingPasses.td"
 include "prune/Dialect/Prune/Transforms/GradientPasses.td"
@@ -142,8 +143,8 @@ def PrunePropagateLayouts : Pass<"prune-propagate-layouts"> {
     before its innermost one. After the first packed layer (tokens innermost) a whole encoder thus stays in one layout:
     layer norm and softmax reduce across vectors instead of within them, and attention needs no transpose.
 
-    Left alone: ops without a transposed operand, ops whose row-major operand is larger than every transposed one,
-    dynamic shapes, results that are not a projected permutation of the loops. Everything that is not rewritten gets its
+    Left alone: ops without a transposed operand, ops whose row-major operand is larger than every transposed one, or of which
+    more are as large (parameters and states beside one gradient), dynamic shapes, results that are not a projected permutation of the loops. Everything that is not rewritten gets its
     operands in row-major order, by a reshape where that suffices and by one `linalg.transpose` elsewhere.
 
     ```mlir

@@ -86,15 +86,14 @@ private:
   Distillation distillation;
   std::optional<unsigned> rowWeights; ///< index of an input
   SmallVector<StringRef> stateNames;
-  Ports params, stats, masks, states, scores, step, inputs, labels, outputs, lossPorts, taught;
+  Ports params, stats, masks, fixedMasks, states, scores, step, inputs, labels, outputs, lossPorts, taught;
 };
 
 } // namespace
 
 LogicalResult TrainingBuilder::readModel() {
-  for (StringRef name :
-       {"init", "train_step", "eval_step", "loss", "forward", "forward_on_batch", "estimate_statistics", "schedule",
-        "update_masks"})
+  for (StringRef name : {"init", "train_step", "eval_step", "loss", "forward", "forward_on_batch",
+                         "estimate_statistics", "schedule", "update_masks"})
     if (Operation *other = module.lookupSymbol(name))
       return other->emitError() << "expected no function '" << name << "' in the module: training makes one";
   entry = module.lookupSymbol<func::FuncOp>(options.entry);
@@ -125,6 +124,8 @@ LogicalResult TrainingBuilder::readModel() {
   if (failed(planned))
     return failure();
   plan = std::move(*planned);
+  if (options.sparse && failed(compressParameters(loc, parameters, plan)))
+    return failure();
   stateNames = getStateNames(options);
 
   auto getName = [](StringAttr given, StringRef prefix, unsigned index) {
@@ -140,6 +141,8 @@ LogicalResult TrainingBuilder::readModel() {
     params.push_back({"param:" + parameter.name, parameter.type});
     if (parameter.isMasked())
       masks.push_back({"mask:" + parameter.name, parameter.getMaskType()});
+    if (parameter.compressedBy)
+      fixedMasks.push_back({"mask:" + parameter.name, parameter.compressedBy.getType()});
     for (StringRef state : stateNames)
       states.push_back({"state:" + parameter.name + ":" + state.str(), parameter.type});
     if (getKeptScores(parameter))
@@ -232,8 +235,8 @@ Value TrainingBuilder::emitConstant(RankedTensorType type, ElementsAttr value) {
 }
 
 void TrainingBuilder::buildInit() {
-  func::FuncOp function = createFunction("init", {}, {params, stats, masks, states, scores, step});
-  SmallVector<Value> results, maskResults;
+  func::FuncOp function = createFunction("init", {}, {params, stats, masks, fixedMasks, states, scores, step});
+  SmallVector<Value> results, maskResults, fixedResults;
   for (Parameter &parameter : parameters) {
     ElementsAttr value = parameter.value;
     if (parameter.mask) {
@@ -241,10 +244,7 @@ void TrainingBuilder::buildInit() {
       SmallVector<float> kept;
       for (auto [weight, keeps] : llvm::zip_equal(data->values(), *parameter.mask))
         kept.push_back(keeps ? weight : 0.0f);
-      auto bytes = ArrayRef(reinterpret_cast<const char *>(kept.data()), kept.size() * sizeof(float));
-      value = kept.size() <= kMaxInlineElements
-                  ? ElementsAttr(DenseElementsAttr::getFromRawBuffer(parameter.type, bytes))
-                  : makeResourceAttr(parameter.type, bytes, parameter.name + ".masked");
+      value = makeWeightAttr(parameter.type, kept, parameter.name + ".masked");
       maskResults.push_back(emitConstant(
           parameter.getMaskType(), makeMaskAttr(parameter.getMaskType(), *parameter.mask, parameter.name + ".mask")));
     } else if (parameter.undecided) {
@@ -252,11 +252,14 @@ void TrainingBuilder::buildInit() {
       maskResults.push_back(
           emitConstant(parameter.getMaskType(), DenseElementsAttr::get(parameter.getMaskType(), true)));
     }
+    if (ElementsAttr mask = parameter.compressedBy)
+      fixedResults.push_back(emitConstant(cast<RankedTensorType>(mask.getType()), mask));
     results.push_back(emitConstant(parameter.type, value));
   }
   for (Parameter &statistic : statistics)
     results.push_back(emitConstant(statistic.type, statistic.value));
   llvm::append_range(results, maskResults);
+  llvm::append_range(results, fixedResults);
   for (const Ports *zeros : {&states, &scores, &step})
     for (const Port &port : *zeros)
       results.push_back(emitConstant(cast<RankedTensorType>(port.type), cast<ElementsAttr>(b.getZeroAttr(port.type))));
@@ -499,7 +502,7 @@ FailureOr<BuildTrainingResult> TrainingBuilder::run() {
   }
   BuildTrainingResult result;
   result.parameters = params.size();
-  result.masks = masks.size();
+  result.masks = masks.size() + fixedMasks.size();
   result.changingMasks =
       llvm::count_if(parameters, [&](const Parameter &parameter) { return plan.changes(parameter); });
   // What is decided about the weights of the model holds for its arguments no more.
@@ -507,8 +510,11 @@ FailureOr<BuildTrainingResult> TrainingBuilder::run() {
     record.erase();
   entry.erase();
   remark::analysis(loc, remark::RemarkOpts::name("Parameters").category("fine-tune"))
-      << remark::add("{0} parameters, {1} of them masked, {2} by masks that change, and {3} statistics of batch norms",
-                     result.parameters, result.masks, result.changingMasks, static_cast<int64_t>(stats.size()));
+      << remark::add("{0} parameters, {1} of them masked, {2} held as their kept elements, {3} by masks that change, "
+                     "and {4} statistics "
+                     "of batch norms",
+                     result.parameters, result.masks, static_cast<int64_t>(fixedMasks.size()), result.changingMasks,
+                     static_cast<int64_t>(stats.size()));
   return result;
 }
 
@@ -554,6 +560,7 @@ struct BuildTraining : prune::impl::PruneBuildTrainingBase<BuildTraining> {
     options.schedule = schedule;
     options.update = update;
     options.regrow = regrow;
+    options.sparse = sparse;
     FailureOr<BuildTrainingResult> result = buildTraining(getOperation(), options);
     if (failed(result))
       return signalPassFailure();

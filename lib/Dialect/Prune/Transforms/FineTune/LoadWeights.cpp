@@ -1,12 +1,11 @@
 //===- LoadWeights.cpp - Trained weights and masks back into a model ----------===//
 
 #include "Parameterize.h"
-#include "mlir/IR/BuiltinDialect.h"
-#include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/IR/Remarks.h"
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
 #include "prune/Dialect/Prune/Transforms/FineTune/FineTune.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Masking.h"
+#include "prune/Support/Constants.h"
 #include "prune/Support/Npy.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
@@ -106,19 +105,8 @@ LogicalResult WeightLoader::checkMask(const Load &load) {
 }
 
 void WeightLoader::loadWeight(const Load &load) {
-  Parameter &parameter = *load.parameter;
-  ArrayRef<char> bytes = getData<char>(*load.array);
-  if (auto resource = dyn_cast<DenseResourceElementsAttr>(parameter.value)) {
-    // The key is the name of the weight: a new resource would not get it.
-    DenseResourceElementsHandle handle = resource.getRawHandle();
-    DenseResourceElementsHandle::getManagerInterface(module.getContext())
-        .update(handle.getKey(), HeapAsmResourceBlob::allocateAndCopyWithAlign(bytes, /*align=*/16,
-                                                                               /*dataIsMutable=*/false));
-    return;
-  }
-  auto attr = DenseElementsAttr::getFromRawBuffer(parameter.type, bytes);
-  for (arith::ConstantOp constant : parameter.constants)
-    constant.setValueAttr(attr);
+  for (arith::ConstantOp constant : load.parameter->constants)
+    setConstantBytes(constant, getData<char>(*load.array));
 }
 
 void WeightLoader::loadMask(const Load &load) {

@@ -41,6 +41,9 @@ struct MaskPlan {
 FailureOr<MaskPlan> planMasks(func::FuncOp function, ArrayRef<Parameter> parameters,
                               const PruneBuildTrainingOptions &options);
 
+/// Lets each parameter with a mask hold its kept elements only. Fails where a mask is not decided or may change.
+LogicalResult compressParameters(Location loc, MutableArrayRef<Parameter> parameters, const MaskPlan &plan);
+
 /// The criterion of a parameter whose scores training keeps; null for all others.
 CriterionAttrInterface getKeptScores(const Parameter &parameter);
 

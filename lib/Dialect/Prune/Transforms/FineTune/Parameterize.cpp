@@ -3,6 +3,7 @@
 #include "Parameterize.h"
 #include "BatchNorm.h"
 #include "mlir/IR/IRMapping.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/Remarks.h"
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
 #include "prune/Support/Constants.h"
@@ -172,6 +173,13 @@ FailureOr<SmallVector<Parameter>> mlir::prune::findParameters(func::FuncOp funct
   return parameters;
 }
 
+ElementsAttr mlir::prune::makeWeightAttr(RankedTensorType type, ArrayRef<float> values, StringRef name) {
+  ArrayRef<char> bytes(reinterpret_cast<const char *>(values.data()), values.size() * sizeof(float));
+  return static_cast<int64_t>(values.size()) <= kMaxInlineElements
+             ? ElementsAttr(DenseElementsAttr::getFromRawBuffer(type, bytes))
+             : makeResourceAttr(type, bytes, name);
+}
+
 func::FuncOp mlir::prune::clonePrivate(func::FuncOp function, StringRef name, IRMapping &mapping) {
   OpBuilder builder(function);
   builder.setInsertionPointAfter(function);
@@ -205,7 +213,13 @@ func::FuncOp mlir::prune::cloneWithParameters(func::FuncOp function, ArrayRef<Pa
     Value argument = clone.getArgument(index);
     for (ApplyOp apply : parameter.applies) {
       Operation *copy = mapping.lookup(apply.getResult()).getDefiningOp();
-      copy->getResult(0).replaceAllUsesWith(argument);
+      Value weight = argument;
+      if (parameter.compressedBy) {
+        ImplicitLocOpBuilder b(NameLoc::get(StringAttr::get(clone.getContext(), parameter.name), first.getLoc()), copy);
+        Value mask = arith::ConstantOp::create(b, cast<TypedAttr>(parameter.compressedBy));
+        weight = DecompressOp::create(b, copy->getResultTypes().front(), argument, mask);
+      }
+      copy->getResult(0).replaceAllUsesWith(weight);
       copy->erase();
     }
     if (MaskOp undecided = parameter.undecided)

@@ -25,8 +25,11 @@ struct Parameter {
   MaskOp undecided;
   /// The decided mask, a byte for each element.
   std::optional<std::vector<uint8_t>> mask;
+  /// The constant mask whose kept elements `type` and `value` hold; null: they hold all elements.
+  ElementsAttr compressedBy;
 
-  bool isMasked() const { return !applies.empty(); }
+  /// True if a mask must be applied to what the parameter holds.
+  bool isMasked() const { return !applies.empty() && !compressedBy; }
   RankedTensorType getMaskType() const {
     return RankedTensorType::get(type.getShape(), IntegerType::get(type.getContext(), 1));
   }
@@ -34,6 +37,9 @@ struct Parameter {
 
 /// The constants of `function` that training changes, in the order of the module.
 FailureOr<SmallVector<Parameter>> findParameters(func::FuncOp function, const PruneBuildTrainingOptions &options);
+
+/// A constant of f32 `values`; large ones are a resource with the key `name`.
+ElementsAttr makeWeightAttr(RankedTensorType type, ArrayRef<float> values, StringRef name);
 
 /// A private clone of `function` named `name`, and what became of its values.
 func::FuncOp clonePrivate(func::FuncOp function, StringRef name, IRMapping &mapping);

@@ -309,6 +309,13 @@ bool LayoutPropagation::visitLinalg(linalg::LinalgOp op) {
     findReference([](const View &view) { return view.isSplit(); });
   if (!reference || referenceSize < largest)
     return false;
+  // Parameters and their states beside one gradient: a copy of that is less than copies of all results.
+  int64_t numViews = 0, numRowMajor = 0;
+  for (OpOperand *input : inputs)
+    if (auto type = dyn_cast<RankedTensorType>(input->get().getType()); type && type.getNumElements() == largest)
+      ++(hasView(input->get()) ? numViews : numRowMajor);
+  if (numRowMajor > numViews)
+    return false;
 
   // Split each loop so finely that every operand's base dimension is a range of parts.
   SmallVector<int64_t> ranges = op.getStaticLoopRanges();

@@ -3,7 +3,6 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Remarks.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Masking.h"
-#include "prune/Dialect/Prune/Transforms/Masking/Selection.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
 #include "prune/Support/Constants.h"
 #include "llvm/ADT/MapVector.h"
@@ -19,7 +18,7 @@ constexpr int64_t kScoreChunk = 1 << 16;
 
 class MaskEvaluator {
 public:
-  MaskEvaluator(ModuleOp module, unsigned threads) : module(module), pool(threads) {}
+  MaskEvaluator(ModuleOp module, unsigned threads) : module(module), pool(threads), writer(module) {}
 
   FailureOr<EvaluateMasksResult> run();
 
@@ -28,13 +27,11 @@ private:
   std::string whyUndecided(MaskOp mask);
   void leave(MaskOp mask, const Twine &reason);
   LogicalResult evaluate(ArrayRef<MaskOp> masks);
-  LogicalResult replace(MaskOp mask, ArrayRef<uint8_t> bytes);
 
   ModuleOp module;
   WorkerPool pool;
+  MaskWriter writer;
   EvaluateMasksResult result;
-  /// Weights whose records have been renewed.
-  llvm::StringMap<SmallVector<RecordOp>> oldRecords;
 };
 
 } // namespace
@@ -94,20 +91,36 @@ void MaskEvaluator::leave(MaskOp mask, const Twine &reason) {
       << remark::add("mask of '{0}' left undecided because {1}", getWeightName(mask).str(), reason.str());
 }
 
+FailureOr<WeightData> mlir::prune::readWeight(MaskOp mask, WorkerPool &pool) {
+  auto emit = [&] { return emitError(mask.getLoc()) << "weight '" << getWeightName(mask) << "': "; };
+  FailureOr<WeightData> weight = WeightData::read(getConstantAttr(mask.getWeight()), emit);
+  if (failed(weight))
+    return failure();
+  if (int64_t place = findNaN(weight->values(), pool); place >= 0)
+    return emitError(mask.getLoc()) << "weight '" << getWeightName(mask) << "' holds NaN at index "
+                                    << formatIndex(weight->shape(), place);
+  return weight;
+}
+
+SelectionOptions mlir::prune::getSelectionOptions(MaskOp mask) {
+  SelectionOptions options;
+  options.pattern = mask.getPattern();
+  options.order = mask.getCriterion().getScoreOrder();
+  options.reduction = mask.getCriterion().getReduction();
+  if (mask.getTargetSparsity())
+    options.sparsity = mask.getTargetSparsity()->convertToDouble();
+  if (mask.getThreshold())
+    options.threshold = mask.getThreshold()->convertToDouble();
+  options.normalization = mask.getNormalization();
+  options.withinRows = mask.getCriterion().ranksWithinRows();
+  return options;
+}
+
 LogicalResult MaskEvaluator::evaluate(ArrayRef<MaskOp> masks) {
   if (failed(checkMaskGroup(masks)))
     return failure();
   MaskOp first = masks.front();
   CriterionAttrInterface criterion = first.getCriterion();
-  SelectionOptions options;
-  options.pattern = first.getPattern();
-  options.order = criterion.getScoreOrder();
-  options.reduction = criterion.getReduction();
-  if (first.getTargetSparsity())
-    options.sparsity = first.getTargetSparsity()->convertToDouble();
-  if (first.getThreshold())
-    options.threshold = first.getThreshold()->convertToDouble();
-  options.normalization = first.getNormalization();
 
   // Vectors of unknown length first: tensors point into them.
   std::vector<WeightData> weights;
@@ -117,16 +130,12 @@ LogicalResult MaskEvaluator::evaluate(ArrayRef<MaskOp> masks) {
   SmallVector<SelectionTensor> tensors;
   for (auto [index, op] : llvm::enumerate(masks)) {
     MaskOp mask = op;
-    auto emit = [&] { return emitError(mask.getLoc()) << "weight '" << getWeightName(mask) << "': "; };
-    FailureOr<WeightData> weight = WeightData::read(getConstantAttr(mask.getWeight()), emit);
+    FailureOr<WeightData> weight = readWeight(mask, pool);
     if (failed(weight))
       return failure();
     weights.push_back(std::move(*weight));
     ArrayRef<int64_t> shape = weights.back().shape();
     ArrayRef<float> values = weights.back().values();
-    if (int64_t place = findNaN(values, pool); place >= 0)
-      return emitError(mask.getLoc()) << "weight '" << getWeightName(mask) << "' holds NaN at index "
-                                      << formatIndex(shape, place);
     if (!criterion.isWeightItself()) {
       ScoreInputs inputs;
       inputs.name = getWeightName(mask);
@@ -144,9 +153,12 @@ LogicalResult MaskEvaluator::evaluate(ArrayRef<MaskOp> masks) {
     bytes[index].resize(values.size());
     tensors.push_back({shape, values, mask.getEffectiveMinKeep(), bytes[index]});
   }
-  selectMasks(tensors, options, pool);
+  selectMasks(tensors, getSelectionOptions(first), pool);
   for (auto [mask, kept] : llvm::zip_equal(masks, bytes)) {
-    if (failed(replace(mask, kept)))
+    result.weights += kept.size();
+    result.pruned += llvm::count(kept, 0);
+    ++result.masks;
+    if (failed(writer.replace(mask, kept)))
       return failure();
     kept = {};
   }
@@ -161,7 +173,12 @@ void mlir::prune::recordMask(ModuleOp module, Location loc, StringRef weight, Pa
                    builder.getStringAttr(digestMask(shape, mask)), StringAttr(), StringAttr());
 }
 
-LogicalResult MaskEvaluator::replace(MaskOp mask, ArrayRef<uint8_t> bytes) {
+MaskWriter::MaskWriter(ModuleOp module) : module(module) {
+  for (RecordOp old : module.getOps<RecordOp>())
+    oldRecords[old.getWeight()].push_back(old);
+}
+
+LogicalResult MaskWriter::replace(MaskOp mask, ArrayRef<uint8_t> bytes) {
   std::string name = getWeightName(mask).str();
   ArrayRef<int64_t> shape = mask.getMask().getType().getShape();
   int64_t kept = llvm::count(bytes, 1);
@@ -197,15 +214,10 @@ LogicalResult MaskEvaluator::replace(MaskOp mask, ArrayRef<uint8_t> bytes) {
                      spell(mask.getPattern()), spell(mask.getCriterion()));
   mask.replaceAllUsesWith(constant.getResult());
   mask->erase();
-  ++result.masks;
-  result.weights += bytes.size();
-  result.pruned += bytes.size() - kept;
   return success();
 }
 
 FailureOr<EvaluateMasksResult> MaskEvaluator::run() {
-  for (RecordOp old : module.getOps<RecordOp>())
-    oldRecords[old.getWeight()].push_back(old);
   for (ArrayRef<MaskOp> masks : collectMaskGroups(module)) {
     MaskOp blocked;
     std::string reason;

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -30,6 +31,8 @@ struct Item {
   int64_t minKeep = 0;
   /// False: every unit is a candidate, and `state` need not be read (nor be initialised).
   bool hasState = false;
+  /// Units of a row.
+  int64_t columns = 0;
 };
 
 /// A stretch of one item.
@@ -284,6 +287,29 @@ void rankNormalized(MutableArrayRef<Item> items, int64_t keep, Normalization nor
     keepBest<Order>(ArrayRef(item), count, pool);
 }
 
+/// Keeps `keep` candidates of the item, from each row its share.
+template <ScoreOrder Order> void rankWithinRows(const Item &item, int64_t keep, WorkerPool &pool) {
+  int64_t columns = item.columns, numRows = item.scores.size() / columns;
+  std::vector<int64_t> candidates(numRows);
+  pool.forEach(numRows, [&](int64_t row) {
+    candidates[row] = item.hasState ? llvm::count(item.state.slice(row * columns, columns), Candidate) : columns;
+  });
+  int64_t all = std::accumulate(candidates.begin(), candidates.end(), int64_t(0)), seen = 0;
+  std::vector<int64_t> shares(numRows);
+  for (int64_t row = 0, given = 0; row < numRows; ++row) {
+    seen += candidates[row];
+    shares[row] = getShare(keep, seen, all) - given;
+    given += shares[row];
+  }
+  pool.forEach(numRows, [&](int64_t row) {
+    Item part = item;
+    part.scores = item.scores.slice(row * columns, columns);
+    part.state = item.state.slice(row * columns, columns);
+    WorkerPool alone(1);
+    keepBest<Order>(ArrayRef(part), shares[row], alone);
+  });
+}
+
 /// Prunes candidates whose score is `threshold` or less, but leaves each item its minimum.
 template <ScoreOrder Order> void applyThreshold(MutableArrayRef<Item> items, double threshold, WorkerPool &pool) {
   for (Item &item : items) {
@@ -317,6 +343,15 @@ static void selectUnits(MutableArrayRef<Item> items, const SelectionOptions &opt
     return applyThreshold<Order>(items, *options.threshold, pool);
   if (!options.sparsity)
     return; // the pattern has decided
+  if (options.withinRows) {
+    for (const Item &item : items) {
+      int64_t numUnits = item.scores.size();
+      int64_t numCandidates = item.hasState ? countState(item, Candidate, pool) : numUnits;
+      int64_t keep = std::max(numUnits - countPruned(*options.sparsity, numUnits), item.minKeep);
+      rankWithinRows<Order>(item, std::min(keep, numCandidates), pool);
+    }
+    return;
+  }
   int64_t numUnits = 0, numCandidates = 0;
   for (const Item &item : items) {
     numUnits += item.scores.size();
@@ -337,13 +372,28 @@ int64_t mlir::prune::countUnits(PatternAttrInterface pattern, ArrayRef<int64_t> 
   return count;
 }
 
-int64_t mlir::prune::countPruned(double sparsity, int64_t count) {
-  double exact = sparsity * static_cast<double>(count);
+/// Independent of the rounding mode of the caller's thread.
+static int64_t roundHalfToEven(double exact) {
   double below = std::floor(exact);
   double rest = exact - below;
-  // Not nearbyint: independent of the rounding mode of the caller's thread.
   bool up = rest > 0.5 || (rest == 0.5 && std::fmod(below, 2.0) != 0.0);
   return static_cast<int64_t>(below) + up;
+}
+
+int64_t mlir::prune::countPruned(double sparsity, int64_t count) {
+  return roundHalfToEven(sparsity * static_cast<double>(count));
+}
+
+int64_t mlir::prune::getShare(int64_t count, int64_t part, int64_t whole) {
+  return whole ? roundHalfToEven(static_cast<double>(count) * part / whole) : 0;
+}
+
+int64_t mlir::prune::countPrunedUnits(PatternAttrInterface pattern, ArrayRef<int64_t> shape, ArrayRef<uint8_t> mask) {
+  if (pattern.hasElementUnits())
+    return llvm::count(mask, 0);
+  std::vector<float> elements(mask.begin(), mask.end()), units(countUnits(pattern, shape));
+  pattern.reduceScores(shape, elements, ScoreOrder::Magnitude, ScoreReduction::Max, 0, units.size(), units.data());
+  return llvm::count(units, 0.0f);
 }
 
 void mlir::prune::selectMasks(MutableArrayRef<SelectionTensor> tensors, const SelectionOptions &options,
@@ -356,6 +406,9 @@ void mlir::prune::selectMasks(MutableArrayRef<SelectionTensor> tensors, const Se
   for (auto [index, tensor] : llvm::enumerate(tensors)) {
     Item &item = items[index];
     item.minKeep = tensor.minKeep;
+    // Units without rows are one row.
+    SmallVector<int64_t> grid = pattern.getUnitGrid(tensor.shape);
+    item.columns = grid.size() > 1 ? MatrixView(grid).columns : grid.front();
     int64_t numElements = tensor.scores.size();
     int64_t numUnits = elementUnits ? numElements : countUnits(pattern, tensor.shape);
     if (elementUnits) {

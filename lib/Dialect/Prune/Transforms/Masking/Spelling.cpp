@@ -12,7 +12,7 @@ namespace {
 class Catcher {
 public:
   Catcher(MLIRContext *context, std::string &error)
-      : context(context), error(error), handler(context, [&error](Diagnostic &diagnostic) {
+      : context(context), handler(context, [&error](Diagnostic &diagnostic) {
           if (error.empty())
             error = diagnostic.str();
           return success();
@@ -21,7 +21,6 @@ public:
 
 private:
   MLIRContext *context;
-  std::string &error;
   ScopedDiagnosticHandler handler;
 };
 
@@ -100,6 +99,10 @@ CriterionAttrInterface mlir::prune::parseCriterion(StringRef text, MLIRContext *
       return RandomAttr::get(context, seed);
   } else if (text == "taylor") {
     return TaylorAttr::get(context);
+  } else if (text == "wanda") {
+    return WandaAttr::get(context);
+  } else if (text == "sparsegpt") {
+    return SparseGPTAttr::get(context);
   } else if (name == "movement") {
     double rate = 1;
     if (!hasArgument || !argument.getAsDouble(rate)) {
@@ -111,7 +114,7 @@ CriterionAttrInterface mlir::prune::parseCriterion(StringRef text, MLIRContext *
     }
   }
   error = ("criterion '" + text + "': expected magnitude, magnitude:l1, magnitude:l2, magnitude:linf, random, " +
-           "random:SEED, taylor, movement, movement:RATE or an attribute")
+           "random:SEED, taylor, wanda, sparsegpt, movement, movement:RATE or an attribute")
               .str();
   return {};
 }

@@ -35,7 +35,7 @@ std::optional<Producer> matchProducer(Value value) {
                              if (maps[1].getNumResults() < 2)
                                return -1;
                              std::optional<unsigned> position = maps[2].getResultPosition(maps[1].getResult(0));
-                             return position ? *position : -1;
+                             return position ? static_cast<int64_t>(*position) : -1;
                            })
                            .Default([](Operation *) { return -1; });
   if (channelDim < 0)

@@ -9,7 +9,9 @@
 
 #include "mlir/IR/BuiltinOps.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
+#include "prune/Dialect/Prune/Transforms/Masking/Selection.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
+#include "llvm/ADT/StringMap.h"
 
 namespace mlir::prune {
 
@@ -37,6 +39,27 @@ struct EvaluateMasksResult {
 };
 /// Replaces prune.mask of constant weights by constants and records them.
 FailureOr<EvaluateMasksResult> evaluateMasks(ModuleOp module, const PruneEvaluateMasksOptions &options);
+
+/// The elements of the constant weight under `mask`. Reports NaN.
+FailureOr<WeightData> readWeight(MaskOp mask, WorkerPool &pool);
+
+/// How the pattern and the target of `mask`, and the criterion's scores, are to be selected by.
+SelectionOptions getSelectionOptions(MaskOp mask);
+
+/// Puts what was decided into the module.
+class MaskWriter {
+public:
+  explicit MaskWriter(ModuleOp module);
+
+  /// Replaces `mask` by a constant of these bytes (0 or 1), and records it for each weight it is applied to. Fails if
+  /// it keeps nothing where that is not allowed.
+  LogicalResult replace(MaskOp mask, ArrayRef<uint8_t> bytes);
+
+private:
+  ModuleOp module;
+  /// Of weights whose records have not been renewed.
+  llvm::StringMap<SmallVector<RecordOp>> oldRecords;
+};
 
 /// Writes the prune.record of the decided `mask` (bytes 0 or 1) of `weight`.
 void recordMask(ModuleOp module, Location loc, StringRef weight, PatternAttrInterface pattern, ArrayRef<int64_t> shape,

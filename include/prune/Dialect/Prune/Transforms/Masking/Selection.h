@@ -37,6 +37,9 @@ struct SelectionOptions {
   std::optional<double> threshold;
   /// How scores of different tensors are made comparable, if units of several compete for `sparsity`.
   std::optional<Normalization> normalization;
+  /// Units compete for `sparsity` with those of their own row of units only: each row keeps the same share of what the
+  /// pattern leaves it, and each tensor the exact count.
+  bool withinRows = false;
 };
 
 /// Decides the masks of `tensors`, whose units compete with each other in the order given. Needs no memory beyond the
@@ -49,6 +52,12 @@ int64_t countUnits(PatternAttrInterface pattern, ArrayRef<int64_t> shape);
 
 /// Units to prune of `count` at `sparsity`: round-half-even(sparsity * count).
 int64_t countPruned(double sparsity, int64_t count);
+
+/// What falls to `part` of `whole` if `count` is spread evenly: round-half-even(count * part / whole).
+int64_t getShare(int64_t count, int64_t part, int64_t whole);
+
+/// Units that `mask` (bytes 0 or 1) prunes.
+int64_t countPrunedUnits(PatternAttrInterface pattern, ArrayRef<int64_t> shape, ArrayRef<uint8_t> mask);
 
 /// Index of the first NaN, or -1.
 int64_t findNaN(ArrayRef<float> values, WorkerPool &pool);

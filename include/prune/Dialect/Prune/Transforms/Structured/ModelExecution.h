@@ -10,6 +10,7 @@
 #include "mlir/IR/DialectInterface.h"
 #include "prune/Analysis/DimCoupling.h"
 #include "llvm/Support/Error.h"
+#include <memory>
 #include <string>
 
 namespace mlir::prune {
@@ -22,6 +23,16 @@ struct OutputDifference {
   double spread = 0;
 };
 
+/// A function of static tensors as code in this process.
+class ModelCode {
+public:
+  virtual ~ModelCode() = default;
+
+  /// Calls the code; the pointers are those of arguments and results, in their order. Callers at the same time must be
+  /// different workers, counted from 0.
+  virtual void run(ArrayRef<const void *> inputs, ArrayRef<void *> outputs, unsigned worker) const = 0;
+};
+
 class ModelExecutionInterface : public DialectInterface::Base<ModelExecutionInterface> {
 public:
   ModelExecutionInterface(Dialect *dialect) : Base(dialect) {}
@@ -31,6 +42,9 @@ public:
 
   /// Nanoseconds of one call (the fastest of fifty, one thread) of a module, given as bytecode, with the units of `plan` removed.
   virtual llvm::Expected<double> measure(StringRef module, const ShrinkPlan &plan) const = 0;
+
+  /// Compiles the function `main` of a module, given as bytecode, for calls of so many workers.
+  virtual llvm::Expected<std::unique_ptr<ModelCode>> compile(StringRef module, unsigned workers) const = 0;
 };
 
 /// A module as bytecode: a copy that no later change of resources reaches.

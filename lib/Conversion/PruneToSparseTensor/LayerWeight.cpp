@@ -1,0 +1,171 @@
+//===- LayerWeight.cpp - The known weight of a layer and its storage --------------===//
+
+#include "LayerWeight.h"
+#include "ConstantStorage.h"
+#include "GatherKept.h"
+#include "mlir/Dialect/SparseTensor/IR/SparseTensor.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
+#include "prune/Support/Constants.h"
+
+using namespace mlir;
+using namespace mlir::prune;
+
+/// Rows of the blocks that a kernel can take, by the pattern of a mask; 0 for other masks.
+static int64_t getBlockRows(ApplyOp apply, int64_t numRows) {
+  auto block = dyn_cast<BlockAttr>(apply.getPattern());
+  bool isBlocked = block && block.getRows() > 1 && numRows % block.getRows() == 0 && block.getRows() <= 8;
+  return isBlocked ? block.getRows() : 0;
+}
+
+/// The same by what a mask keeps.
+static int64_t findBlockRows(const MaskedMatrix &matrix) {
+  for (int64_t rows : {8, 4, 2}) {
+    if (matrix.numRows % rows != 0)
+      continue;
+    bool isBlocked = true;
+    for (int64_t row = 0; row < matrix.numRows && isBlocked; ++row) {
+      ArrayRef<uint8_t> first = matrix.mask.slice(row / rows * rows * matrix.numColumns, matrix.numColumns);
+      isBlocked = matrix.mask.slice(row * matrix.numColumns, matrix.numColumns) == first;
+    }
+    if (isBlocked)
+      return rows;
+  }
+  return 0;
+}
+
+bool LayerWeight::isKnown(Value weight) {
+  if (auto decompress = weight.getDefiningOp<DecompressOp>())
+    return static_cast<bool>(getConstantAttr(decompress.getMask()));
+  auto apply = weight.getDefiningOp<ApplyOp>();
+  return static_cast<bool>(getConstantAttr(apply ? apply.getWeight() : weight));
+}
+
+FailureOr<LayerWeight> LayerWeight::read(Operation *op, Value weight, bool isTransposed) {
+  auto emitError = [&] { return op->emitOpError(); };
+  auto type = cast<RankedTensorType>(weight.getType());
+  int64_t rows = type.getDimSize(0), columns = rows ? type.getNumElements() / rows : 0;
+  LayerWeight result;
+  result.name = "weight";
+  auto readMask = [&](Value value) -> LogicalResult {
+    Attribute attr = getConstantAttr(value);
+    if (!attr)
+      return op->emitOpError() << "expected a constant mask, run prune-evaluate-masks first";
+    FailureOr<MaskData> mask = MaskData::read(attr, emitError);
+    if (failed(mask))
+      return failure();
+    result.mask.emplace(std::move(*mask));
+    return success();
+  };
+
+  if (auto decompress = weight.getDefiningOp<DecompressOp>()) {
+    if (failed(readMask(decompress.getMask())))
+      return failure();
+    result.values = decompress.getValues();
+    if (StringRef name = getLocationName(decompress.getLoc()); !name.empty())
+      result.name = name.str();
+    ArrayRef<uint8_t> bytes = result.mask->bytes();
+    std::vector<int32_t> ranks(bytes.size(), -1);
+    for (int32_t i = 0, rank = 0, e = bytes.size(); i < e; ++i)
+      if (bytes[i])
+        ranks[i] = rank++;
+    if (isTransposed) {
+      for (int64_t column = 0; column < columns; ++column)
+        for (int64_t row = 0; row < rows; ++row) {
+          result.transposedMask.push_back(bytes[row * columns + column]);
+          result.ranks.push_back(ranks[row * columns + column]);
+        }
+      result.name += " transposed";
+      std::swap(rows, columns);
+      bytes = result.transposedMask;
+    } else {
+      result.ranks = std::move(ranks);
+    }
+    result.matrix = {{}, bytes, rows, columns};
+    result.blockRows = findBlockRows(result.matrix);
+    return result;
+  }
+
+  auto apply = weight.getDefiningOp<ApplyOp>();
+  Attribute constant = getConstantAttr(apply ? apply.getWeight() : weight);
+  FailureOr<WeightData> data = WeightData::read(constant, emitError);
+  if (failed(data))
+    return failure();
+  result.data.emplace(std::move(*data));
+  result.matrix = {result.data->values(), {}, rows, columns};
+  if (apply) {
+    if (failed(readMask(apply.getMask())))
+      return failure();
+    result.matrix.mask = result.mask->bytes();
+    result.blockRows = getBlockRows(apply, rows);
+    llvm::raw_string_ostream os(result.pattern);
+    apply.getPattern().printShort(os);
+  }
+  if (auto resource = dyn_cast<DenseResourceElementsAttr>(constant))
+    result.name = resource.getRawHandle().getKey().str();
+  return result;
+}
+
+PackedWeight mlir::prune::choosePacking(const LayerWeight &weight, const PackOptions &options, std::string &reason) {
+  // Shares of the multiply-add peak that sparse kernels reach, against dense ones.
+  constexpr double unstructuredBreakEven = 0.65, blockBreakEven = 0.9;
+  if (options.kernel == "dense") {
+    reason = "dense because kernel=dense was asked for";
+    return {};
+  }
+  const MaskedMatrix &matrix = weight.matrix;
+  int64_t size = matrix.numRows * matrix.numColumns;
+  int64_t kept = llvm::count_if(matrix.mask, [](uint8_t bit) { return bit != 0; });
+  double density = size ? static_cast<double>(kept) / size : 1.0;
+  double breakEven = options.kernel == "sparse" ? 1.0 : weight.blockRows ? blockBreakEven : unstructuredBreakEven;
+  if (density > breakEven) {
+    reason = llvm::formatv("dense because density {0:f2} is above break-even {1:f2}", density, breakEven).str();
+    return {};
+  }
+  int64_t chunk = std::min(options.chunk, matrix.numColumns);
+  return weight.blockRows ? packBlockRows(matrix, weight.blockRows, chunk) : packChunkedCSR(matrix, chunk);
+}
+
+SmallVector<Value> mlir::prune::makeStorage(ImplicitLocOpBuilder &b, const PackedWeight &packed,
+                                            const LayerWeight &weight) {
+  MLIRContext *context = b.getContext();
+  Type f32 = b.getF32Type();
+  StringRef name = weight.name;
+  int64_t chunks = packed.getNumChunks(), rows = packed.getNumStorageRows();
+  auto makeValues = [&](ArrayRef<int64_t> shape) -> Value {
+    if (!weight.values)
+      return makeConstant<float>(b, packed.getValues(weight.data->values()), shape, f32, name + ".values");
+    std::vector<int32_t> places;
+    for (int32_t source : packed.sources)
+      places.push_back(source < 0 ? -1 : weight.ranks[source]);
+    return gatherKept(b, weight.values, places, shape, name + ".places");
+  };
+  if (packed.format == StorageFormat::Dense)
+    return {makeValues({rows, packed.numColumns, packed.rows})};
+
+  using namespace sparse_tensor;
+  int64_t numEntries = packed.coordinates.size();
+  Value positions = makeConstant<int32_t>(b, packed.positions, static_cast<int64_t>(packed.positions.size()),
+                                          b.getI32Type(), name + ".positions");
+  Value coordinates = makeConstant<uint16_t>(b, packed.coordinates, numEntries, b.getI16Type(), name + ".coordinates");
+  Value values = makeValues(static_cast<int64_t>(packed.sources.size()));
+  bool isBlocked = packed.format == StorageFormat::BlockRows;
+  // Shared columns come first and padding repeats a column: coordinates are neither sorted nor unique.
+  auto compressed = isBlocked ? *buildLevelType(LevelFormat::Compressed, /*ordered=*/true, /*unique=*/true)
+                              : *buildLevelType(LevelFormat::Compressed, /*ordered=*/false, /*unique=*/false);
+  LevelType dense = *buildLevelType(LevelFormat::Dense, /*ordered=*/true, /*unique=*/true);
+  SmallVector<LevelType> levels{dense, dense, compressed};
+  SmallVector<int64_t> shape{chunks, rows, packed.chunk};
+  if (isBlocked) {
+    levels.push_back(dense);
+    shape.push_back(packed.rows);
+  }
+  AffineMap identity = AffineMap::getMultiDimIdentityMap(levels.size(), context);
+  auto encoding = SparseTensorEncodingAttr::get(context, levels, identity, identity, /*posWidth=*/32, /*crdWidth=*/16);
+  Value assembled =
+      AssembleOp::create(b, RankedTensorType::get(shape, f32, encoding), ValueRange{positions, coordinates}, values);
+  Value rowOrder = makeConstant<int32_t>(b, packed.rowOrder, {chunks, rows}, b.getI32Type(), name + ".rows");
+  if (isBlocked)
+    return {assembled, rowOrder};
+  return {assembled, rowOrder,
+          makeConstant<uint16_t>(b, packed.sharedCounts, {chunks, rows / 2}, b.getI16Type(), name + ".shared")};
+}

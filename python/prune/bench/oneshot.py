@@ -1,0 +1,94 @@
+"""What pruning MiniLM-L6 at one stroke leaves of its embeddings: magnitude against criteria that see activations."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Sequence
+
+import numpy as np
+
+from prune import toolchain
+from prune.bench import compare, ours
+from prune.bench.minilm import INCLUDE
+from prune.bench.report import Table
+from prune.console import Steps
+from prune.errors import PruneError
+from prune.files import write_json
+
+# Name and options of the pipeline `prune`.
+CRITERIA = {"magnitude": "criterion=magnitude", "wanda": "criterion=wanda", "sparsegpt": "criterion=sparsegpt",
+            "refit": "criterion=sparsegpt refit=true column-counts=ranked"}
+SPLITS = ("uniform", "lamp")
+BATCH = 8
+
+
+@dataclass
+class Settings:
+    """What to run. The files hold a sentence in each line."""
+
+    folder: Path
+    calibration: Path
+    held_out: Path
+    examples: int
+    tokens: int
+    weights: Sequence[str]
+    sparsity: Sequence[float]
+    splits: Sequence[str]
+    criteria: Sequence[str]
+    timeout: float
+
+
+def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -> int:
+    """Runs all settings; returns the exit status."""
+    import onnx
+
+    from prune.importer.driver import ImportOptions, import_model
+    from prune.models import minilm, sentences
+
+    calibration = sentences.read(settings.calibration)[:settings.examples]
+    held_out = minilm.tokenize(sentences.read(settings.held_out), settings.tokens)
+    table, rows = Table([("weights", 16), ("split", 8), ("criterion", 10), ("seconds", 8), ("cosine", 8)], 3), []
+    with compare.scratch_folder(settings.folder) as folder:
+        scratch = Path(folder)
+        with steps.step(f"build and import MiniLM-L6, {BATCH} x {settings.tokens} tokens"):
+            onnx.save(minilm.build(BATCH, settings.tokens), scratch / "dense.onnx")
+            import_model(scratch / "dense.onnx", scratch / "dense.mlirbc", ImportOptions(timeout=settings.timeout))
+        np.savez(scratch / "examples.npz", **minilm.tokenize(calibration, settings.tokens))
+        dense = _embed(scratch / "dense.mlirbc", held_out, scratch, settings.timeout)
+        for weights, sparsity in compare.settings_of(settings.weights, settings.sparsity):
+            for split in settings.splits:
+                for criterion in settings.criteria:
+                    label = {"weights": weights, "sparsity": round(sparsity, 4), "split": split, "criterion": criterion}
+                    target = "" if ":" in weights else f" sparsity={sparsity}"
+                    flag = (f"--prune=pattern={weights}{target} layer-split={split} {INCLUDE} {CRITERIA[criterion]} "
+                            f"data={scratch}/examples.npz padding=attention_mask")
+                    begin = time.monotonic()
+                    with steps.step(f"{compare.title(label)}, {split}, {criterion}"):
+                        ours.prune_opt(scratch / "dense.mlirbc", scratch / "pruned.mlirbc", [flag], settings.timeout)
+                    seconds = time.monotonic() - begin
+                    pruned = _embed(scratch / "pruned.mlirbc", held_out, scratch, settings.timeout)
+                    cosine = float((pruned * dense).sum(axis=1).mean())
+                    rows.append({**label, "seconds": round(seconds, 2), "cosine": round(cosine, 4)})
+                    table.line([compare.title(label), split, criterion, f"{seconds:.1f}", f"{cosine:.3f}"])
+                    if as_json:
+                        write_json(as_json, {"machine": machine, "examples": len(calibration),
+                                             "held_out": len(dense), "tokens": settings.tokens, "rows": rows})
+    return 0
+
+
+def _embed(module: Path, inputs: dict[str, np.ndarray], scratch: Path, timeout: float) -> np.ndarray:
+    """Embeddings of all sentences; the last batch is filled with copies."""
+    from prune.models import minilm
+    count = len(inputs["attention_mask"])
+    chosen = np.minimum(np.arange(-(-count // BATCH) * BATCH), count - 1)
+    np.savez(scratch / "cases.npz", **{n: v[chosen].reshape(-1, BATCH, v.shape[1]) for n, v in inputs.items()})
+    ours.prune_opt(module, scratch / "cpu.mlirbc", ["--prune-to-cpu"], timeout)
+    finished = toolchain.run([toolchain.find_tool("prune-run"), scratch / "cpu.mlirbc", "--cases",
+                              f"--inputs={scratch}/cases.npz", f"--outputs={scratch}/hidden.npz"], timeout, str(module))
+    if finished.status != 0:
+        raise PruneError(str(module), "prune-run", toolchain.describe_failure(finished))
+    with np.load(scratch / "hidden.npz") as arrays:
+        hidden = arrays["last_hidden_state"]
+    return minilm.embed(hidden.reshape(-1, *hidden.shape[2:])[:count], inputs["attention_mask"])

@@ -1,0 +1,1 @@
+"""Parts of the tests of masks that activations decide."""
