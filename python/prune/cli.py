@@ -124,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     tune.set_defaults(run=_finetune)
     _add_digits(commands)
     _add_evaluate(commands)
+    _add_sensitivity(commands)
     return parser
 
 
@@ -168,12 +169,46 @@ def _add_evaluate(commands) -> None:
     parser.add_argument("--min-speedup", type=float, metavar="FACTOR", help="gate: least speed against the baseline")
     parser.add_argument("--json", metavar="FILE", type=Path, help="the report for programs")
     parser.add_argument("--html", metavar="FILE", type=Path, help="the report as one page")
+    parser.add_argument("--sensitivity", metavar="FILE", type=Path, help="JSON of `sensitivity`, to show its curves")
     parser.add_argument("--runs", type=int, default=30, help="timed samples of each model (default 30)")
     parser.add_argument("--threads", type=int, default=1, help="threads of each call (default 1)")
     parser.add_argument("--targets", default="host", metavar="CPU,...", help="processors to look at kernels for: host first, "
                         "then as LLVM names them, such as host,znver3 (default host)")
     parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="limit for each program")
     parser.set_defaults(run=_evaluate)
+
+
+def _add_sensitivity(commands) -> None:
+    parser = commands.add_parser(
+        "sensitivity", help="what it costs to prune one layer alone, at several sparsities",
+        description="Compiles a model (linalg on tensors, not pruned) once, with its weights as arguments; prunes one layer at a "
+                    "time at each sparsity and compares the outputs with those of the unpruned model.")
+    parser.add_argument("module", metavar="MODULE", type=Path)
+    _add_judging(parser)
+    parser.add_argument("--json", metavar="FILE", type=Path, required=True,
+                        help="the curves; until they are complete results are kept in FILE.partial")
+    parser.add_argument("--html", metavar="FILE", type=Path, help="the curves as one page")
+    parser.add_argument("--sparsity", default="0.5,0.7,0.9", metavar="S,...", help="rising (default 0.5,0.7,0.9)")
+    parser.add_argument("--resume", action="store_true", help="go on from what FILE.partial has")
+    parser.set_defaults(run=_sensitivity)
+
+
+def _add_judging(parser: argparse.ArgumentParser) -> None:
+    """What sensitivity and search have in common."""
+    parser.add_argument("--data", metavar="FILE", type=Path, required=True,
+                        help=".npz with an array [examples, ...] for each input")
+    parser.add_argument("--labels", metavar="FILE", type=Path,
+                        help=".npz with the class of each example (default: 'labels' in the data, if it is there)")
+    parser.add_argument("--classes", action="store_true", help="outputs are scores of classes, also without labels")
+    parser.add_argument("--output", metavar="NAME", help="output that is judged (default: the first that has a form for it)")
+    parser.add_argument("--criterion", default="magnitude", help="what an element is worth, as prune-create-masks has it "
+                        "(default magnitude)")
+    parser.add_argument("--pattern", default="unstructured", help="unstructured, 4x1, 2:4 and so on (default unstructured)")
+    parser.add_argument("--include", default="", metavar="REGEX", help="only weights in whose name it is found")
+    parser.add_argument("--subsets", type=int, default=4, metavar="K", help="parts of the examples that error bars come from "
+                        "(default 4)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes; the result does not depend on it (default 1)")
+    parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="limit for each program")
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -271,13 +306,31 @@ def _evaluate(options: argparse.Namespace) -> int:
     settings = EvaluateOptions(
         options.module, options.baseline, options.data, options.labels, options.output, options.top_k, options.max_drop,
         options.max_ece, options.min_speedup, options.json, options.html, options.runs, options.threads,
-        options.targets.split(","), options.timeout)
+        options.targets.split(","), options.sensitivity, options.timeout)
     report, gates = evaluate(settings, Steps("prune evaluate"))
     print(text.text(report))
     missed = [gate for gate in gates if not gate.passed]
     for gate in missed:
         print(f"prune evaluate: {gate}", file=sys.stderr)
     return GATE_CLOSED if missed else 0
+
+
+def _sensitivity(options: argparse.Namespace) -> int:
+    from prune.sensitivity import text
+    from prune.sensitivity.job import SensitivityOptions, sensitivity
+    settings = SensitivityOptions(
+        options.module, options.data, options.json, options.labels, options.html, options.output, options.classes,
+        options.criterion, options.pattern, options.include, _numbers("--sparsity", options.sparsity), options.subsets,
+        options.jobs, options.resume, options.timeout)
+    print(text.text(sensitivity(settings, Steps("prune sensitivity"))))
+    return 0
+
+
+def _numbers(option: str, listed: str) -> list[float]:
+    try:
+        return [float(part) for part in listed.split(",")]
+    except ValueError:
+        raise PruneError(option, "list", one_line(listed, 80), "numbers with commas between them") from None
 
 
 def _train_options(options: argparse.Namespace, module: Path):

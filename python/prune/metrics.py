@@ -202,10 +202,9 @@ class Agreement:
 def agreement(before: np.ndarray, now: np.ndarray, labels: np.ndarray) -> Agreement:
     """Scores of two models for the same examples."""
     old, new = np.argmax(before, axis=-1), np.argmax(now, axis=-1)
-    logs, other = log_softmax(before), log_softmax(now)
     return Agreement(float((old != new).mean()), float(((old == labels) & (new != labels)).mean()),
                      float(((old != labels) & (new == labels)).mean()),
-                     float((np.exp(logs) * (logs - other)).sum(axis=-1).mean()))
+                     float(divergences(before, now).mean()))
 
 
 @dataclass(frozen=True)
@@ -221,7 +220,7 @@ class Similarity:
 def similarity(before: np.ndarray, now: np.ndarray) -> Similarity:
     """Vectors [examples, size]; a vector of zeros is like none. `neighbours` is None for less than three examples."""
     old, new = (_unit(np.asarray(v, np.float64)) for v in (before, now))
-    cosines = (old * new).sum(axis=1)
+    found = cosines(before, now)
     neighbours = None
     if len(old) > 2:
         nearest = []
@@ -230,7 +229,18 @@ def similarity(before: np.ndarray, now: np.ndarray) -> Similarity:
             np.fill_diagonal(products, -np.inf)
             nearest.append(products.argmax(axis=1))
         neighbours = float((nearest[0] == nearest[1]).mean())
-    return Similarity(float(cosines.mean()), float(cosines.min()), neighbours)
+    return Similarity(float(found.mean()), float(found.min()), neighbours)
+
+
+def cosines(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """Of each example's two vectors; a vector of zeros is at right angles to all."""
+    return (_unit(np.asarray(before, np.float64)) * _unit(np.asarray(now, np.float64))).sum(axis=1)
+
+
+def divergences(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """KL(before, now) of each example's probabilities, in nats, by their scores."""
+    logs, other = log_softmax(before), log_softmax(now)
+    return (np.exp(logs) * (logs - other)).sum(axis=-1)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

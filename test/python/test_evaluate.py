@@ -16,7 +16,7 @@ pytest.importorskip("iree.compiler")
 
 from onnx import numpy_helper
 
-from prune import metrics
+from prune import markup, metrics
 from prune.evaluate import page
 from prune.evaluate.layers import tensor_core
 from prune.export.source import Mask
@@ -146,7 +146,7 @@ def test_the_schema_is_the_documented_one(outcome):
     found = keys(outcome[0])
     assert found <= documented, found - documented
     values = {"classification", "embedding", "cosine", "lowest_cosine", "neighbours", "done", "warning", "option", "what", "value",
-              "limit", "passed"}
+              "limit", "passed", "sensitivity"}
     assert documented - found <= values, documented - found - values
     assert outcome[0]["schema"] == 1
 
@@ -220,11 +220,11 @@ def test_a_picture_is_a_png_of_the_share_that_is_kept():
 
 def test_names_in_pictures_are_as_short_as_they_differ():
     names = ["encoder.layer.0.query.weight", "encoder.layer.1.query.weight", "encoder.layer.1.output.dense.weight"]
-    assert page.short_names(names) == ["0.query", "1.query", "1.output.dense"]
-    assert page.short_names(["a.weight", "b.bias"]) == ["a.weight",
-                                                        "b.bias"] and page.short_names(["weight",
+    assert markup.short_names(names) == ["0.query", "1.query", "1.output.dense"]
+    assert markup.short_names(["a.weight", "b.bias"]) == ["a.weight",
+                                                        "b.bias"] and markup.short_names(["weight",
                                                                                         "x.weight"]) == ["weight", "x.weight"]
-    assert page.short_names(["fc.weight"]) == ["fc"] and page.short_names([]) == []
+    assert markup.short_names(["fc.weight"]) == ["fc"] and markup.short_names([]) == []
 
 
 def test_names_cannot_break_the_page(outcome):

@@ -44,8 +44,14 @@ def _key_layers(report: Mapping) -> tuple[str, str]:
         return "warning", "no layer can be pruned"
     top = sorted(prunable, key=lambda layer: -layer["flop_share"])[:3]
     share = sum(layer["parameter_share"] for layer in prunable)
-    return "done", (f"{len(prunable)} layers can be pruned, {share:.0%} of the parameters; most work: "
-                    + ", ".join(f"{layer['name']} ({layer['flop_share']:.0%})" for layer in top))
+    said = (f"{len(prunable)} layers can be pruned, {share:.0%} of the parameters; most work: "
+            + ", ".join(f"{layer['name']} ({layer['flop_share']:.0%})" for layer in top))
+    if found := report.get("sensitivity"):
+        measure = found["measure"]
+        dear = sorted(found["layers"], key=lambda layer: -layer["points"][-1][measure]["mean"])[:3]
+        said += (f"; most sensitive at {found['sparsities'][-1]:.0%} ({measure.replace('_', ' ')}): "
+                 + ", ".join(f"{layer['name']} ({layer['points'][-1][measure]['mean']:.4f})" for layer in dear))
+    return "done", said
 
 
 def _method(report: Mapping, baseline: Model, pruned: Model) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from prune.errors import PruneError
 from prune.evaluate import checklist, layers
 from prune.evaluate.models import Model, compile_model, measure, outputs
 from prune.quickstart.report import machine
+from prune.sensitivity.curves import load as load_curves
 from prune.train import data
 
 # Of the report's form; counts up when a key changes its meaning or goes.
@@ -27,7 +28,7 @@ GATE_CLOSED = 3
 @dataclass
 class EvaluateOptions:
     """What to compare on what. `labels` may be None where the data has them or there are none; `output` names the result
-    that is judged (None: the first of numbers). The gates are shares, not points; None: no gate."""
+    that is judged (None: the first of numbers); `sensitivity` is a file of that command to show. The gates are shares, not points; None: no gate."""
 
     module: Path
     baseline: Path
@@ -43,6 +44,7 @@ class EvaluateOptions:
     runs: int = 30
     threads: int = 1
     targets: Sequence[str] = ("host",)
+    sensitivity: Path | None = None
     timeout: float = 600.0
 
     def check(self) -> None:
@@ -83,7 +85,11 @@ def evaluate(options: EvaluateOptions, steps: Steps) -> tuple[dict, list[Gate]]:
     """The report, which is written where the options say, and the gates. Raises PruneError."""
     options.check()
     arrays = data.load(options.data)
-    labels = load_labels(options, arrays)
+    labels = load_labels(options.labels, arrays, options.data)
+    if labels is None and options.max_ece is not None:
+        raise PruneError("--max-ece", "labels", f"none in '{options.data}'",
+                         "--labels=FILE, or an array 'labels' there")
+    curves = load_curves(options.sensitivity) if options.sensitivity else None
     with tempfile.TemporaryDirectory(prefix="prune-evaluate-") as scratch:
         folder = Path(scratch)
         models, results, firsts = [], [], []
@@ -94,7 +100,7 @@ def evaluate(options: EvaluateOptions, steps: Steps) -> tuple[dict, list[Gate]]:
                 found, first = outputs(models[-1], arrays, str(options.data))
                 results.append(found)
                 firsts.append(first)
-        output = choose_output(results, options, labels is not None)
+        output = choose_output(results, options.output, options.module, labels is not None)
         scores = [check_finite(found[output], output, path)
                   for found, path in zip(results, (options.baseline, options.module))]
         if labels is not None:
@@ -110,6 +116,11 @@ def evaluate(options: EvaluateOptions, steps: Steps) -> tuple[dict, list[Gate]]:
         "models": {m.name: {**m.figures(), "latency_ms": _milliseconds(t)} for m, t in zip(models, times)},
         "ratios": ratios(models, times), **judged}
     report["layers"] = layers.describe(models[1], models[0])
+    if curves:
+        names = {layer["name"] for layer in report["layers"]}
+        if not any(layer["name"] in names for layer in curves["layers"]):
+            raise PruneError(str(options.sensitivity), "layers", "none of this model", f"one of {len(names)}")
+        report["sensitivity"] = curves
     report["checklist"] = checklist.answers(report, *models)
     gates = close(report, options)
     report["gates"] = [asdict(gate) for gate in gates]
@@ -121,40 +132,37 @@ def evaluate(options: EvaluateOptions, steps: Steps) -> tuple[dict, list[Gate]]:
     return report, gates
 
 
-def load_labels(options: EvaluateOptions, arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """The right class of each example: from its own file, or from the data; None if there are none."""
-    if options.labels is None:
-        labels, place = arrays.get(data.LABELS), str(options.data)
+def load_labels(path: Path | None, arrays: Mapping[str, np.ndarray], data_place: Path) -> np.ndarray | None:
+    """The right class of each example: from its own file `path`, or from the data; None if there are none."""
+    if path is None:
+        labels, place = arrays.get(data.LABELS), str(data_place)
     else:
-        found, place = data.load(options.labels), str(options.labels)
+        found, place = data.load(path), str(path)
         labels = found.get(data.LABELS, next(iter(found.values())) if len(found) == 1 else None)
         if labels is None:
             raise PruneError(place, "array", f"no '{data.LABELS}' among {len(found)}",
                              f"'{data.LABELS}', or one array alone")
     if labels is None:
-        if options.max_ece is not None:
-            raise PruneError("--max-ece", "labels", f"none in '{options.data}'",
-                             "--labels=FILE, or an array 'labels' there")
         return None
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise PruneError(place, "labels", f"{labels.dtype}{list(labels.shape)}", "a whole number for each example")
     return labels.astype(np.int64)
 
 
-def choose_output(results: Sequence[Mapping[str, np.ndarray]], options: EvaluateOptions, classes: bool) -> str:
+def choose_output(results: Sequence[Mapping[str, np.ndarray]], asked: str | None, module: Path, classes: bool) -> str:
     """The result that is judged: the one that is asked for, or the first that has a form for it, in both models."""
     ranks = (2,) if classes else (2, 3)
     fitting = [n for n, v in results[0].items() if v.dtype.kind == "f" and v.ndim in ranks and n in results[1]]
-    if options.output is not None:
-        fitting = [n for n in fitting if n == options.output]
+    if asked is not None:
+        fitting = [n for n in fitting if n == asked]
     listed = ", ".join(f"'{n}' {list(v.shape)}" for n, v in results[0].items())
     if not fitting:
         wanted = "[examples, classes]" if classes else "[examples, size] or [examples, tokens, size]"
         raise PruneError("--output", "outputs", f"{listed} of the baseline",
-                         f"{f'{options.output!r}' if options.output else 'one'} of numbers {wanted} in both models")
+                         f"{f'{asked!r}' if asked else 'one'} of numbers {wanted} in both models")
     before, now = (found[fitting[0]].shape for found in results)
     if before != now:
-        raise PruneError(str(options.module), f"shape of output '{fitting[0]}'", str(list(now)),
+        raise PruneError(str(module), f"shape of output '{fitting[0]}'", str(list(now)),
                          f"{list(before)} as in the baseline")
     return fitting[0]
 
@@ -170,16 +178,21 @@ def check_finite(scores: np.ndarray, output: str, place: Path) -> np.ndarray:
 
 def classify(before: np.ndarray, now: np.ndarray, labels: np.ndarray, top_k: int, place: str) -> dict:
     """Quality and calibration of both models, and what changed between them."""
-    if len(labels) != len(now):
-        raise PruneError(place, "labels", f"{len(labels)} for {len(now)} examples", "one for each example")
-    classes = now.shape[1]
-    wrong = np.argwhere((labels < 0) | (labels >= classes))
-    if len(wrong):
-        raise PruneError(place, "labels", f"{labels[wrong[0][0]]} at {wrong[0].tolist()}", f"0 to {classes - 1}")
+    check_labels(labels, now, place)
     if len(labels) < 2:
         raise PruneError(place, "examples", str(len(labels)), "at least 2: temperature is fitted on every other one")
-    return {"classes": classes, "baseline": judge(before, labels, top_k), "pruned": judge(now, labels, top_k),
+    return {"classes": now.shape[1], "baseline": judge(before, labels, top_k), "pruned": judge(now, labels, top_k),
             "agreement": {**asdict(a := metrics.agreement(before, now, labels)), "flips": a.flips}}
+
+
+def check_labels(labels: np.ndarray, scores: np.ndarray, place: str) -> None:
+    """Raises PruneError unless there is a class of the scores for each example."""
+    if len(labels) != len(scores):
+        raise PruneError(place, "labels", f"{len(labels)} for {len(scores)} examples", "one for each example")
+    wrong = np.argwhere((labels < 0) | (labels >= scores.shape[1]))
+    if len(wrong):
+        raise PruneError(place, "labels", f"{labels[wrong[0][0]]} at {wrong[0].tolist()}",
+                         f"0 to {scores.shape[1] - 1}")
 
 
 def judge(logits: np.ndarray, labels: np.ndarray, top_k: int) -> dict:

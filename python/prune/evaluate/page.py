@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import struct
 import zlib
 from typing import Mapping, Sequence
@@ -11,37 +10,11 @@ from typing import Mapping, Sequence
 import numpy as np
 
 from prune.export.source import Mask
+from prune.markup import bars, document, escape, section, short_names, table
+from prune.sensitivity import page as curves
 
 # Masks that are drawn, the largest, and the sides of a picture in elements.
 PICTURES, PICTURE_ROWS, PICTURE_COLUMNS = 12, 96, 160
-_STYLE = """
-:root { --text: #1c2330; --soft: #56606f; --line: #d5dbe3; --field: #eef1f5; --old: #9aa7b8; --new: #1769c4; --bad: #b3261e;
-  --good: #1b7f4d; --warm: #d98200; --paper: #fff }
-@media screen and (prefers-color-scheme: dark) { :root { --text: #e4e8ee; --soft: #9aa7b8; --line: #333c49; --field: #232a35;
-  --old: #66748a; --new: #4c9bf0; --bad: #ff8a80; --good: #5fd39a; --warm: #ffb74d; --paper: #14181f } }
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 64em; margin: 1.5em auto; padding: 0 1em; color: var(--text);
-  background: var(--paper) }
-h1 { font-size: 1.5em; margin: 0 } h2 { font-size: 1.15em; margin: 2em 0 .5em } h3 { font-size: 1em; margin: .4em 0 }
-p, .soft { color: var(--soft) } .good { color: var(--good) } .bad { color: var(--bad) }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(11em, 1fr)); gap: .7em; margin: 1em 0 }
-.tile { border: 1px solid var(--line); border-radius: 6px; padding: .6em .8em; color: var(--soft) }
-.tile b { display: block; font-size: 1.15em; overflow-wrap: anywhere }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(17em, 1fr)); gap: 1.2em }
-.scroll { overflow-x: auto } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th, td { text-align: left; padding: .25em .8em .25em 0; border-bottom: 1px solid var(--line); vertical-align: top }
-th { font-weight: 600; color: var(--soft) } td.n, th.n { text-align: right }
-td.name { overflow-wrap: anywhere; min-width: 7em }
-svg { width: 100%; max-width: 42em; height: auto; display: block }
-svg text { fill: var(--text); font: 12px system-ui, sans-serif } svg text.soft { fill: var(--soft) }
-svg text.name { font-size: 10px } .old { fill: var(--old) } .new { fill: var(--new) } .field { fill: var(--field) }
-.axis { stroke: var(--soft); fill: none } .over { fill: var(--bad) } .under { fill: var(--warm) }
-.masks { display: grid; grid-template-columns: repeat(auto-fill, minmax(13em, 1fr)); gap: 1em }
-.masks img { width: 100%; max-height: 11em; object-fit: contain; object-position: left; image-rendering: pixelated; }
-figure { margin: 0; overflow-wrap: anywhere; break-inside: avoid } figcaption { font-size: .87em; color: var(--soft) }
-@media (max-width: 34em) { td, th { padding-right: .5em; font-size: .9em } }
-@media print { body { max-width: none; margin: 0; font-size: 10.5pt } section, tr, svg { break-inside: avoid }
-  * { print-color-adjust: exact; -webkit-print-color-adjust: exact } }
-"""
 
 
 def page(report: Mapping, masks: Mapping[str, Mask]) -> str:
@@ -51,15 +24,10 @@ def page(report: Mapping, masks: Mapping[str, Mask]) -> str:
         parts += [_quality(report["classification"]), _reliability(report["classification"])]
     else:
         parts.append(_embedding(report["embedding"]))
+    if "sensitivity" in report:
+        parts += curves.sections(report["sensitivity"])
     parts += [_sparsity(report["layers"]), _pictures(masks), _compatibility(report["layers"])]
-    title = f"Pruned: {report['module']}"
-    return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-            f'content="width=device-width, initial-scale=1"><title>{_text(title)}</title>\n<style>{_STYLE}</style></head>'
-            f'<body>\n<h1>{_text(title)}</h1>\n{chr(10).join(filter(None, parts))}\n</body></html>\n')
-
-
-def _text(value) -> str:
-    return html.escape(str(value))
+    return document(f"Pruned: {report['module']}", parts)
 
 
 def _head(report: Mapping) -> str:
@@ -76,65 +44,22 @@ def _head(report: Mapping) -> str:
                   ("confidence", verdict, verdict == "calibrated")]
     else:
         tiles.append(("mean cosine to the baseline", f"{report['embedding']['cosine']:.3f}", True))
-    gates = "".join(f"<li class={'good' if g['passed'] else 'bad'}>{_text(g['option'])}: {_text(g['what'])} "
+    gates = "".join(f"<li class={'good' if g['passed'] else 'bad'}>{escape(g['option'])}: {escape(g['what'])} "
                     f"{g['value']:.4g}, limit {g['limit']:g}: {'passed' if g['passed'] else 'FAILED'}</li>"
                     for g in report["gates"])
-    cells = "".join(f'<div class=tile><b class={"good" if good else "bad"}>{_text(value)}</b>{_text(name)}</div>'
+    cells = "".join(f'<div class=tile><b class={"good" if good else "bad"}>{escape(value)}</b>{escape(name)}</div>'
                     for name, value, good in tiles)
-    return (f"<p>against {_text(report['baseline'])} on {report['examples']:,} examples of {_text(report['data'])}; "
-            f"{_text(about['cpu'])} ({_text(about['features'])}), {report['threads']} thread(s), "
-            f"prune {_text(report['prune'])}</p>"
+    return (f"<p>against {escape(report['baseline'])} on {report['examples']:,} examples of {escape(report['data'])}; "
+            f"{escape(about['cpu'])} ({escape(about['features'])}), {report['threads']} thread(s), "
+            f"prune {escape(report['prune'])}</p>"
             f"<div class=tiles>{cells}</div>{f'<ul>{gates}</ul>' if gates else ''}")
-
-
-def _section(title: str, body: str, note: str = "") -> str:
-    return f"<section><h2>{_text(title)}</h2>{f'<p>{_text(note)}</p>' if note else ''}{body}</section>"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    """Cells are HTML already."""
-    def line(cells, tag):
-        return "<tr>" + "".join(f"<{tag}{' class=n' if i in numbers else ' class=name' if i == 0 else ''}>{c}</{tag}>"
-                                for i, c in enumerate(cells)) + "</tr>"
-    return f"<div class=scroll><table>{line(heads, 'th')}{''.join(line(r, 'td') for r in rows)}</table></div>"
 
 
 def _checklist(points: Sequence[Mapping]) -> str:
     marks = {"done": '<span class=good>done</span>', "warning": '<span class=bad>look</span>',
              "not measured": '<span class=soft>not measured</span>'}
-    rows = [(f"{i}. {_text(p['step'])}", marks[p["status"]], _text(p["answer"])) for i, p in enumerate(points, 1)]
-    return _section("Checklist", _table(("step", "", "answer"), rows))
-
-
-def bars(groups: Sequence[tuple[str, Sequence[tuple[str, float, str, str]]]], longest: float | None = None) -> str:
-    """Groups of bars (name, length, text, class), each with a scale of its own unless `longest` sets it."""
-    parts, y = [], 0
-    for title, lines in groups:
-        scale = longest or max((v for _, v, _, _ in lines), default=0) or 1
-        if title:
-            parts.append(f'<text x="0" y="{y + 13}">{_text(title)}</text>')
-            y += 20
-        for name, value, text, kind in lines:
-            parts.append(f'<text class="soft name" x="120" y="{y + 13}" text-anchor="end"><title>{_text(name)}</title>'
-                         f'{_text(_shortened(name))}</text><rect class="field" x="124" y="{y + 2}" width="170" height="14" rx="2"/>'
-                         f'<rect class="{kind}" x="124" y="{y + 2}" width="{170 * value / scale:.1f}" height="14" rx="2"/>'
-                         f'<text x="300" y="{y + 13}">{_text(text)}</text>')
-            y += 19
-        y += 8
-    return f'<svg viewBox="0 0 440 {max(1, y)}" role="img">{"".join(parts)}</svg>'
-
-
-def _shortened(name: str, limit: int = 24) -> str:
-    return name if len(name) <= limit else f"{name[:limit // 2 - 1]}…{name[-(limit // 2):]}"
-
-
-def short_names(names: Sequence[str]) -> list[str]:
-    """The names without the path that all of them begin with and the `.weight` that all of them end with."""
-    parts = [name.split(".") for name in names]
-    least = min(map(len, parts), default=0)
-    first = next((i for i in range(least) if len({p[i] for p in parts}) > 1), 0)
-    same_end = least - first > 1 and all(p[-1] == "weight" for p in parts)
-    return [".".join(p[first:-1] if same_end else p[first:]) for p in parts]
+    rows = [(f"{i}. {escape(p['step'])}", marks[p["status"]], escape(p["answer"])) for i, p in enumerate(points, 1)]
+    return section("Checklist", table(("step", "", "answer"), rows))
 
 
 def _figures(report: Mapping) -> str:
@@ -153,7 +78,7 @@ def _figures(report: Mapping) -> str:
               group("Operations on nonzeros", "flops", count), group("Parameters that are not zero", "nonzeros", count)]
     spread = "; ".join(f"{m} {t['low']:.3g} to {t['high']:.3g} ms (10th to 90th percentile of {t['samples']})"
                        for m, t in ((m, report["models"][m]["latency_ms"]) for m in ("baseline", "pruned")))
-    return _section("Cost", bars(groups), spread)
+    return section("Cost", bars(groups), spread)
 
 
 def _quality(found: Mapping) -> str:
@@ -166,7 +91,7 @@ def _quality(found: Mapping) -> str:
     names = {"ece": "calibration error (15 bins)", "maximum": "its largest bin", "adaptive": "over bins of equal mass",
              "classwise": "over classes", "signed": "confidence minus accuracy", "overconfidence": "overconfidence",
              "underconfidence": "underconfidence", "limit": "what chance explains (95 %)"}
-    rows += [row(_text(text), lambda m, key=key: m["calibration"][key]) for key, text in names.items()]
+    rows += [row(escape(text), lambda m, key=key: m["calibration"][key]) for key, text in names.items()]
     rows += [row("best temperature", lambda m: m["temperature"]["value"]),
              row("calibration error, held-out half", lambda m: m["temperature"]["ece_before"]),
              row("the same with temperature", lambda m: m["temperature"]["ece_after"])]
@@ -174,7 +99,7 @@ def _quality(found: Mapping) -> str:
     note = (f"{agreed['churn']:.2%} of the answers changed; {agreed['lost']:.2%} became wrong and {agreed['won']:.2%} right; "
             f"mean KL divergence from the baseline {agreed['divergence']:.4f} nats. The baseline is "
             f"{found['baseline']['calibration']['verdict']}, the pruned model {found['pruned']['calibration']['verdict']}.")
-    return _section("Quality", _table(("", "baseline", "pruned", "change"), rows, (1, 2, 3)), note)
+    return section("Quality", table(("", "baseline", "pruned", "change"), rows, (1, 2, 3)), note)
 
 
 def _embedding(found: Mapping) -> str:
@@ -183,13 +108,13 @@ def _embedding(found: Mapping) -> str:
             ("lowest cosine", f"{found['lowest_cosine']:.4f}"),
             ("same nearest neighbour", "not measured, because there are less than three examples" if near is None
              else f"{near:.2%}")]
-    return _section("Quality", _table(("vectors", "value"), rows))
+    return section("Quality", table(("vectors", "value"), rows))
 
 
 def _reliability(found: Mapping) -> str:
     drawn = "".join(f"<figure><h3>{m}</h3>{diagram(found[m]['reliability'])}{histogram(found[m]['reliability'], kind)}</figure>"
                     for m, kind in (("baseline", "old"), ("pruned", "new")))
-    return _section("Confidence", f"<div class=pair>{drawn}</div>",
+    return section("Confidence", f"<div class=pair>{drawn}</div>",
                     "Accuracy by confidence, and below how many examples have it. Red: right less often than said, by so "
                     "much; orange: more often.")
 
@@ -234,7 +159,7 @@ def _sparsity(layers: Sequence[Mapping]) -> str:
               (f"{layer['sparsity']:.1%} {layer['pattern']}"
                if layer["pattern"] else "no mask") + f", {_shape(layer)}", "new")
              for name, layer in zip(short_names([layer["name"] for layer in shown]), shown)]
-    return _section("Sparsity of the layers", bars([("", lines)], 1.0))
+    return section("Sparsity of the layers", bars([("", lines)], 1.0))
 
 
 def _shape(layer: Mapping) -> str:
@@ -245,13 +170,13 @@ def _shape(layer: Mapping) -> str:
 
 def _pictures(masks: Mapping[str, Mask]) -> str:
     largest = sorted(masks, key=lambda name: -masks[name].kept.size)[:PICTURES]
-    drawn = "".join(f'<figure><img alt="mask of {_text(name)}" src="data:image/png;base64,{picture(mask.kept)}"><figcaption>'
-                    f'{_text(name)} {"x".join(map(str, mask.kept.shape))}, {_text(mask.pattern)}</figcaption></figure>'
+    drawn = "".join(f'<figure><img alt="mask of {escape(name)}" src="data:image/png;base64,{picture(mask.kept)}"><figcaption>'
+                    f'{escape(name)} {"x".join(map(str, mask.kept.shape))}, {escape(mask.pattern)}</figcaption></figure>'
                     for name, mask in ((n, masks[n]) for n in masks if n in largest))
     note = "Rows are outputs, columns what they read; the darker, the more is kept."
     if len(masks) > len(largest):
         note += f" The {len(largest)} largest of {len(masks)}."
-    return _section("Masks", f"<div class=masks>{drawn}</div>", note) if drawn else ""
+    return section("Masks", f"<div class=masks>{drawn}</div>", note) if drawn else ""
 
 
 def picture(kept: np.ndarray) -> str:
@@ -275,9 +200,9 @@ def _compatibility(layers: Sequence[Mapping]) -> str:
     for layer in layers:
         for i, verdict in enumerate(layer["compatibility"]):
             kind = {"fast": "good", "no": "bad"}.get(verdict["status"], "soft")
-            rows.append((_text(layer["name"]) if i == 0 else "", _text(verdict["target"]),
-                         f"<span class={kind}>{verdict['status']}</span>", _text(verdict["reason"])))
+            rows.append((escape(layer["name"]) if i == 0 else "", escape(verdict["target"]),
+                         f"<span class={kind}>{verdict['status']}</span>", escape(verdict["reason"])))
     if not rows:
         return ""
-    return _section("Hardware and kernels", _table(("layer", "target", "", "why"), rows),
+    return section("Hardware and kernels", table(("layer", "target", "", "why"), rows),
                     "What the compiler chose for each layer, and whether a GPU with 2:4 instructions could use its zeros.")
