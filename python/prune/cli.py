@@ -125,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_digits(commands)
     _add_evaluate(commands)
     _add_sensitivity(commands)
+    _add_search(commands)
     return parser
 
 
@@ -193,6 +194,33 @@ def _add_sensitivity(commands) -> None:
     parser.set_defaults(run=_sensitivity)
 
 
+def _add_search(commands) -> None:
+    parser = commands.add_parser(
+        "search", help="the sparsity of each layer for a stated target, verified",
+        description="Chooses from the curves of `sensitivity` what each layer loses, so that the model meets a target with the "
+                    "least loss: a share of the unpruned model's latency, size or operations, or a drop of quality at most. "
+                    "Compiles and measures what it chose, and corrects itself until the target is met within 2 %%.")
+    parser.add_argument("module", metavar="MODULE", type=Path)
+    parser.add_argument("-o", dest="output", metavar="OUT", type=Path, required=True,
+                        help="the model with its masks: bytecode, or text if OUT ends in .mlir")
+    parser.add_argument("--target", required=True, metavar="KIND:VALUE", help="latency:0.33, size:0.25, flops:0.5 of the unpruned "
+                        "model, or drop:0.01, most accuracy that may be lost (without labels: of mean cosine)")
+    parser.add_argument("--minimize", default="latency", help="what a drop shall save: latency, size or flops (default latency)")
+    parser.add_argument("--estimate", action="store_true", help="latency by the cost model, of the layers alone, instead of "
+                        "measured: always the same result")
+    parser.add_argument("--sensitivity", metavar="FILE", type=Path, help="JSON of `sensitivity`; if it is not there, it is "
+                        "measured and written")
+    _add_judging(parser)
+    parser.add_argument("--sparsity", default="0.5,0.6,0.7,0.8,0.9,0.95", metavar="S,...", help="of the curves; the last is the "
+                        "most that is tried (default 0.5,0.6,0.7,0.8,0.9,0.95)")
+    parser.add_argument("--recipe", metavar="FILE", type=Path, help="the same for prune-create-masks, as YAML")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="the result for programs")
+    parser.add_argument("--html", metavar="FILE", type=Path, help="the result as one page")
+    parser.add_argument("--runs", type=int, default=30, help="timed samples of each model (default 30)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each call (default 1)")
+    parser.set_defaults(run=_search)
+
+
 def _add_judging(parser: argparse.ArgumentParser) -> None:
     """What sensitivity and search have in common."""
     parser.add_argument("--data", metavar="FILE", type=Path, required=True,
@@ -200,7 +228,8 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", metavar="FILE", type=Path,
                         help=".npz with the class of each example (default: 'labels' in the data, if it is there)")
     parser.add_argument("--classes", action="store_true", help="outputs are scores of classes, also without labels")
-    parser.add_argument("--output", metavar="NAME", help="output that is judged (default: the first that has a form for it)")
+    parser.add_argument("--output", dest="output_name", metavar="NAME",
+                        help="output that is judged (default: the first that has a form for it)")
     parser.add_argument("--criterion", default="magnitude", help="what an element is worth, as prune-create-masks has it "
                         "(default magnitude)")
     parser.add_argument("--pattern", default="unstructured", help="unstructured, 4x1, 2:4 and so on (default unstructured)")
@@ -319,11 +348,31 @@ def _sensitivity(options: argparse.Namespace) -> int:
     from prune.sensitivity import text
     from prune.sensitivity.job import SensitivityOptions, sensitivity
     settings = SensitivityOptions(
-        options.module, options.data, options.json, options.labels, options.html, options.output, options.classes,
+        options.module, options.data, options.json, options.labels, options.html, options.output_name, options.classes,
         options.criterion, options.pattern, options.include, _numbers("--sparsity", options.sparsity), options.subsets,
         options.jobs, options.resume, options.timeout)
     print(text.text(sensitivity(settings, Steps("prune sensitivity"))))
     return 0
+
+
+def _search(options: argparse.Namespace) -> int:
+    from prune.evaluate.job import GATE_CLOSED
+    from prune.search import text
+    from prune.search.job import SearchOptions, search
+    from prune.sensitivity.job import SensitivityOptions
+    curves = SensitivityOptions(
+        options.module, options.data, options.sensitivity, options.labels, None, options.output_name, options.classes,
+        options.criterion, options.pattern, options.include, _numbers("--sparsity", options.sparsity), options.subsets,
+        options.jobs, True, options.timeout)
+    settings = SearchOptions(options.target, options.output, curves, options.estimate, options.minimize, options.recipe,
+                             options.json, options.html, options.runs, options.threads)
+    found = search(settings, Steps("prune search"))
+    print(text.text(found))
+    if found["met"]:
+        return 0
+    kind, value = found["target"]["kind"], found["target"]["value"]
+    print(f"prune search: --target: {kind}: got {found['achieved'][kind]:.4g}, expected at most {value:g}", file=sys.stderr)
+    return GATE_CLOSED
 
 
 def _numbers(option: str, listed: str) -> list[float]:

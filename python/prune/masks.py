@@ -66,7 +66,7 @@ def put_masks(options: MaskOptions, steps: Steps) -> dict[str, Mask]:
             loaded = {f"mask:{name}": mask.kept for name, mask in masks.items()}
             if options.values:
                 loaded.update(values(arrays, weights, masks, place))
-        (folder / "recipe.yaml").write_text(tensors.recipe(masks))
+        (folder / "recipe.yaml").write_text(tensors.recipe({n: (m.pattern, m.sparsity) for n, m in masks.items()}))
         np.savez(folder / "arrays.npz", **loaded)
         form = "--mlir-print-debuginfo" if options.output.suffix == ".mlir" else "--emit-bytecode"
         result = folder / options.output.name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Mapping
+from typing import Container, Mapping, Sequence
 
 import numpy as np
 
@@ -50,22 +50,29 @@ def describe(model: Model, baseline: Model) -> list[dict]:
 
 
 def _cpu(layer: Mapping, target: str, model: Model, taken: set[int]) -> Verdict:
-    """What the compiler chose. It calls weights too small for a resource after their form, so the shape decides then."""
+    """What the compiler chose."""
     choices = model.choices[target]
-    rows, columns = layer["shape"][0], int(np.prod(layer["shape"][1:]))
-    place = next((i for i, c in enumerate(choices) if c["name"] == layer["name"]), None)
-    if place is None:
-        place = next((i for i, c in enumerate(choices) if i not in taken
-                      and (c["rows"], c["columns"]) == (rows, columns)
-                      and c["name"] not in model.source.constants), None)
+    place = find_choice(layer, choices, model.source.constants, taken)
     masked = layer["name"] in model.source.masks
     if place is None:
         return Verdict(target, "dense", "no fast kernel for this here: the compiler keeps its loops dense"
                        if masked else
                        "no mask: dense code")
-    taken.add(place)
     chosen = choices[place]["choice"]
     return Verdict(target, "dense" if chosen.startswith("dense") else "fast", chosen)
+
+
+def find_choice(layer: Mapping, choices: Sequence[Mapping], known: Container[str], taken: set[int]) -> int | None:
+    """Which of the compiler's choices is for a layer; it is then `taken`. Weights too small for a resource are called after
+    their form there, by a name that is not `known`, so the shape decides."""
+    shape = layer["shape"][0], int(np.prod(layer["shape"][1:]))
+    place = next((i for i, c in enumerate(choices) if i not in taken and c["name"] == layer["name"]), None)
+    if place is None:
+        place = next((i for i, c in enumerate(choices) if i not in taken and (c["rows"], c["columns"]) == shape
+                      and c["name"] not in known), None)
+    if place is not None:
+        taken.add(place)
+    return place
 
 
 def tensor_core(weight: np.ndarray | None) -> Verdict:

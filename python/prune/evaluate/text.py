@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Mapping
 
+from prune.console import columns
+
 
 def text(report: Mapping) -> str:
     """The figures of both models, and the checklist."""
@@ -30,8 +32,7 @@ def text(report: Mapping) -> str:
     for name, key in (("bytes", "size_bytes"), ("memory", "memory_bytes"), ("nonzeros", "nonzeros"),
                       ("operations", "flops")):
         row(name, lambda m, key=key: f"{models[m][key]:,}")
-    widths = [max(len(r[i]) for r in rows) for i in range(3)]
-    lines = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths))) for r in rows]
+    lines = columns(rows)
     marks = {"done": "x", "warning": "!", "not measured": " "}
     lines += ["", *(f"[{marks[p['status']]}] {p['step']}: {p['answer']}" for p in report["checklist"])]
     return "\n".join(lines)

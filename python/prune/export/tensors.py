@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 from prune import __version__
 from prune.errors import PruneError
-from prune.export.source import Mask, Source
+from prune.export.source import Source
 
 # One key alone, since the format's writer shuffles several.
 METADATA = "prune"
@@ -35,7 +35,7 @@ def save(source: Source, path: Path) -> int:
             raise PruneError(source.place, "name", f"a constant '{name + MASK}'",
                              f"none called like the mask of '{name}'")
         arrays[name + MASK] = pack(mask.kept)
-    about = {"producer": f"prune {__version__}", "recipe": recipe(source.masks),
+    about = {"producer": f"prune {__version__}", "recipe": recipe({n: (m.pattern, m.sparsity) for n, m in source.masks.items()}),
              "weights": {name: {"shape": list(mask.kept.shape), "pattern": mask.pattern, "sparsity": mask.sparsity}
                          for name, mask in source.masks.items()}}
     save_file(arrays, path, {METADATA: json.dumps(about)})
@@ -53,10 +53,10 @@ def unpack(bits: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.unpackbits(bits, count=size, bitorder="little").astype(np.bool_).reshape(shape)
 
 
-def recipe(masks: Mapping[str, Mask]) -> str:
-    """The recipe (YAML) by which weights of these names get these patterns and sparsities, and no others any."""
-    lines = ["layers:"]
-    for name, mask in masks.items():
-        lines += [f"  - match: {json.dumps('^' + re.escape(name) + '$')}", f"    pattern: {mask.pattern}",
-                  f"    sparsity: {mask.sparsity!r}"]
+def recipe(weights: Mapping[str, tuple[str, float]], criterion: str = "") -> str:
+    """The recipe (YAML) by which weights of these names get masks of these patterns and sparsities, and no others any."""
+    lines = [f"criterion: {json.dumps(criterion)}", "layers:"] if criterion else ["layers:"]
+    for name, (pattern, sparsity) in weights.items():
+        lines += [f"  - match: {json.dumps('^' + re.escape(name) + '$')}", f"    pattern: {json.dumps(pattern)}",
+                  f"    sparsity: {sparsity!r}"]
     return "\n".join([*lines, "  - match: .", "    skip: true", ""])
