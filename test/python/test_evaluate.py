@@ -14,6 +14,7 @@ import pytest
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("iree.compiler")
 
+from conftest import cli
 from onnx import numpy_helper
 
 from prune import markup, metrics
@@ -236,11 +237,11 @@ def test_names_cannot_break_the_page(outcome):
     Page(text)
 
 
-def test_a_planted_miscalibrated_model_is_flagged_and_the_gates_close(nets, tmp_path, run_cli):
+def test_a_planted_miscalibrated_model_is_flagged_and_the_gates_close(nets, tmp_path):
     folder, _, _ = nets
     common = ["evaluate", folder / "sure.mlirbc", f"--baseline={folder}/base.mlirbc", f"--data={folder}/xy.npz",
               "--runs=2"]
-    result = run_cli(*common, f"--json={tmp_path}/r.json", "--max-drop=0", "--max-ece=0.1", "--min-speedup=1000")
+    result = cli(*common, f"--json={tmp_path}/r.json", "--max-drop=0", "--max-ece=0.1", "--min-speedup=1000")
     found = json.loads((tmp_path / "r.json").read_text())
     both = found["classification"]
     assert both["baseline"]["calibration"]["verdict"] == "calibrated"
@@ -258,12 +259,12 @@ def test_a_planted_miscalibrated_model_is_flagged_and_the_gates_close(nets, tmp_
     assert len(lines) == 2 and lines[0].startswith("prune evaluate: --max-ece: calibration error: got 0.")
     assert lines[1].startswith("prune evaluate: --min-speedup: speed against the baseline: got ")
     assert lines[1].endswith(", expected at least 1000")
-    assert run_cli(*common, "--max-drop=0").returncode == 0
+    assert cli(*common, "--max-drop=0").returncode == 0
 
 
-def test_without_labels_outputs_are_vectors(nets, tmp_path, run_cli):
+def test_without_labels_outputs_are_vectors(nets, tmp_path):
     folder, x, _ = nets
-    result = run_cli("evaluate", folder / "pruned.mlirbc", f"--baseline={folder}/base.mlirbc",
+    result = cli("evaluate", folder / "pruned.mlirbc", f"--baseline={folder}/base.mlirbc",
                      f"--data={folder}/x.npz", "--runs=2",
                      f"--json={tmp_path}/r.json", f"--html={tmp_path}/r.html", "--max-drop=0.0001")
     found = json.loads((tmp_path / "r.json").read_text())
@@ -308,7 +309,7 @@ def test_2_to_4_is_judged_by_the_zeros_that_are_there():
     (["--data={short}"], "short.npz: labels: got 2 for 400 examples, expected one for each example"),
     (["--data={missing}"], "missing.npz: array: got no 'x' among 'z'"),
 ])
-def test_wrong_input_is_one_line(nets, tmp_path, run_cli, arguments, message):
+def test_wrong_input_is_one_line(nets, tmp_path, arguments, message):
     folder, x, labels = nets
     files = {n: folder / f"{n}.npz" for n in ("x", "xy")}
     for name, arrays in (("bad", {"x": x, "labels": np.full_like(labels, 6)}),
@@ -316,7 +317,7 @@ def test_wrong_input_is_one_line(nets, tmp_path, run_cli, arguments, message):
                          ("missing", {"z": x})):
         files[name] = tmp_path / f"{name}.npz"
         np.savez(files[name], **arrays)
-    result = run_cli("evaluate", folder / "base.mlirbc", f"--baseline={folder}/base.mlirbc", "--runs=1",
+    result = cli("evaluate", folder / "base.mlirbc", f"--baseline={folder}/base.mlirbc", "--runs=1",
                      *(a.format(**files) for a in arguments))
     assert result.returncode == 1 and message in result.stderr, result.stderr
     assert len(result.stderr.strip().splitlines()) == 1 and result.stderr.startswith("prune evaluate: ")

@@ -16,6 +16,7 @@ from conftest import SHARED
 from onnx import numpy_helper
 from structured import masks, nets
 
+from conftest import cli
 from prune.console import Steps
 from prune.errors import PruneError
 from prune.export import onnx_file, tensors
@@ -77,8 +78,8 @@ def inputs_of(path, seed=1):
             for v in model.graph.input}
 
 
-def test_the_export_computes_the_same_and_comes_back_as_the_same_module(net, tools, tmp_path, run_cli):
-    result = run_cli("export", net / "m.mlirbc", "-o", tmp_path / "o.onnx")
+def test_the_export_computes_the_same_and_comes_back_as_the_same_module(net, tools, tmp_path):
+    result = cli("export", net / "m.mlirbc", "-o", tmp_path / "o.onnx")
     assert result.returncode == 0 and result.stderr == "", result.stderr
     assert "0 masked weights" in result.stdout and "ONNX Runtime differs from the compiled module by " in result.stdout
     x = inputs_of(net / "m.onnx")
@@ -159,9 +160,9 @@ def test_a_damaged_sparse_initializer_is_named(net, tmp_path):
         import_model(tmp_path / "bad.onnx", tmp_path / "bad.mlirbc")
 
 
-def test_safetensors_hold_weights_masks_and_a_recipe_that_repeats_them(net, tools, tmp_path, run_cli):
+def test_safetensors_hold_weights_masks_and_a_recipe_that_repeats_them(net, tools, tmp_path):
     from safetensors import safe_open
-    result = run_cli("export", net / "p.mlirbc", "-o", tmp_path / "o.safetensors")
+    result = cli("export", net / "p.mlirbc", "-o", tmp_path / "o.safetensors")
     assert result.returncode == 0 and "3 masked weights" in result.stdout, result.stderr
     with safe_open(tmp_path / "o.safetensors", "np") as file:
         metadata = json.loads(file.metadata()[tensors.METADATA])
@@ -284,7 +285,7 @@ def test_what_onnx_runtime_refuses_is_one_line(net, tmp_path):
         onnx_file.verify(tmp_path / "bad.onnx", net / "m.mlirbc", 60)
 
 
-def test_wrong_input_is_one_line(net, tools, tmp_path, run_cli):
+def test_wrong_input_is_one_line(net, tools, tmp_path):
     opt(tools, net / "m.mlirbc", "--prune-create-masks=pattern=4x1 sparsity=0.5", "--emit-bytecode", "-o",
         tmp_path / "open.mlirbc")
     opt(tools, net / "m.mlirbc", "--prune-to-cpu", "--emit-bytecode", "-o", tmp_path / "low.mlirbc")
@@ -298,6 +299,6 @@ def test_wrong_input_is_one_line(net, tools, tmp_path, run_cli):
             (net / "m.mlirbc", "o.pt", [], "-o: file name: got "),
             (net / "m.mlirbc", "none/o.onnx", [], "-o: output: got "),
             (net / "m.mlirbc", "o.safetensors", ["--sparse-initializers"], "--sparse-initializers: output: got ")):
-        result = run_cli("export", module, "-o", tmp_path / target, *more)
+        result = cli("export", module, "-o", tmp_path / target, *more)
         assert result.returncode == 1 and message in result.stderr and len(result.stderr.strip().splitlines()) == 1, result.stderr
         assert result.stderr.startswith("prune export: ") and not (tmp_path / target).exists()

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("iree.compiler")
 
+from conftest import cli
 from onnx import numpy_helper
 from safetensors.numpy import save_file
 
@@ -50,40 +51,40 @@ def check(path, weights, masks):
     return source
 
 
-def test_masks_of_torch_with_their_trained_weights(net, tmp_path, run_cli):
+def test_masks_of_torch_with_their_trained_weights(net, tmp_path):
     """What `torch.nn.utils.prune` leaves in a state dict: W_orig and W_mask, in floats."""
     folder, weights = net
     masks, trained = masks_for(weights), {n: (2 * w + 1).astype(np.float32) for n, w in weights.items()}
     save_file({**{f"{n}_mask": m.astype(np.float32) for n, m in masks.items()}, **{f"{n}_orig": np.ascontiguousarray(w) for n, w in trained.items()},
                "a.bias": np.zeros(32, np.float32)}, tmp_path / "state.safetensors")
-    result = run_cli("masks", folder / "m.mlirbc", f"--from={tmp_path}/state.safetensors", "-o", tmp_path / "o.mlirbc", "--weights")
+    result = cli("masks", folder / "m.mlirbc", f"--from={tmp_path}/state.safetensors", "-o", tmp_path / "o.mlirbc", "--weights")
     assert result.returncode == 0 and result.stderr == "", result.stderr
     assert f"a.weight: unstructured, {1 - masks['a.weight'].mean():.1%} pruned" in result.stdout
     check(tmp_path / "o.mlirbc", trained, masks)
     # Without the option the values stay.
-    assert run_cli("masks", folder / "m.mlirbc", f"--from={tmp_path}/state.safetensors", "-o", tmp_path / "p.mlirbc").returncode == 0
+    assert cli("masks", folder / "m.mlirbc", f"--from={tmp_path}/state.safetensors", "-o", tmp_path / "p.mlirbc").returncode == 0
     check(tmp_path / "p.mlirbc", weights, masks)
 
 
-def test_npz_masks_by_either_name(net, tmp_path, run_cli):
+def test_npz_masks_by_either_name(net, tmp_path):
     folder, weights = net
     masks = masks_for(weights)
     np.savez(tmp_path / "m.npz", **{"mask:a.weight": masks["a.weight"], "b.weight.mask": masks["b.weight"].astype(np.int64)})
-    assert run_cli("masks", folder / "m.mlirbc", f"--from={tmp_path}/m.npz", "-o", tmp_path / "o.mlirbc").returncode == 0
+    assert cli("masks", folder / "m.mlirbc", f"--from={tmp_path}/m.npz", "-o", tmp_path / "o.mlirbc").returncode == 0
     check(tmp_path / "o.mlirbc", weights, {n: masks[n] for n in ("a.weight", "b.weight")})
 
 
-def test_the_exported_bits_come_back(net, tmp_path, run_cli):
+def test_the_exported_bits_come_back(net, tmp_path):
     folder, weights = net
     np.savez(tmp_path / "m.npz", **{f"mask:{n}": m for n, m in masks_for(weights).items()})
-    assert run_cli("masks", folder / "m.mlirbc", f"--from={tmp_path}/m.npz", "-o", tmp_path / "o.mlirbc").returncode == 0
+    assert cli("masks", folder / "m.mlirbc", f"--from={tmp_path}/m.npz", "-o", tmp_path / "o.mlirbc").returncode == 0
     export(tmp_path / "o.mlirbc", tmp_path / "o.safetensors", ExportOptions(), Steps("export"))
-    again = run_cli("masks", folder / "m.mlirbc", f"--from={tmp_path}/o.safetensors", "-o", tmp_path / "again.mlirbc")
+    again = cli("masks", folder / "m.mlirbc", f"--from={tmp_path}/o.safetensors", "-o", tmp_path / "again.mlirbc")
     assert again.returncode == 0, again.stderr
     check(tmp_path / "again.mlirbc", weights, masks_for(weights))
 
 
-def test_zeros_that_are_there_become_masks_with_their_pattern(net, tmp_path, run_cli):
+def test_zeros_that_are_there_become_masks_with_their_pattern(net, tmp_path):
     folder, weights = net
     model = onnx.load(folder / "m.onnx")
     masks = {"a.weight": np.repeat(np.random.default_rng(1).random((8, 32)) < 0.5, 4, axis=0),
@@ -93,12 +94,12 @@ def test_zeros_that_are_there_become_masks_with_their_pattern(net, tmp_path, run
             tensor.CopyFrom(numpy_helper.from_array(np.where(masks[tensor.name], weights[tensor.name], 0), tensor.name))
     onnx.save(model, tmp_path / "z.onnx")
     import_model(tmp_path / "z.onnx", tmp_path / "z.mlirbc")
-    result = run_cli("masks", tmp_path / "z.mlirbc", "-o", tmp_path / "o.mlirbc")
+    result = cli("masks", tmp_path / "z.mlirbc", "-o", tmp_path / "o.mlirbc")
     assert result.returncode == 0, result.stderr
     source = check(tmp_path / "o.mlirbc", weights, masks)
     assert {n: m.pattern for n, m in source.masks.items()} == {"a.weight": "4x1", "conv.weight": "2:4"}
     # One of them has two thirds of zeros, the other one half.
-    assert run_cli("masks", tmp_path / "z.mlirbc", "-o", tmp_path / "o.mlirbc", "--min-sparsity=0.6").returncode == 0
+    assert cli("masks", tmp_path / "z.mlirbc", "-o", tmp_path / "o.mlirbc", "--min-sparsity=0.6").returncode == 0
     check(tmp_path / "o.mlirbc", weights, {"conv.weight": masks["conv.weight"]})
 
 
@@ -134,7 +135,7 @@ def test_what_does_not_fit_is_named(net, tmp_path, arrays, more, message):
     assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
 
 
-def test_wrong_options_are_one_line(net, tmp_path, run_cli):
+def test_wrong_options_are_one_line(net, tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"no such thing")
     for arguments, message in ((["--weights"], "--weights: file: got none, expected --from=FILE"),
                                (["--min-sparsity=0"], "--min-sparsity: range: got 0, expected more than 0, at most 1"),
@@ -142,5 +143,5 @@ def test_wrong_options_are_one_line(net, tmp_path, run_cli):
                                ([f"--from={tmp_path}/none.npz"], "none.npz: data file: got no such file"),
                                ([f"--from={tmp_path}/none.safetensors"], "none.safetensors: masks: got no such file"),
                                ([f"--from={tmp_path}/bad.safetensors"], "bad.safetensors: safetensors: got ")):
-        result = run_cli("masks", net[0] / "m.mlirbc", "-o", tmp_path / "o.mlirbc", *arguments)
+        result = cli("masks", net[0] / "m.mlirbc", "-o", tmp_path / "o.mlirbc", *arguments)
         assert result.returncode == 1 and message in result.stderr and len(result.stderr.strip().splitlines()) == 1, result.stderr

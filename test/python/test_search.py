@@ -6,7 +6,6 @@ import itertools
 import json
 import re
 import subprocess
-import sys
 
 import numpy as np
 import onnx
@@ -15,12 +14,14 @@ import pytest
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("iree.compiler")
 
+from conftest import ROOT, cli
 from prune.digits import images, nets
 from prune.export.source import Source
 from prune.importer.driver import ImportOptions, import_model
-from prune.search import costs
+from prune.search import costs, job
 from prune.search.allocate import Candidate, Front
 from prune.search.costs import Times
+from test_evaluate import Page
 
 WEIGHTS = {"conv1.weight", "conv2.weight", "dense1.weight", "dense2.weight"}
 
@@ -28,27 +29,22 @@ WEIGHTS = {"conv1.weight", "conv2.weight", "dense1.weight", "dense2.weight"}
 @pytest.fixture(scope="module")
 def net(tmp_path_factory):
     """A small CNN that has learnt digits, test images, and its curves after the first search."""
-    from conftest import ROOT
     folder = tmp_path_factory.mktemp("digits")
     onnx.save(nets.build("cnn", 64, 3), folder / "raw.onnx")
     import_model(folder / "raw.onnx", folder / "raw.mlirbc", ImportOptions(keep_batch_norm=True))
     training, tests = images.load()
     np.savez(folder / "x.npz", **training)
-    np.savez(folder / "t.npz", x=tests["x"][:200], labels=tests["labels"][:200])
-    result = subprocess.run(
-        [sys.executable, "-m", "prune", "finetune", folder / "raw.mlirbc", "-o", folder / "m.mlirbc", f"--data={folder}/x.npz",
-         "--epochs=6", "--training=lr=1e-2 lr-schedule=cosine"], capture_output=True, text=True, timeout=120,
-        cwd=ROOT / "python")
+    np.savez(folder / "t.npz", x=tests["x"][:128], labels=tests["labels"][:128])
+    result = cli("finetune", folder / "raw.mlirbc", "-o", folder / "m.mlirbc", f"--data={folder}/x.npz", "--epochs=6",
+                 "--training=lr=1e-2 lr-schedule=cosine")
     assert result.returncode == 0, result.stderr
     return folder
 
 
 def run_search(net, out, target, *more):
-    """Exit status, report and what was printed."""
-    from conftest import ROOT
-    command = [sys.executable, "-m", "prune", "search", net / "m.mlirbc", f"--data={net}/t.npz", f"--target={target}",
-               f"--sensitivity={net}/curves.json", f"--json={out}/r.json", "-o", out / "o.mlirbc", *more]
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300, cwd=ROOT / "python")
+    """How it ended, and its report."""
+    result = cli("search", net / "m.mlirbc", f"--data={net}/t.npz", f"--target={target}", "--sparsity=0.5,0.8,0.95",
+                 f"--sensitivity={net}/curves.json", f"--json={out}/r.json", "-o", out / "o.mlirbc", *more)
     return result, json.loads((out / "r.json").read_text()) if (out / "r.json").exists() else None
 
 
@@ -65,7 +61,7 @@ def test_the_front_is_that_of_all_choices():
         assert sum(c.loss for c in chosen.values()) == pytest.approx(expected), budget
         assert sum(c.cost for c in chosen.values()) <= budget
     points = front.points(10)
-    assert points[-1] == (pytest.approx(60), 0.0) and all(a[1] >= b[1] and a[0] < b[0] for a, b in zip(points, points[1:]))
+    assert points[-1] == (pytest.approx(60, rel=1e-3), 0.0) and all(a[1] >= b[1] and a[0] < b[0] for a, b in zip(points, points[1:]))
     # Of equal losses the earlier candidate, which is the denser one.
     assert Front({"a": [Candidate(0.0, 0.0, 2.0), Candidate(0.5, 0.0, 1.0)]}).choose(2.0)["a"].sparsity == 0.0
 
@@ -109,34 +105,46 @@ def test_operations_are_met_deterministically_and_the_recipe_gives_the_same_mask
                     "--emit-bytecode", "-o", tmp_path / "again.mlirbc"], check=True)
     again = Source(tmp_path / "again.mlirbc", 60).masks
     assert set(again) == set(masks) and all(np.array_equal(again[n].kept, masks[n].kept) for n in masks)
-    from test_evaluate import Page
     Page((outs[0] / "r.html").read_text())
     assert "target flops:0.3 met with 0.30" in result.stdout and "Pareto front" in (outs[0] / "r.html").read_text()
+    text = (ROOT / "docs" / "Sensitivity.md").read_text()
+    place = text.index("## Search")
+    for content, described in ((found, text[place:]), (json.loads((net / "curves.json").read_text()), text[:place])):
+        documented = set(re.findall(r"`(\w+)`", described))
+        assert keys(content) <= documented, keys(content) - documented
 
 
-def test_a_drop_is_kept_as_onnx_runtime_sees_it(net, tmp_path, run_cli):
+def keys(value):
+    """All keys of dictionaries in a report."""
+    if isinstance(value, dict):
+        return set(value).union(*map(keys, value.values()))
+    return set().union(*map(keys, value)) if isinstance(value, list) else set()
+
+
+def test_a_drop_is_kept_as_onnx_runtime_sees_it(net, tmp_path):
     result, found = run_search(net, tmp_path, "drop:0.02", "--estimate", "--minimize=size")
     assert result.returncode == 0, result.stderr
     with np.load(net / "t.npz") as arrays:
         x, labels = arrays["x"], arrays["labels"]
     right = []
     for name in (net / "m.mlirbc", tmp_path / "o.mlirbc"):
-        assert run_cli("export", name, "-o", tmp_path / "e.onnx").returncode == 0
+        assert cli("export", name, "-o", tmp_path / "e.onnx").returncode == 0
         session = onnxruntime.InferenceSession(str(tmp_path / "e.onnx"))
         batches = np.concatenate([x, np.repeat(x[-1:], -len(x) % 64, axis=0)]).reshape(-1, 64, 1, 8, 8)
         scores = np.concatenate([session.run(None, {session.get_inputs()[0].name: b})[0] for b in batches])[:len(x)]
         right.append((scores.argmax(axis=1) == labels).mean())
-    assert right[0] > 0.9 and found["achieved"]["drop"] == pytest.approx(right[0] - right[1]) and right[0] - right[1] <= 0.02
+    assert right[0] > 0.9 and found["achieved"]["drop"] == pytest.approx(right[0] - right[1]) and found["achieved"]["drop"] <= 0.02
     # Something was saved for it, and a little less was too much, or nothing could be saved any more.
     assert found["achieved"]["size"] < 0.8 and found["sparsity"] > 0.3
     assert any(trial["drop"] > 0.02 for trial in found["trials"])
 
 
-def test_latency_is_estimated_or_measured(net, tmp_path):
+def test_latency_is_estimated_or_measured(net, tmp_path, monkeypatch):
     result, found = run_search(net, tmp_path, "latency:0.4", "--estimate")
     assert result.returncode == 0 and found["latency"] == "estimated", result.stderr
     assert abs(found["achieved"]["latency"] / 0.4 - 1) <= 0.02
-    result, found = run_search(net, tmp_path, "latency:0.8", "--runs=6")
+    monkeypatch.setattr(job, "TRIALS", 3)
+    result, found = run_search(net, tmp_path, "latency:0.8", "--runs=2")
     # How long it takes is not for this test to say on a busy machine, but the best trial is what is written.
     assert result.returncode == (0 if found["met"] else 3), result.stderr
     assert found["latency"] == "measured" and found["met"] == (found["achieved"]["latency"] <= 0.8 * 1.02)
@@ -147,24 +155,8 @@ def test_latency_is_estimated_or_measured(net, tmp_path):
 
 
 def test_size_of_the_files(net, tmp_path):
-    result, found = run_search(net, tmp_path, "size:0.6", "--estimate", "--pattern=unstructured")
+    result, found = run_search(net, tmp_path, "size:0.6", "--estimate")
     assert result.returncode == 0 and abs(found["achieved"]["size"] / 0.6 - 1) <= 0.02, result.stderr
-
-
-def test_the_json_is_the_documented_one(net, tmp_path):
-    from conftest import ROOT
-    _, found = run_search(net, tmp_path, "flops:0.5", "--estimate")
-    text = (ROOT / "docs" / "Sensitivity.md").read_text()
-    documented = set(re.findall(r"`(\w+)`", text[text.index("## Search"):]))
-
-    def keys(value):
-        if isinstance(value, dict):
-            return set(value).union(*map(keys, value.values()))
-        return set().union(*map(keys, value)) if isinstance(value, list) else set()
-    assert keys(found) <= documented, keys(found) - documented
-    curves = json.loads((net / "curves.json").read_text())
-    documented = set(re.findall(r"`(\w+)`", text[:text.index("## Search")]))
-    assert keys(curves) <= documented, keys(curves) - documented
 
 
 @pytest.mark.parametrize("target, more, message", [

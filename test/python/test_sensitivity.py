@@ -16,12 +16,14 @@ pytest.importorskip("iree.compiler")
 
 from onnx import numpy_helper
 
+from conftest import cli
 from prune import metrics
 from prune.errors import PruneError
 from prune.importer.driver import import_model
 from prune.sensitivity import curves, page
 from prune.sensitivity.job import summary
 from prune.sensitivity.journal import Journal
+from test_evaluate import Page
 
 EXAMPLES, CLASSES = 90, 6
 SPARSITIES = (0.5, 0.8)
@@ -60,10 +62,8 @@ def run_onnx(path, x, pruned=(), sparsity=0.0):
 
 
 def sweep(folder, out, *more):
-    from conftest import ROOT
-    command = [sys.executable, "-m", "prune", "sensitivity", folder / "m.mlirbc", f"--data={folder}/x.npz",
-               f"--json={out}", "--sparsity=0.5,0.8", "--subsets=3", *more]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120, cwd=ROOT / "python")
+    return cli("sensitivity", folder / "m.mlirbc", f"--data={folder}/x.npz", f"--json={out}", "--sparsity=0.5,0.8", "--subsets=3",
+               *more)
 
 
 @pytest.fixture(scope="module")
@@ -184,13 +184,12 @@ def test_vectors_without_labels_and_blocks(net, tmp_path):
     assert found["measure"] == "divergence" and "accuracy_drop" not in found["layers"][0]["points"][0]
 
 
-def test_the_page_and_the_report_of_evaluate(net, swept, tmp_path, run_cli):
-    from test_evaluate import Page
+def test_the_page_and_the_report_of_evaluate(net, swept, tmp_path):
     folder = net[0]
     text = (swept[0] / "s.html").read_text()
     Page(text)
     assert text.count('class="line"') == 2 and "40x24</figcaption>" in text and "Accuracy drop by sparsity" in text
-    result = run_cli("evaluate", folder / "m.mlirbc", f"--baseline={folder}/m.mlirbc", f"--data={folder}/x.npz", "--runs=1",
+    result = cli("evaluate", folder / "m.mlirbc", f"--baseline={folder}/m.mlirbc", f"--data={folder}/x.npz", "--runs=1",
                      f"--sensitivity={swept[0]}/s.json", f"--json={tmp_path}/r.json", f"--html={tmp_path}/r.html")
     assert result.returncode == 0, result.stderr
     report, content = json.loads((tmp_path / "r.json").read_text()), (tmp_path / "r.html").read_text()
@@ -226,7 +225,7 @@ def test_wrong_options_are_one_line(net, tmp_path, arguments, message):
     assert not (tmp_path / "s.json").exists()
 
 
-def test_wrong_files_are_one_line(net, tmp_path, tools, run_cli):
+def test_wrong_files_are_one_line(net, tmp_path, tools):
     folder = net[0]
     subprocess.run([tools / "prune-opt", folder / "m.mlirbc", "--prune=sparsity=0.5", "--emit-bytecode", "-o",
                     tmp_path / "m.mlirbc"], check=True)
@@ -236,6 +235,6 @@ def test_wrong_files_are_one_line(net, tmp_path, tools, run_cli):
     (tmp_path / "s.json").write_text('{"schema": 9, "sparsities": []}')
     for file, message in (("s.json", "s.json: schema: got 9, expected 1"), ("none.json", "none.json: sensitivity: got no such file"),
                           ("x.npz", "x.npz: sensitivity: got ")):
-        result = run_cli("evaluate", folder / "m.mlirbc", f"--baseline={folder}/m.mlirbc", f"--data={folder}/x.npz",
+        result = cli("evaluate", folder / "m.mlirbc", f"--baseline={folder}/m.mlirbc", f"--data={folder}/x.npz",
                          f"--sensitivity={tmp_path}/{file}")
         assert result.returncode == 1 and message in result.stderr and len(result.stderr.strip().splitlines()) == 1, result.stderr

@@ -32,16 +32,18 @@ class Front:
         self.layers = layers
         self.dense = sum(candidates[0].cost for candidates in layers.values())
         self._step = self.dense / STEPS or 1.0
-        # Least loss within each budget, of the layers so far, and which candidate of each layer it takes.
-        least = np.zeros(STEPS + 1)
-        self._taken: list[np.ndarray] = []
         self._costs = [[round(c.cost / self._step) for c in candidates] for candidates in layers.values()]
+        # STEPS, but for rounding: what the unpruned layers need has to fit.
+        self._most = most = sum(costs[0] for costs in self._costs)
+        # Least loss within each budget, of the layers so far, and which candidate of each layer it takes.
+        least = np.zeros(most + 1)
+        self._taken: list[np.ndarray] = []
         for candidates, costs in zip(layers.values(), self._costs):
-            best, taken = np.full(STEPS + 1, np.inf), np.zeros(STEPS + 1, np.int32)
+            best, taken = np.full(most + 1, np.inf), np.zeros(most + 1, np.int32)
             for index, (candidate, cost) in enumerate(zip(candidates, costs)):
-                if cost > STEPS:
+                if cost > most:
                     continue
-                now = candidate.loss + least[:STEPS + 1 - cost]
+                now = candidate.loss + least[:most + 1 - cost]
                 better = now < best[cost:]
                 best[cost:][better] = now[better]
                 taken[cost:][better] = index
@@ -56,7 +58,7 @@ class Front:
 
     def choose(self, budget: float) -> dict[str, Candidate]:
         """The candidate of each layer, for a budget of at least `lowest`."""
-        left = min(STEPS, round(budget / self._step))
+        left = min(self._most, round(budget / self._step))
         chosen: dict[str, Candidate] = {}
         for (name, candidates), taken, costs in reversed(list(zip(self.layers.items(), self._taken, self._costs))):
             chosen[name] = candidates[taken[left]]
@@ -65,5 +67,5 @@ class Front:
 
     def points(self, count: int) -> list[tuple[float, float]]:
         """`count` points of the front from the least cost to that of the unpruned layers: cost and loss."""
-        places = np.unique(np.linspace(round(self.lowest / self._step), STEPS, count).round().astype(int))
+        places = np.unique(np.linspace(round(self.lowest / self._step), self._most, count).round().astype(int))
         return [(place * self._step, float(self._least[place])) for place in places]
