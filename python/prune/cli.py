@@ -290,7 +290,8 @@ def _quickstart(options: argparse.Namespace) -> int:
     if options.threads < 1 or options.runs < 1:
         raise PruneError("--threads/--runs", "range", f"{options.threads}/{options.runs}", "1 or more")
     from prune.quickstart import report
-    from prune.quickstart.job import QuickstartOptions, quickstart
+    from prune.evaluate import text
+    from prune.quickstart.job import QuickstartOptions, quickstart, validate
     folder = options.folder or Path(__file__).resolve().parents[2] / "build" / "quickstart"
     settings = QuickstartOptions(folder, options.sparsity, options.tokens, options.threads, options.runs,
                                  options.timeout)
@@ -299,7 +300,10 @@ def _quickstart(options: argparse.Namespace) -> int:
     files = report.write(rows, settings, f"ONNX Runtime {onnxruntime.__version__}")
     print(f"\nall-MiniLM-L6-v2, 1 x {settings.tokens} tokens, f32, {settings.threads} thread(s), "
           f"{report.machine()['cpu']}\n")
-    print(report.text_table(rows), "\n", *report.verdict(rows), "", f"Report: {files[1]} and {files[0].name}", sep="\n")
+    print(report.text_table(rows), "\n", *report.verdict(rows), "", sep="\n")
+    evaluated, page = validate(settings, Steps("quickstart", always=True))
+    print(f"\n{Path(evaluated['module']).name} against {Path(evaluated['baseline']).name}, {evaluated['examples']} sentences\n")
+    print(text.text(evaluated), f"\nReport: {files[1]}, {page}, and both as JSON", sep="\n")
     return 0
 
 

@@ -272,7 +272,9 @@ def test_without_labels_outputs_are_vectors(nets, tmp_path):
     assert found["task"] == "embedding" and "classification" not in found
     assert abs(found["embedding"]["cosine"] - expected.cosine) < 1e-5 and found["embedding"]["neighbours"] == expected.neighbours
     assert result.returncode == 3 and "--max-drop: 1 - mean cosine: got 0." in result.stderr
-    Page((tmp_path / "r.html").read_text())
+    text = (tmp_path / "r.html").read_text()
+    Page(text)
+    assert f"<b class={'good' if expected.cosine >= 0.9 else 'bad'}>{expected.cosine:.3f}</b>" in text
     point = next(p for p in found["checklist"] if p["step"] == "Calibration and confidence")
     assert (point["status"], point["answer"]) == ("not measured", "because there are no labels")
 

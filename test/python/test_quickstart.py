@@ -117,6 +117,22 @@ def test_reports_hold_the_table(tmp_path):
     assert "dense" in report.text_table(rows())
 
 
+def test_it_ends_with_the_report_of_evaluate(tmp_path, monkeypatch):
+    pytest.importorskip("iree.compiler")
+    minilm = pytest.importorskip("prune.models.minilm")
+    from prune.evaluate import job as evaluation
+    seen = []
+    monkeypatch.setattr(evaluation, "evaluate", lambda options, steps: (seen.append(options) or {"schema": 1}, []))
+    report, page = job.validate(job.QuickstartOptions(tmp_path, tokens=32, runs=5, threads=2), None)
+    options = seen[0]
+    assert report == {"schema": 1} and page == options.html == tmp_path / "evaluation.html"
+    assert (options.module.name, options.baseline.name) == ("minilm-4x1.mlirbc", "minilm.mlirbc")
+    assert (options.json.name, options.runs, options.threads) == ("evaluation.json", 5, 2)
+    with np.load(options.data) as arrays:
+        expected = minilm.tokenize(job.sentences(), 32)
+        assert all(np.array_equal(arrays[name], value) for name, value in expected.items())
+
+
 def test_options_are_checked(run_cli):
     for flags in (["--sparsity", "1.5"], ["--threads", "0"], ["--runs", "0"]):
         result = run_cli("quickstart", *flags)

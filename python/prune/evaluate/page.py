@@ -9,6 +9,7 @@ from typing import Mapping, Sequence
 
 import numpy as np
 
+from prune.evaluate.checklist import COSINE
 from prune.export.source import Mask
 from prune.markup import bars, document, escape, section, short_names, table
 from prune.sensitivity import page as curves
@@ -43,7 +44,8 @@ def _head(report: Mapping) -> str:
         tiles += [("points of accuracy", f"{100 * change:+.2f}", change >= 0),
                   ("confidence", verdict, verdict == "calibrated")]
     else:
-        tiles.append(("mean cosine to the baseline", f"{report['embedding']['cosine']:.3f}", True))
+        cosine = report["embedding"]["cosine"]
+        tiles.append(("mean cosine to the baseline", f"{cosine:.3f}", cosine >= COSINE))
     gates = "".join(f"<li class={'good' if g['passed'] else 'bad'}>{escape(g['option'])}: {escape(g['what'])} "
                     f"{g['value']:.4g}, limit {g['limit']:g}: {'passed' if g['passed'] else 'FAILED'}</li>"
                     for g in report["gates"])

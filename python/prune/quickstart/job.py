@@ -143,6 +143,21 @@ def quickstart(options: QuickstartOptions, steps: Steps) -> list[Row]:
     return rows
 
 
+def validate(options: QuickstartOptions, steps: Steps) -> tuple[dict, Path]:
+    """What `python -m prune evaluate` says of the last variant beside the unpruned model, on the sentences: the report, and
+    where it stands as a page. Needs the modules that `quickstart` leaves."""
+    from prune.evaluate.job import EvaluateOptions, evaluate
+    from prune.models import minilm
+
+    cases, name = options.folder / "sentences.npz", VARIANTS[-1][0]
+    np.savez(cases, **minilm.tokenize(sentences(), options.tokens))
+    page = options.folder / "evaluation.html"
+    report, _ = evaluate(EvaluateOptions(
+        options.folder / f"minilm-{name}.mlirbc", options.folder / "minilm.mlirbc", cases, json=page.with_suffix(".json"),
+        html=page, runs=options.runs, threads=options.threads, timeout=options.timeout), steps)
+    return report, page
+
+
 def prune_opt(source: Path, target: Path, flag: str, options: QuickstartOptions) -> None:
     """One step of the compiler, bytecode to bytecode."""
     scratch = target.with_name(f".{target.name}.{os.getpid()}")
