@@ -47,8 +47,10 @@ def _parser() -> argparse.ArgumentParser:
     importer.add_argument("--dim", action="append", default=[], metavar="NAME=1",
                           help="fix a named dimension of all inputs (repeatable)")
     forms = importer.add_mutually_exclusive_group()
-    forms.add_argument("--no-normalize", action="store_true", help="write linalg as it arrives, without prune-normalize")
-    forms.add_argument("--keep-batch-norm", action="store_true", help="do not fold batch norms into weights: for training")
+    forms.add_argument("--no-normalize", action="store_true",
+                       help="write linalg as it arrives, without prune-normalize")
+    forms.add_argument("--keep-batch-norm", action="store_true",
+                       help="do not fold batch norms into weights: for training")
     importer.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS",
                           help="limit for each program that is run (default 600)")
     importer.add_argument("--verbose", action="store_true", help="show the steps also without a terminal")
@@ -56,9 +58,9 @@ def _parser() -> argparse.ArgumentParser:
 
     exporter = commands.add_parser(
         "export", help="a module as ONNX or safetensors",
-        description="Writes a module on tensors, with its masks in the weights and its shapes as they are now, as an ONNX graph "
-                    "(OUT.onnx, compared with the compiled module in ONNX Runtime before it takes its place) or its weights "
-                    "and masks as a safetensors file (OUT.safetensors).")
+        description="Writes a module on tensors, with its masks in the weights and its shapes as they are now, as an "
+                    "ONNX graph (OUT.onnx, compared with the compiled module in ONNX Runtime before it takes its "
+                    "place) or its weights and masks as a safetensors file (OUT.safetensors).")
     exporter.add_argument("module", metavar="MODULE", type=Path)
     exporter.add_argument("-o", dest="output", metavar="OUT", type=Path, required=True)
     exporter.add_argument("--sparse-initializers", action="store_true",
@@ -69,16 +71,20 @@ def _parser() -> argparse.ArgumentParser:
 
     masks = commands.add_parser(
         "masks", help="put masks made elsewhere on the weights of a module",
-        description="Reads masks by the names of the weights from a .safetensors or .npz file (W_mask of torch.nn.utils.prune, "
-                    "W.mask, mask:W), or takes the zeros that the weights have already, and writes the module with them.")
+        description="Reads masks by the names of the weights from a .safetensors or .npz file (W_mask of "
+                    "torch.nn.utils.prune, W.mask, mask:W), or takes the zeros that the weights have already, and "
+                    "writes the module with them.")
     masks.add_argument("module", metavar="MODULE", type=Path)
     masks.add_argument("-o", dest="output", metavar="OUT", type=Path, required=True)
-    masks.add_argument("--from", dest="masks", metavar="FILE", type=Path, help="default: the zeros of the module's weights")
-    masks.add_argument("--pattern", default="auto", help="what all masks obey, as options spell it (default auto: 4x1, 2:4 or "
+    masks.add_argument("--from", dest="masks", metavar="FILE", type=Path,
+                       help="default: the zeros of the module's weights")
+    masks.add_argument("--pattern", default="auto",
+                       help="what all masks obey, as options spell it (default auto: 4x1, 2:4 or "
                        "unstructured, as each one does)")
     masks.add_argument("--min-sparsity", type=float, default=0.1, metavar="SHARE",
                        help="without FILE: least share of zeros of a weight that gets a mask (default 0.1)")
-    masks.add_argument("--weights", action="store_true", help="take the weights' values (W, or W_orig) from FILE as well")
+    masks.add_argument("--weights", action="store_true",
+                       help="take the weights' values (W, or W_orig) from FILE as well")
     masks.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="limit for each program")
     masks.set_defaults(run=_masks)
 
@@ -106,16 +112,18 @@ def _parser() -> argparse.ArgumentParser:
 
     tune = commands.add_parser(
         "finetune", help="train a model with its masks, and write it back",
-        description="Makes a training module of a model (linalg on tensors, as `import --keep-batch-norm` writes it), decides "
-                    "masks in between if there are undecided ones, trains, and writes the model with its new weights and "
-                    "masks: bytecode, or text if OUT ends in .mlir.")
+        description="Makes a training module of a model (linalg on tensors, as `import --keep-batch-norm` writes it), "
+                    "decides masks in between if there are undecided ones, trains, and writes the model with its new "
+                    "weights and masks: bytecode, or text if OUT ends in .mlir.")
     tune.add_argument("model", metavar="MODEL", type=Path)
     tune.add_argument("-o", dest="output", metavar="OUT", type=Path, required=True)
-    tune.add_argument("--masks", metavar="OPTIONS", help="put masks on the model first: options of prune-create-masks, such "
+    tune.add_argument("--masks", metavar="OPTIONS",
+                      help="put masks on the model first: options of prune-create-masks, such "
                       "as 'pattern=4x1 sparsity=0.9 layer-split=lamp'")
     tune.add_argument("--training", metavar="OPTIONS", default="", help="options of prune-train, such as "
                       "'lr=1e-3 lr-schedule=cosine teacher=self'; steps and schedule follow from --epochs and --ramp")
-    tune.add_argument("--ramp", type=float, default=0.5, metavar="SHARE", help="share of the steps in which the sparsity of "
+    tune.add_argument("--ramp", type=float, default=0.5, metavar="SHARE",
+                      help="share of the steps in which the sparsity of "
                       "undecided masks rises to its target, by a cubic polynomial; 0: at once (default 0.5)")
     tune.add_argument("--first", type=float, default=0.0, metavar="SPARSITY", help="where it begins (default 0)")
     tune.add_argument("--weights", metavar="FILE", type=Path, help=".npz for the trained values by name as well")
@@ -132,12 +140,13 @@ def _parser() -> argparse.ArgumentParser:
 def _add_digits(commands) -> None:
     parser = commands.add_parser(
         "digits", help="the whole way on small images: train, prune, fine-tune, export, validate",
-        description="Trains a small net on 8x8 images of digits from random weights, prunes it step by step while it learns "
-                    "from its dense self, exports it as a C library, and validates that on 450 test images.")
+        description="Trains a small net on 8x8 images of digits from random weights, prunes it step by step while it "
+                    "learns from its dense self, exports it as a C library, and validates that on 450 test images.")
     parser.add_argument("--model", default="cnn", help="cnn or mlp (default cnn)")
     parser.add_argument("--pattern", default="unstructured", help="unstructured, 4x1, 2:4 and so on, or filters: whole "
                         "filters of convolutions (default unstructured)")
-    parser.add_argument("--sparsity", type=float, help="share that is pruned (default 0.95, 0.8 for blocks, 0.5 for n:m "
+    parser.add_argument("--sparsity", type=float,
+                        help="share that is pruned (default 0.95, 0.8 for blocks, 0.5 for n:m "
                         "and filters)")
     parser.add_argument("--layer-split", help="uniform, erk, l2 or lamp (default lamp, uniform for n:m)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and order (default 0)")
@@ -153,17 +162,19 @@ def _add_digits(commands) -> None:
 def _add_evaluate(commands) -> None:
     parser = commands.add_parser(
         "evaluate", help="a pruned model beside its baseline: quality, calibration, speed, memory, compatibility",
-        description="Compiles both models (linalg on tensors), runs the same examples through them, times them in turn and "
-                    "reports what was won and lost. With labels they are classifiers, without their outputs are vectors. "
-                    "Status 3 when a gate (--max-drop, --max-ece, --min-speedup) is missed.")
+        description="Compiles both models (linalg on tensors), runs the same examples through them, times them in turn "
+                    "and reports what was won and lost. With labels they are classifiers, without their outputs are "
+                    "vectors. Status 3 when a gate (--max-drop, --max-ece, --min-speedup) is missed.")
     parser.add_argument("module", metavar="MODULE", type=Path)
     parser.add_argument("--baseline", metavar="FILE", type=Path, required=True, help="the model before pruning")
     parser.add_argument("--data", metavar="FILE", type=Path, required=True,
                         help=".npz with an array [examples, ...] for each input")
     parser.add_argument("--labels", metavar="FILE", type=Path,
                         help=".npz with the class of each example (default: 'labels' in the data, if it is there)")
-    parser.add_argument("--output", metavar="NAME", help="output that is judged (default: the first that has a form for it)")
-    parser.add_argument("--top-k", type=int, default=5, metavar="K", help="answers that count for top-k accuracy (default 5)")
+    parser.add_argument("--output", metavar="NAME",
+                        help="output that is judged (default: the first that has a form for it)")
+    parser.add_argument("--top-k", type=int, default=5, metavar="K",
+                        help="answers that count for top-k accuracy (default 5)")
     parser.add_argument("--max-drop", type=float, metavar="SHARE",
                         help="gate: most accuracy that may be lost (0.01: one point); without labels of mean cosine")
     parser.add_argument("--max-ece", type=float, metavar="SHARE", help="gate: largest calibration error")
@@ -173,7 +184,8 @@ def _add_evaluate(commands) -> None:
     parser.add_argument("--sensitivity", metavar="FILE", type=Path, help="JSON of `sensitivity`, to show its curves")
     parser.add_argument("--runs", type=int, default=30, help="timed samples of each model (default 30)")
     parser.add_argument("--threads", type=int, default=1, help="threads of each call (default 1)")
-    parser.add_argument("--targets", default="host", metavar="CPU,...", help="processors to look at kernels for: host first, "
+    parser.add_argument("--targets", default="host", metavar="CPU,...",
+                        help="processors to look at kernels for: host first, "
                         "then as LLVM names them, such as host,znver3 (default host)")
     parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="limit for each program")
     parser.set_defaults(run=_evaluate)
@@ -182,8 +194,8 @@ def _add_evaluate(commands) -> None:
 def _add_sensitivity(commands) -> None:
     parser = commands.add_parser(
         "sensitivity", help="what it costs to prune one layer alone, at several sparsities",
-        description="Compiles a model (linalg on tensors, not pruned) once, with its weights as arguments; prunes one layer at a "
-                    "time at each sparsity and compares the outputs with those of the unpruned model.")
+        description="Compiles a model (linalg on tensors, not pruned) once, with its weights as arguments; prunes one "
+                    "layer at a time at each sparsity and compares the outputs with those of the unpruned model.")
     parser.add_argument("module", metavar="MODULE", type=Path)
     _add_judging(parser)
     parser.add_argument("--json", metavar="FILE", type=Path, required=True,
@@ -197,21 +209,27 @@ def _add_sensitivity(commands) -> None:
 def _add_search(commands) -> None:
     parser = commands.add_parser(
         "search", help="the sparsity of each layer for a stated target, verified",
-        description="Chooses from the curves of `sensitivity` what each layer loses, so that the model meets a target with the "
-                    "least loss: a share of the unpruned model's latency, size or operations, or a drop of quality at most. "
-                    "Compiles and measures what it chose, and corrects itself until the target is met within 2 %%.")
+        description="Chooses from the curves of `sensitivity` what each layer loses, so that the model meets a target "
+                    "with the least loss: a share of the unpruned model's latency, size or operations, or a drop of "
+                    "quality at most. Compiles and measures what it chose, and corrects itself until the target is met "
+                    "within 2 %%.")
     parser.add_argument("module", metavar="MODULE", type=Path)
     parser.add_argument("-o", dest="output", metavar="OUT", type=Path, required=True,
                         help="the model with its masks: bytecode, or text if OUT ends in .mlir")
-    parser.add_argument("--target", required=True, metavar="KIND:VALUE", help="latency:0.33, size:0.25, flops:0.5 of the unpruned "
+    parser.add_argument("--target", required=True, metavar="KIND:VALUE",
+                        help="latency:0.33, size:0.25, flops:0.5 of the unpruned "
                         "model, or drop:0.01, most accuracy that may be lost (without labels: of mean cosine)")
-    parser.add_argument("--minimize", default="latency", help="what a drop shall save: latency, size or flops (default latency)")
-    parser.add_argument("--estimate", action="store_true", help="latency by the cost model, of the layers alone, instead of "
+    parser.add_argument("--minimize", default="latency",
+                        help="what a drop shall save: latency, size or flops (default latency)")
+    parser.add_argument("--estimate", action="store_true",
+                        help="latency by the cost model, of the layers alone, instead of "
                         "measured: always the same result")
-    parser.add_argument("--sensitivity", metavar="FILE", type=Path, help="JSON of `sensitivity`; if it is not there, it is "
+    parser.add_argument("--sensitivity", metavar="FILE", type=Path,
+                        help="JSON of `sensitivity`; if it is not there, it is "
                         "measured and written")
     _add_judging(parser)
-    parser.add_argument("--sparsity", default="0.5,0.6,0.7,0.8,0.9,0.95", metavar="S,...", help="of the curves; the last is the "
+    parser.add_argument("--sparsity", default="0.5,0.6,0.7,0.8,0.9,0.95", metavar="S,...",
+                        help="of the curves; the last is the "
                         "most that is tried (default 0.5,0.6,0.7,0.8,0.9,0.95)")
     parser.add_argument("--recipe", metavar="FILE", type=Path, help="the same for prune-create-masks, as YAML")
     parser.add_argument("--json", metavar="FILE", type=Path, help="the result for programs")
@@ -230,13 +248,17 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", action="store_true", help="outputs are scores of classes, also without labels")
     parser.add_argument("--output", dest="output_name", metavar="NAME",
                         help="output that is judged (default: the first that has a form for it)")
-    parser.add_argument("--criterion", default="magnitude", help="what an element is worth, as prune-create-masks has it "
+    parser.add_argument("--criterion", default="magnitude",
+                        help="what an element is worth, as prune-create-masks has it "
                         "(default magnitude)")
-    parser.add_argument("--pattern", default="unstructured", help="unstructured, 4x1, 2:4 and so on (default unstructured)")
+    parser.add_argument("--pattern", default="unstructured",
+                        help="unstructured, 4x1, 2:4 and so on (default unstructured)")
     parser.add_argument("--include", default="", metavar="REGEX", help="only weights in whose name it is found")
-    parser.add_argument("--subsets", type=int, default=4, metavar="K", help="parts of the examples that error bars come from "
+    parser.add_argument("--subsets", type=int, default=4, metavar="K",
+                        help="parts of the examples that error bars come from "
                         "(default 4)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes; the result does not depend on it (default 1)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N",
+                        help="processes; the result does not depend on it (default 1)")
     parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="limit for each program")
 
 
@@ -302,7 +324,8 @@ def _quickstart(options: argparse.Namespace) -> int:
           f"{report.machine()['cpu']}\n")
     print(report.text_table(rows), "\n", *report.verdict(rows), "", sep="\n")
     evaluated, page = validate(settings, Steps("quickstart", always=True))
-    print(f"\n{Path(evaluated['module']).name} against {Path(evaluated['baseline']).name}, {evaluated['examples']} sentences\n")
+    print(f"\n{Path(evaluated['module']).name} against {Path(evaluated['baseline']).name}, {evaluated['examples']} "
+          "sentences\n")
     print(text.text(evaluated), f"\nReport: {files[1]}, {page}, and both as JSON", sep="\n")
     return 0
 
@@ -375,7 +398,8 @@ def _search(options: argparse.Namespace) -> int:
     if found["met"]:
         return 0
     kind, value = found["target"]["kind"], found["target"]["value"]
-    print(f"prune search: --target: {kind}: got {found['achieved'][kind]:.4g}, expected at most {value:g}", file=sys.stderr)
+    print(f"prune search: --target: {kind}: got {found['achieved'][kind]:.4g}, expected at most {value:g}",
+          file=sys.stderr)
     return GATE_CLOSED
 
 

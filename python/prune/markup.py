@@ -6,10 +6,11 @@ import html
 from typing import Sequence
 
 _STYLE = """
-:root { --text: #1c2330; --soft: #56606f; --line: #d5dbe3; --field: #eef1f5; --old: #9aa7b8; --new: #1769c4; --bad: #b3261e;
-  --good: #1b7f4d; --warm: #d98200; --paper: #fff }
-@media screen and (prefers-color-scheme: dark) { :root { --text: #e4e8ee; --soft: #9aa7b8; --line: #333c49; --field: #232a35;
-  --old: #66748a; --new: #4c9bf0; --bad: #ff8a80; --good: #5fd39a; --warm: #ffb74d; --paper: #14181f } }
+:root { --text: #1c2330; --soft: #56606f; --line: #d5dbe3; --field: #eef1f5; --old: #9aa7b8; --new: #1769c4;
+  --bad: #b3261e; --good: #1b7f4d; --warm: #d98200; --paper: #fff }
+@media screen and (prefers-color-scheme: dark) { :root { --text: #e4e8ee; --soft: #9aa7b8; --line: #333c49;
+  --field: #232a35; --old: #66748a; --new: #4c9bf0; --bad: #ff8a80; --good: #5fd39a;
+  --warm: #ffb74d; --paper: #14181f } }
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 64em; margin: 1.5em auto; padding: 0 1em; color: var(--text);
   background: var(--paper) }
 h1 { font-size: 1.5em; margin: 0 } h2 { font-size: 1.15em; margin: 2em 0 .5em } h3 { font-size: 1em; margin: .4em 0 }
@@ -25,7 +26,8 @@ td.name { overflow-wrap: anywhere; min-width: 7em }
 svg { width: 100%; max-width: 42em; height: auto; display: block }
 svg text { fill: var(--text); font: 12px system-ui, sans-serif } svg text.soft { fill: var(--soft) }
 svg text.name { font-size: 10px } .old { fill: var(--old) } .new { fill: var(--new) } .field { fill: var(--field) }
-.axis { stroke: var(--soft); fill: none } .line { stroke: var(--new); stroke-width: 1.5; fill: none } .over { fill: var(--bad) } .under { fill: var(--warm) }
+.axis { stroke: var(--soft); fill: none } .line { stroke: var(--new); stroke-width: 1.5; fill: none }
+.over { fill: var(--bad) } .under { fill: var(--warm) }
 .masks { display: grid; grid-template-columns: repeat(auto-fill, minmax(13em, 1fr)); gap: 1em }
 .masks img { width: 100%; max-height: 11em; object-fit: contain; object-position: left; image-rendering: pixelated; }
 figure { margin: 0; overflow-wrap: anywhere; break-inside: avoid } figcaption { font-size: .87em; color: var(--soft) }
@@ -38,8 +40,9 @@ figure { margin: 0; overflow-wrap: anywhere; break-inside: avoid } figcaption { 
 def document(title: str, body: Sequence[str]) -> str:
     """The whole page, of sections that are HTML already; empty ones are left out."""
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-            f'content="width=device-width, initial-scale=1"><title>{escape(title)}</title>\n<style>{_STYLE}</style></head>'
-            f'<body>\n<h1>{escape(title)}</h1>\n{chr(10).join(filter(None, body))}\n</body></html>\n')
+            f'content="width=device-width, initial-scale=1"><title>{escape(title)}</title>\n'
+            f'<style>{_STYLE}</style></head><body>\n<h1>{escape(title)}</h1>\n'
+            f'{chr(10).join(filter(None, body))}\n</body></html>\n')
 
 
 def escape(value: object) -> str:
@@ -68,8 +71,10 @@ def bars(groups: Sequence[tuple[str, Sequence[tuple[str, float, str, str]]]], lo
             y += 20
         for name, value, text, kind in lines:
             parts.append(f'<text class="soft name" x="120" y="{y + 13}" text-anchor="end"><title>{escape(name)}</title>'
-                         f'{escape(shortened(name))}</text><rect class="field" x="124" y="{y + 2}" width="170" height="14" rx="2"/>'
-                         f'<rect class="{kind}" x="124" y="{y + 2}" width="{170 * value / scale:.1f}" height="14" rx="2"/>'
+                         f'{escape(shortened(name))}</text>'
+                         f'<rect class="field" x="124" y="{y + 2}" width="170" height="14" rx="2"/>'
+                         f'<rect class="{kind}" x="124" y="{y + 2}" width="{170 * value / scale:.1f}" height="14" '
+                         'rx="2"/>'
                          f'<text x="300" y="{y + 13}">{escape(text)}</text>')
             y += 19
         y += 8

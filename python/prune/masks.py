@@ -1,7 +1,9 @@
-"""Masks made elsewhere, put on the weights of a module: by name from a file, or where the module's weights are zero already.
+"""Masks made elsewhere, put on the weights of a module: by name from a file, or where the module's weights are zero
+already.
 
 A file (.safetensors or .npz) may hold for a weight W
-- `W_mask`, as torch.nn.utils.prune keeps it beside `W_orig`, `mask:W` or `W.mask`: numbers or bools of the weight's shape;
+- `W_mask`, as torch.nn.utils.prune keeps it beside `W_orig`, `mask:W` or `W.mask`: numbers or bools of the weight's
+shape;
 - `W.mask` as bytes that hold eight elements each, as `python -m prune export` packs them.
 """
 
@@ -30,8 +32,9 @@ _SUFFIXES, _PREFIX = ("_mask", tensors.MASK), "mask:"
 
 @dataclass
 class MaskOptions:
-    """`masks` is a file, or None for the zeros of the module's own weights; then weights with a smaller share of zeros than
-    `least` are left alone. `pattern` is what all masks obey, or AUTO. `values` loads weights from the file as well."""
+    """`masks` is a file, or None for the zeros of the module's own weights; then weights with a smaller share of zeros
+    than `least` are left alone. `pattern` is what all masks obey, or AUTO. `values` loads weights from the file as
+    well."""
 
     module: Path
     output: Path
@@ -158,7 +161,8 @@ def recognise(kept: np.ndarray) -> str:
 
 def values(arrays: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray], masks: Mapping[str, Mask],
            place: str) -> dict[str, np.ndarray]:
-    """What the file holds for the masked weights themselves, for prune-load-weights: `W`, or `W_orig` beside a `W_mask`."""
+    """What the file holds for the masked weights themselves, for prune-load-weights: `W`, or `W_orig` beside a
+    `W_mask`."""
     found = {}
     for name in masks:
         value = arrays.get(name, arrays.get(f"{name}_orig"))

@@ -1,5 +1,5 @@
-"""How good and how well calibrated the answers of a classifier are, and how alike those of two models; everything is computed
-in double precision.
+"""How good and how well calibrated the answers of a classifier are, and how alike those of two models; everything is
+computed in double precision.
 
 `logits` is an array [examples, classes] of scores before the softmax, `labels` holds the right class of each example.
 """
@@ -97,8 +97,8 @@ def reliability(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> 
 
 
 def equal_mass(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> Bins:
-    """In bins of as nearly the same number of examples as can be, the larger first; in order of confidence, equal ones in
-    that of the examples."""
+    """In bins of as nearly the same number of examples as can be, the larger first; in order of confidence, equal ones
+    in that of the examples."""
     order = np.argsort(confidence, kind="stable")
     bin_of = np.empty(len(order), np.int64)
     parts = np.array_split(order, bins)
@@ -153,8 +153,8 @@ def calibration(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> Cal
 
 
 def chance(confidence: np.ndarray, bins: int = BINS, draws: int = 400) -> float:
-    """The calibration error that 95 % of sets of examples do not exceed if each answer is right with the probability that
-    its confidence says: few examples never lie exactly on the line. The same for the same confidences."""
+    """The calibration error that 95 % of sets of examples do not exceed if each answer is right with the probability
+    that its confidence says: few examples never lie exactly on the line. The same for the same confidences."""
     random = np.random.Generator(np.random.Philox(key=[0, 0]))
     errors = [np.abs(reliability(confidence, random.random(len(confidence)) < confidence, bins).gaps).sum()
               for _ in range(draws)]
@@ -166,8 +166,8 @@ _LOG_TEMPERATURE = 5.0
 
 
 def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The number to divide scores by for the least NLL of these examples, within exp(-5) to exp(5). The NLL is convex in its
-    inverse, so halving the interval by the sign of the slope finds it."""
+    """The number to divide scores by for the least NLL of these examples, within exp(-5) to exp(5). The NLL is convex
+    in its inverse, so halving the interval by the sign of the slope finds it."""
     scores = np.asarray(logits, np.float64)
     own = scores[np.arange(len(labels)), labels]
 
@@ -185,8 +185,8 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Agreement:
-    """A model beside another: shares of examples with another answer (`churn`), right before and wrong now (`lost`), the
-    reverse (`won`), and the mean Kullback-Leibler divergence from the other's probabilities to its own (nats)."""
+    """A model beside another: shares of examples with another answer (`churn`), right before and wrong now (`lost`),
+    the reverse (`won`), and the mean Kullback-Leibler divergence from the other's probabilities to its own (nats)."""
 
     churn: float
     lost: float
@@ -249,8 +249,8 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def ece(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
-    """Expected calibration error: the mean over bins of equal width of the difference between accuracy and mean confidence,
-    weighted by the examples of the bin."""
+    """Expected calibration error: the mean over bins of equal width of the difference between accuracy and mean
+    confidence, weighted by the examples of the bin."""
     return float(np.abs(reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels,
                                     bins).gaps).sum())
 

@@ -27,7 +27,8 @@ EXAMPLES, CLASSES = 400, 6
 
 
 def opt(tools, *arguments):
-    result = subprocess.run([str(tools / "prune-opt"), *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    result = subprocess.run([str(tools / "prune-opt"), *map(str, arguments)], capture_output=True, text=True,
+                            timeout=120)
     assert result.returncode == 0, result.stderr[-2000:]
 
 
@@ -40,8 +41,8 @@ def run_onnx(path, x):
 
 @pytest.fixture(scope="module")
 def nets(tools, tmp_path_factory):
-    """A linear classifier whose probabilities are right by construction, as it is, three times too sure, and pruned; data and
-    labels drawn from it; and the ONNX files."""
+    """A linear classifier whose probabilities are right by construction, as it is, three times too sure, and pruned;
+    data and labels drawn from it; and the ONNX files."""
     from conftest import Graph
     folder = tmp_path_factory.mktemp("nets")
     random = np.random.default_rng(2)
@@ -49,7 +50,8 @@ def nets(tools, tmp_path_factory):
     weight = (random.standard_normal((CLASSES, 24)) * 0.8).astype(np.float32)
     for name, scale in (("base", 1), ("sure", 4)):
         g = Graph(x=[16, 24])
-        y = g.add("Relu", g.add("Gemm", "x", g.constant("up.weight", np.vstack([np.eye(24), -np.eye(24)]).astype(np.float32)),
+        both = g.constant("up.weight", np.vstack([np.eye(24), -np.eye(24)]).astype(np.float32))
+        y = g.add("Relu", g.add("Gemm", "x", both,
                                 g.constant("up.bias", np.linspace(1e-6, 2e-6, 48, dtype=np.float32)), transB=1))
         y = g.add("Gemm", y, g.constant("head.weight", scale * np.hstack([weight, -weight])),
                   g.constant("head.bias", np.linspace(0, 1e-3, CLASSES, dtype=np.float32)), transB=1)
@@ -61,22 +63,19 @@ def nets(tools, tmp_path_factory):
     np.savez(folder / "x.npz", x=x)
     np.savez(folder / "y.npz", labels=labels)
     np.savez(folder / "xy.npz", x=x, labels=labels)
-    opt(tools, folder / "base.mlirbc", "--prune=pattern=2:4 include=head", "--emit-bytecode", "-o", folder / "pruned.mlirbc")
+    opt(tools, folder / "base.mlirbc", "--prune=pattern=2:4 include=head", "--emit-bytecode",
+        "-o", folder / "pruned.mlirbc")
     return folder, x, labels
 
 
 @pytest.fixture(scope="module")
 def outcome(nets, tmp_path_factory):
     """The report of the pruned classifier, and its page."""
-    import sys
-
-    from conftest import ROOT
     folder, _, _ = nets
     out = tmp_path_factory.mktemp("report")
-    result = subprocess.run(
-        [sys.executable, "-m", "prune", "evaluate", folder / "pruned.mlirbc", f"--baseline={folder}/base.mlirbc",
-         f"--data={folder}/x.npz", f"--labels={folder}/y.npz", f"--json={out}/r.json", f"--html={out}/r.html", "--runs=3",
-         "--top-k=2", "--targets=host,znver3"], capture_output=True, text=True, timeout=120, cwd=ROOT / "python")
+    result = cli("evaluate", folder / "pruned.mlirbc", f"--baseline={folder}/base.mlirbc", f"--data={folder}/x.npz",
+                 f"--labels={folder}/y.npz", f"--json={out}/r.json", f"--html={out}/r.html", "--runs=3", "--top-k=2",
+                 "--targets=host,znver3")
     assert result.returncode == 0 and result.stderr == "", result.stderr
     return json.loads((out / "r.json").read_text()), (out / "r.html").read_text(), result.stdout
 
@@ -101,7 +100,8 @@ def test_the_figures_are_those_of_onnx_runtime_on_the_same_weights(nets, outcome
     assert report["task"] == "classification" and report["examples"] == EXAMPLES
     for name, logits in (("baseline", before), ("pruned", now)):
         found, quality = report["classification"][name], metrics.quality(logits, labels)
-        assert found["accuracy"] == quality.accuracy and found["top_k"] == metrics.top_k(logits, labels, 2) and found["k"] == 2
+        assert found["accuracy"] == quality.accuracy
+        assert found["top_k"] == metrics.top_k(logits, labels, 2) and found["k"] == 2
         for key in ("nll", "brier"):
             assert abs(found[key] - getattr(quality, key)) < 1e-5
         assert abs(found["calibration"]["ece"] - quality.ece) < 1e-3 and sum(found["reliability"]["counts"]) == EXAMPLES
@@ -120,13 +120,15 @@ def test_costs_and_layers(outcome):
     assert pruned["nonzeros"] == base["nonzeros"] - CLASSES * 48 // 2
     assert base["flops"] == 2 * 16 * weights and pruned["flops"] == 2 * 16 * (weights - CLASSES * 24)
     for figures in (base, pruned):
-        assert figures["workspace_bytes"] > 0 and figures["memory_bytes"] == figures["workspace_bytes"] + figures["weight_bytes"]
+        assert figures["workspace_bytes"] > 0
+        assert figures["memory_bytes"] == figures["workspace_bytes"] + figures["weight_bytes"]
         time = figures["latency_ms"]
         assert 0 < time["low"] <= time["median"] <= time["high"] and time["samples"] >= 3
     assert abs(report["ratios"]["speedup"] - base["latency_ms"]["median"] / pruned["latency_ms"]["median"]) < 1e-9
     layers = {layer["name"]: layer for layer in report["layers"]}
     head = layers["head.weight"]
-    assert head["pattern"] == "2:4" and head["sparsity"] == 0.5 and head["shape"] == head["baseline_shape"] == [CLASSES, 48]
+    assert head["pattern"] == "2:4" and head["sparsity"] == 0.5
+    assert head["shape"] == head["baseline_shape"] == [CLASSES, 48]
     verdicts = {v["target"]: v for v in head["compatibility"]}
     assert set(verdicts) == {"host", "znver3", "2:4 GPU"}
     assert verdicts["2:4 GPU"]["status"] == "no" and "6x48 is not a multiple of 16x32" in verdicts["2:4 GPU"]["reason"]
@@ -146,8 +148,8 @@ def test_the_schema_is_the_documented_one(outcome):
         return set().union(*map(keys, value)) if isinstance(value, list) else set()
     found = keys(outcome[0])
     assert found <= documented, found - documented
-    values = {"classification", "embedding", "cosine", "lowest_cosine", "neighbours", "done", "warning", "option", "what", "value",
-              "limit", "passed", "sensitivity"}
+    values = {"classification", "embedding", "cosine", "lowest_cosine", "neighbours", "done", "warning", "option",
+              "what", "value", "limit", "passed", "sensitivity"}
     assert documented - found <= values, documented - found - values
     assert outcome[0]["schema"] == 1
 
@@ -222,9 +224,8 @@ def test_a_picture_is_a_png_of_the_share_that_is_kept():
 def test_names_in_pictures_are_as_short_as_they_differ():
     names = ["encoder.layer.0.query.weight", "encoder.layer.1.query.weight", "encoder.layer.1.output.dense.weight"]
     assert markup.short_names(names) == ["0.query", "1.query", "1.output.dense"]
-    assert markup.short_names(["a.weight", "b.bias"]) == ["a.weight",
-                                                        "b.bias"] and markup.short_names(["weight",
-                                                                                        "x.weight"]) == ["weight", "x.weight"]
+    assert markup.short_names(["a.weight", "b.bias"]) == ["a.weight", "b.bias"]
+    assert markup.short_names(["weight", "x.weight"]) == ["weight", "x.weight"]
     assert markup.short_names(["fc.weight"]) == ["fc"] and markup.short_names([]) == []
 
 
@@ -245,11 +246,13 @@ def test_a_planted_miscalibrated_model_is_flagged_and_the_gates_close(nets, tmp_
     found = json.loads((tmp_path / "r.json").read_text())
     both = found["classification"]
     assert both["baseline"]["calibration"]["verdict"] == "calibrated"
-    assert both["pruned"]["calibration"]["verdict"] == "overconfident" and both["pruned"]["accuracy"] == both["baseline"]["accuracy"]
+    assert both["pruned"]["calibration"]["verdict"] == "overconfident"
+    assert both["pruned"]["accuracy"] == both["baseline"]["accuracy"]
     # Temperature undoes what was planted, on examples that it was not fitted on.
     temperature = both["pruned"]["temperature"]
     assert temperature["value"] / both["baseline"]["temperature"]["value"] == pytest.approx(4, rel=0.02)
-    assert temperature["ece_after"] < 0.6 * temperature["ece_before"] and temperature["nll_after"] < temperature["nll_before"]
+    assert temperature["ece_after"] < 0.6 * temperature["ece_before"]
+    assert temperature["nll_after"] < temperature["nll_before"]
     point = next(p for p in found["checklist"] if p["step"] == "Calibration and confidence")
     assert point["status"] == "warning" and "overconfident" in point["answer"]
     assert result.returncode == 3
@@ -270,7 +273,8 @@ def test_without_labels_outputs_are_vectors(nets, tmp_path):
     found = json.loads((tmp_path / "r.json").read_text())
     expected = metrics.similarity(run_onnx(folder / "base.onnx", x), run_onnx(pruned_onnx(folder, tmp_path), x))
     assert found["task"] == "embedding" and "classification" not in found
-    assert abs(found["embedding"]["cosine"] - expected.cosine) < 1e-5 and found["embedding"]["neighbours"] == expected.neighbours
+    assert abs(found["embedding"]["cosine"] - expected.cosine) < 1e-5
+    assert found["embedding"]["neighbours"] == expected.neighbours
     assert result.returncode == 3 and "--max-drop: 1 - mean cosine: got 0." in result.stderr
     text = (tmp_path / "r.html").read_text()
     Page(text)

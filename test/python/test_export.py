@@ -92,7 +92,8 @@ def test_the_export_computes_the_same_and_comes_back_as_the_same_module(net, too
 
 def test_masks_are_zeros_and_their_patterns_metadata(net, tools, tmp_path):
     done = export(net / "p.mlirbc", tmp_path / "o.onnx", ExportOptions(), Steps("export"))
-    assert done.masks == 3 and done.bytes == (tmp_path / "o.onnx").stat().st_size and max(done.differences.values()) <= 1e-5
+    assert done.masks == 3 and done.bytes == (tmp_path / "o.onnx").stat().st_size
+    assert max(done.differences.values()) <= 1e-5
     found, original = onnx.load(tmp_path / "o.onnx"), onnx.load(net / "m.onnx")
     arrays = {t.name: numpy_helper.to_array(t) for t in found.graph.initializer}
     about = json.loads({p.key: p.value for p in found.metadata_props}[onnx_file.METADATA])
@@ -156,7 +157,8 @@ def test_a_damaged_sparse_initializer_is_named(net, tmp_path):
     sparse.indices.CopyFrom(numpy_helper.from_array(indices, sparse.indices.name))
     (tmp_path / "bad.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(PruneError,
-                       match=r"sparse initializer '.*weight': got indices \[\d+\] for values \[\d+\], expected one place"):
+                       match=r"sparse initializer '.*weight': got indices \[\d+\] for values \[\d+\], "
+                             "expected one place"):
         import_model(tmp_path / "bad.onnx", tmp_path / "bad.mlirbc")
 
 
@@ -300,5 +302,6 @@ def test_wrong_input_is_one_line(net, tools, tmp_path):
             (net / "m.mlirbc", "none/o.onnx", [], "-o: output: got "),
             (net / "m.mlirbc", "o.safetensors", ["--sparse-initializers"], "--sparse-initializers: output: got ")):
         result = cli("export", module, "-o", tmp_path / target, *more)
-        assert result.returncode == 1 and message in result.stderr and len(result.stderr.strip().splitlines()) == 1, result.stderr
+        assert result.returncode == 1 and message in result.stderr, result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1, result.stderr
         assert result.stderr.startswith("prune export: ") and not (tmp_path / target).exists()

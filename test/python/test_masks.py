@@ -26,8 +26,10 @@ def net(tmp_path_factory):
     from conftest import Graph
     folder = tmp_path_factory.mktemp("net")
     g = Graph(x=[2, 3, 4, 4])
-    y = g.add("Relu", g.add("Conv", "x", g.weight("conv.weight", 8, 3, 3, 3), g.weight("conv.bias", 8), kernel_shape=[3, 3]))
-    y = g.add("Relu", g.add("Gemm", g.add("Flatten", y), g.weight("a.weight", 32, 32), g.weight("a.bias", 32), transB=1))
+    y = g.add("Conv", "x", g.weight("conv.weight", 8, 3, 3, 3), g.weight("conv.bias", 8), kernel_shape=[3, 3])
+    y = g.add("Relu", y)
+    y = g.add("Relu", g.add("Gemm", g.add("Flatten", y), g.weight("a.weight", 32, 32), g.weight("a.bias", 32),
+                            transB=1))
     # Inputs first, as a MatMul has them: the module turns it.
     y = g.add("MatMul", y, g.weight("b.weight", 32, 10))
     onnx.save(g.model(y, shapes={y: [2, 10]}), folder / "m.onnx")
@@ -55,21 +57,25 @@ def test_masks_of_torch_with_their_trained_weights(net, tmp_path):
     """What `torch.nn.utils.prune` leaves in a state dict: W_orig and W_mask, in floats."""
     folder, weights = net
     masks, trained = masks_for(weights), {n: (2 * w + 1).astype(np.float32) for n, w in weights.items()}
-    save_file({**{f"{n}_mask": m.astype(np.float32) for n, m in masks.items()}, **{f"{n}_orig": np.ascontiguousarray(w) for n, w in trained.items()},
+    save_file({**{f"{n}_mask": m.astype(np.float32) for n, m in masks.items()},
+               **{f"{n}_orig": np.ascontiguousarray(w) for n, w in trained.items()},
                "a.bias": np.zeros(32, np.float32)}, tmp_path / "state.safetensors")
-    result = cli("masks", folder / "m.mlirbc", f"--from={tmp_path}/state.safetensors", "-o", tmp_path / "o.mlirbc", "--weights")
+    result = cli("masks", folder / "m.mlirbc", f"--from={tmp_path}/state.safetensors", "-o", tmp_path / "o.mlirbc",
+                 "--weights")
     assert result.returncode == 0 and result.stderr == "", result.stderr
     assert f"a.weight: unstructured, {1 - masks['a.weight'].mean():.1%} pruned" in result.stdout
     check(tmp_path / "o.mlirbc", trained, masks)
     # Without the option the values stay.
-    assert cli("masks", folder / "m.mlirbc", f"--from={tmp_path}/state.safetensors", "-o", tmp_path / "p.mlirbc").returncode == 0
+    assert cli("masks", folder / "m.mlirbc", f"--from={tmp_path}/state.safetensors", "-o",
+               tmp_path / "p.mlirbc").returncode == 0
     check(tmp_path / "p.mlirbc", weights, masks)
 
 
 def test_npz_masks_by_either_name(net, tmp_path):
     folder, weights = net
     masks = masks_for(weights)
-    np.savez(tmp_path / "m.npz", **{"mask:a.weight": masks["a.weight"], "b.weight.mask": masks["b.weight"].astype(np.int64)})
+    np.savez(tmp_path / "m.npz", **{"mask:a.weight": masks["a.weight"],
+                                    "b.weight.mask": masks["b.weight"].astype(np.int64)})
     assert cli("masks", folder / "m.mlirbc", f"--from={tmp_path}/m.npz", "-o", tmp_path / "o.mlirbc").returncode == 0
     check(tmp_path / "o.mlirbc", weights, {n: masks[n] for n in ("a.weight", "b.weight")})
 
@@ -105,7 +111,8 @@ def test_zeros_that_are_there_become_masks_with_their_pattern(net, tmp_path):
 
 def test_patterns_are_recognised():
     assert recognise(np.ones((4, 4), bool)) == "4x1" and recognise(np.eye(4, dtype=bool)) == "2:4"
-    assert recognise(np.array([[1, 1, 1, 0]], bool)) == "unstructured" and recognise(np.array([[0, 0, 1, 1, 1]], bool)) == "2:4"
+    assert recognise(np.array([[1, 1, 1, 0]], bool)) == "unstructured"
+    assert recognise(np.array([[0, 0, 1, 1, 1]], bool)) == "2:4"
     assert recognise(np.repeat(np.array([[1, 1, 1, 0], [0, 1, 1, 1]], bool), 4, axis=0)[:6]) == "4x1"
 
 
@@ -144,4 +151,5 @@ def test_wrong_options_are_one_line(net, tmp_path):
                                ([f"--from={tmp_path}/none.safetensors"], "none.safetensors: masks: got no such file"),
                                ([f"--from={tmp_path}/bad.safetensors"], "bad.safetensors: safetensors: got ")):
         result = cli("masks", net[0] / "m.mlirbc", "-o", tmp_path / "o.mlirbc", *arguments)
-        assert result.returncode == 1 and message in result.stderr and len(result.stderr.strip().splitlines()) == 1, result.stderr
+        assert result.returncode == 1 and message in result.stderr, result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1, result.stderr

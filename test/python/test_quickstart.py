@@ -100,7 +100,8 @@ def test_counts_leave_out_zeros():
 
 def rows():
     common = dict(parameters=100, bytes=1000, flops=10**6, spread_ms=(1.0, 2.0), peer_ms=40.0)
-    return [job.Row("dense", 0.0, nonzeros=100, ours_ms=30.0, max_abs_diff=1e-5, cosine=1.0, lowest_cosine=1.0, **common),
+    return [job.Row("dense", 0.0, nonzeros=100, ours_ms=30.0, max_abs_diff=1e-5, cosine=1.0, lowest_cosine=1.0,
+                    **common),
             job.Row("4x1", 0.9, nonzeros=10, ours_ms=50.0, max_abs_diff=2e-4, cosine=0.1, lowest_cosine=0.0, **common)]
 
 

@@ -70,8 +70,8 @@ def _masks(report: Mapping) -> tuple[str, str]:
     total = sum(layer["parameters"] for layer in masked)
     zeros = sum(layer["sparsity"] * layer["parameters"] for layer in masked) / total
     least, most = (f(layer["sparsity"] for layer in masked) for f in (min, max))
-    return "done", (f"{len(masked)} weights are masked, {zeros:.1%} of their {total:,} elements are zero ({least:.1%} to "
-                    f"{most:.1%}); the masks were verified against their records. Where they began is not recorded")
+    return "done", (f"{len(masked)} weights are masked, {zeros:.1%} of their {total:,} elements are zero ({least:.1%} "
+                    f"to {most:.1%}); the masks were verified against their records. Where they began is not recorded")
 
 
 def _tuning(baseline: Model, pruned: Model) -> tuple[str, str]:
@@ -80,7 +80,8 @@ def _tuning(baseline: Model, pruned: Model) -> tuple[str, str]:
         return "not measured", "because no constant has the name and shape of one in the baseline"
     if changed:
         return "done", f"kept elements differ from the baseline in {changed} of {common} constants of the same shape"
-    return "warning", f"kept elements are those of the baseline in all {common} constants of the same shape: no fine-tuning"
+    return "warning", (f"kept elements are those of the baseline in all {common} constants of the same shape: "
+                       "no fine-tuning")
 
 
 def _benchmark(report: Mapping) -> tuple[str, str]:

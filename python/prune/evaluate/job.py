@@ -27,8 +27,9 @@ GATE_CLOSED = 3
 
 @dataclass
 class EvaluateOptions:
-    """What to compare on what. `labels` may be None where the data has them or there are none; `output` names the result
-    that is judged (None: the first of numbers); `sensitivity` is a file of that command to show. The gates are shares, not points; None: no gate."""
+    """What to compare on what. `labels` may be None where the data has them or there are none; `output` names the
+    result that is judged (None: the first of numbers); `sensitivity` is a file of that command to show. The gates are
+    shares, not points; None: no gate."""
 
     module: Path
     baseline: Path

@@ -25,7 +25,8 @@ class Verdict:
 
 
 def describe(model: Model, baseline: Model) -> list[dict]:
-    """The layers with weights: shapes now and before, sparsity, the shares of the whole, and verdicts for each target."""
+    """The layers with weights: shapes now and before, sparsity, the shares of the whole, and verdicts for each
+    target."""
     before = {layer["name"]: layer for layer in baseline.layers}
     taken: dict[str, set[int]] = {}
     found, seen = [], set()
@@ -63,8 +64,8 @@ def _cpu(layer: Mapping, target: str, model: Model, taken: set[int]) -> Verdict:
 
 
 def find_choice(layer: Mapping, choices: Sequence[Mapping], known: Container[str], taken: set[int]) -> int | None:
-    """Which of the compiler's choices is for a layer; it is then `taken`. Weights too small for a resource are called after
-    their form there, by a name that is not `known`, so the shape decides."""
+    """Which of the compiler's choices is for a layer; it is then `taken`. Weights too small for a resource are called
+    after their form there, by a name that is not `known`, so the shape decides."""
     shape = layer["shape"][0], int(np.prod(layer["shape"][1:]))
     place = next((i for i, c in enumerate(choices) if i not in taken and c["name"] == layer["name"]), None)
     if place is None:
@@ -76,7 +77,8 @@ def find_choice(layer: Mapping, choices: Sequence[Mapping], known: Container[str
 
 
 def tensor_core(weight: np.ndarray | None) -> Verdict:
-    """Whether a GPU with 2:4 instructions could skip half of a weight: its zeros and its sizes, not what was asked for."""
+    """Whether a GPU with 2:4 instructions could skip half of a weight: its zeros and its sizes, not what was asked
+    for."""
     target = "2:4 GPU"
     if weight is None:
         return Verdict(target, "no", "the weight is not a constant of this name")
@@ -92,7 +94,8 @@ def tensor_core(weight: np.ndarray | None) -> Verdict:
     if rows % TENSOR_CORE_ROWS or columns % TENSOR_CORE_COLUMNS:
         return Verdict(target, "no", f"2:4, but {rows}x{columns} is not a multiple of {unit}")
     return Verdict(target, "fast",
-                   f"2:4, and {rows}x{columns} is a multiple of {unit}: legal; not measured, because no GPU code is generated")
+                   f"2:4, and {rows}x{columns} is a multiple of {unit}: legal; not measured, because no GPU code is "
+                   "generated")
 
 
 def same_values(model: Model, baseline: Model) -> tuple[int, int]:

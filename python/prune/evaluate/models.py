@@ -46,8 +46,8 @@ class Model:
     source: Source
 
     def figures(self) -> dict[str, float]:
-        """What the report compares. `flops` are those on nonzeros of masked weights; `memory_bytes` is what a call needs:
-        workspace and weights."""
+        """What the report compares. `flops` are those on nonzeros of masked weights; `memory_bytes` is what a call
+        needs: workspace and weights."""
         return {"parameters": self.parameters, "nonzeros": self.kept, "flops": self.flops,
                 "size_bytes": self.library_bytes + self.weight_bytes, "library_bytes": self.library_bytes,
                 "weight_bytes": self.weight_bytes, "workspace_bytes": self.workspace_bytes,

@@ -98,9 +98,10 @@ def _quality(found: Mapping) -> str:
              row("calibration error, held-out half", lambda m: m["temperature"]["ece_before"]),
              row("the same with temperature", lambda m: m["temperature"]["ece_after"])]
     agreed = found["agreement"]
-    note = (f"{agreed['churn']:.2%} of the answers changed; {agreed['lost']:.2%} became wrong and {agreed['won']:.2%} right; "
-            f"mean KL divergence from the baseline {agreed['divergence']:.4f} nats. The baseline is "
-            f"{found['baseline']['calibration']['verdict']}, the pruned model {found['pruned']['calibration']['verdict']}.")
+    note = (f"{agreed['churn']:.2%} of the answers changed; {agreed['lost']:.2%} became wrong and {agreed['won']:.2%} "
+            f"right; mean KL divergence from the baseline {agreed['divergence']:.4f} nats. The baseline is "
+            f"{found['baseline']['calibration']['verdict']}, the pruned model "
+            f"{found['pruned']['calibration']['verdict']}.")
     return section("Quality", table(("", "baseline", "pruned", "change"), rows, (1, 2, 3)), note)
 
 
@@ -114,11 +115,12 @@ def _embedding(found: Mapping) -> str:
 
 
 def _reliability(found: Mapping) -> str:
-    drawn = "".join(f"<figure><h3>{m}</h3>{diagram(found[m]['reliability'])}{histogram(found[m]['reliability'], kind)}</figure>"
-                    for m, kind in (("baseline", "old"), ("pruned", "new")))
+    drawn = "".join(f"<figure><h3>{m}</h3>{diagram(bins)}{histogram(bins, kind)}</figure>"
+                    for m, bins, kind in ((m, found[m]["reliability"], kind)
+                                          for m, kind in (("baseline", "old"), ("pruned", "new"))))
     return section("Confidence", f"<div class=pair>{drawn}</div>",
-                    "Accuracy by confidence, and below how many examples have it. Red: right less often than said, by so "
-                    "much; orange: more often.")
+                    "Accuracy by confidence, and below how many examples have it. Red: right less often than said, by "
+                    "so much; orange: more often.")
 
 
 def diagram(bins: Mapping) -> str:
@@ -138,8 +140,9 @@ def diagram(bins: Mapping) -> str:
     marks = "".join(f'<text class="soft" x="{x0 - 5}" y="{y0 + size * (1 - v) + 4:.0f}" text-anchor="end">{v:g}</text>'
                     f'<text class="soft" x="{x0 + size * v:.0f}" y="{y0 + size + 16}" text-anchor="middle">{v:g}</text>'
                     for v in (0, 0.5, 1))
-    return (f'<svg viewBox="0 0 300 282" role="img"><rect class="field" x="{x0}" y="{y0}" width="{size}" height="{size}"/>'
-            f'{"".join(parts)}<path class="axis" stroke-dasharray="4 3" d="M{x0} {y0 + size}L{x0 + size} {y0}"/>{marks}</svg>')
+    return (f'<svg viewBox="0 0 300 282" role="img"><rect class="field" x="{x0}" y="{y0}" width="{size}" '
+            f'height="{size}"/>{"".join(parts)}<path class="axis" stroke-dasharray="4 3" d="M{x0} '
+            f'{y0 + size}L{x0 + size} {y0}"/>{marks}</svg>')
 
 
 def histogram(bins: Mapping, kind: str) -> str:
@@ -149,8 +152,8 @@ def histogram(bins: Mapping, kind: str) -> str:
     drawn = "".join(f'<rect class="{kind}" x="{x0 + size * low:.1f}" y="{4 + height * (1 - count / most):.1f}" '
                     f'width="{size * (high - low) - 1:.1f}" height="{height * count / most:.1f}"/>'
                     for low, high, count in zip(edges, edges[1:], bins["counts"]))
-    return (f'<svg viewBox="0 0 300 70" role="img"><rect class="field" x="{x0}" y="4" width="{size}" height="{height}"/>{drawn}'
-            f'<text class="soft" x="{x0 - 5}" y="14" text-anchor="end">{most}</text></svg>')
+    return (f'<svg viewBox="0 0 300 70" role="img"><rect class="field" x="{x0}" y="4" width="{size}" '
+            f'height="{height}"/>{drawn}<text class="soft" x="{x0 - 5}" y="14" text-anchor="end">{most}</text></svg>')
 
 
 def _sparsity(layers: Sequence[Mapping]) -> str:
@@ -172,8 +175,9 @@ def _shape(layer: Mapping) -> str:
 
 def _pictures(masks: Mapping[str, Mask]) -> str:
     largest = sorted(masks, key=lambda name: -masks[name].kept.size)[:PICTURES]
-    drawn = "".join(f'<figure><img alt="mask of {escape(name)}" src="data:image/png;base64,{picture(mask.kept)}"><figcaption>'
-                    f'{escape(name)} {"x".join(map(str, mask.kept.shape))}, {escape(mask.pattern)}</figcaption></figure>'
+    drawn = "".join(f'<figure><img alt="mask of {escape(name)}" '
+                    f'src="data:image/png;base64,{picture(mask.kept)}"><figcaption>{escape(name)} '
+                    f'{"x".join(map(str, mask.kept.shape))}, {escape(mask.pattern)}</figcaption></figure>'
                     for name, mask in ((n, masks[n]) for n in masks if n in largest))
     note = "Rows are outputs, columns what they read; the darker, the more is kept."
     if len(masks) > len(largest):
@@ -207,4 +211,5 @@ def _compatibility(layers: Sequence[Mapping]) -> str:
     if not rows:
         return ""
     return section("Hardware and kernels", table(("layer", "target", "", "why"), rows),
-                    "What the compiler chose for each layer, and whether a GPU with 2:4 instructions could use its zeros.")
+                    "What the compiler chose for each layer, and whether a GPU with 2:4 instructions could use its "
+                    "zeros.")

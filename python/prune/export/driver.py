@@ -17,8 +17,8 @@ SUFFIXES = (".onnx", ".safetensors")
 
 @dataclass
 class ExportOptions:
-    """`sparse_initializers` stores weights of ONNX files sparsely where that is smaller; `timeout` (seconds) bounds each
-    program that is run."""
+    """`sparse_initializers` stores weights of ONNX files sparsely where that is smaller; `timeout` (seconds) bounds
+    each program that is run."""
 
     sparse_initializers: bool = False
     timeout: float = 600.0
@@ -26,8 +26,8 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written. `differences` are those of each output in ONNX Runtime from the compiled module, as shares of its
-    largest value; None for files that hold no program."""
+    """What was written. `differences` are those of each output in ONNX Runtime from the compiled module, as shares of
+    its largest value; None for files that hold no program."""
 
     tensors: int
     masks: int
@@ -36,8 +36,8 @@ class Exported:
 
 
 def export(module: Path, target: Path, options: ExportOptions, steps: Steps) -> Exported:
-    """Writes `target` in the format of its suffix. Raises PruneError; an ONNX file that ONNX Runtime does not agree with
-    is not written."""
+    """Writes `target` in the format of its suffix. Raises PruneError; an ONNX file that ONNX Runtime does not agree
+    with is not written."""
     if target.suffix not in SUFFIXES:
         raise PruneError("-o", "file name", f"'{target}'", f"an end of {' or '.join(SUFFIXES)}")
     if options.sparse_initializers and target.suffix != ".onnx":

@@ -94,8 +94,8 @@ def _make_sparse(graph: onnx.GraphProto, arrays: dict[str, np.ndarray]) -> None:
 
 
 def verify(model: Path, module: Path, timeout: float) -> dict[str, float]:
-    """Runs the file in ONNX Runtime and the module as compiled code on the same random inputs; the largest difference of
-    each output as a share of its largest value (at least 1). Raises PruneError beyond TOLERANCE."""
+    """Runs the file in ONNX Runtime and the module as compiled code on the same random inputs; the largest difference
+    of each output as a share of its largest value (at least 1). Raises PruneError beyond TOLERANCE."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     from prune.quickstart.peers import Compiled, OnnxRuntime

@@ -35,7 +35,8 @@ def save(source: Source, path: Path) -> int:
             raise PruneError(source.place, "name", f"a constant '{name + MASK}'",
                              f"none called like the mask of '{name}'")
         arrays[name + MASK] = pack(mask.kept)
-    about = {"producer": f"prune {__version__}", "recipe": recipe({n: (m.pattern, m.sparsity) for n, m in source.masks.items()}),
+    asked = {name: (mask.pattern, mask.sparsity) for name, mask in source.masks.items()}
+    about = {"producer": f"prune {__version__}", "recipe": recipe(asked),
              "weights": {name: {"shape": list(mask.kept.shape), "pattern": mask.pattern, "sparsity": mask.sparsity}
                          for name, mask in source.masks.items()}}
     save_file(arrays, path, {METADATA: json.dumps(about)})
@@ -54,7 +55,8 @@ def unpack(bits: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def recipe(weights: Mapping[str, tuple[str, float]], criterion: str = "") -> str:
-    """The recipe (YAML) by which weights of these names get masks of these patterns and sparsities, and no others any."""
+    """The recipe (YAML) by which weights of these names get masks of these patterns and sparsities, and no others
+    any."""
     lines = [f"criterion: {json.dumps(criterion)}", "layers:"] if criterion else ["layers:"]
     for name, (pattern, sparsity) in weights.items():
         lines += [f"  - match: {json.dumps('^' + re.escape(name) + '$')}", f"    pattern: {json.dumps(pattern)}",

@@ -96,7 +96,8 @@ def quickstart(options: QuickstartOptions, steps: Steps) -> list[Row]:
                 masked = masked_weights(pruned, options.timeout)
                 replaced = put_into_onnx(model, masked)
                 if replaced == 0 or replaced != len(masked):
-                    raise PruneError(str(pruned), "pruned weights", f"{len(masked)}, {replaced} of them in the ONNX model",
+                    raise PruneError(str(pruned), "pruned weights",
+                                     f"{len(masked)}, {replaced} of them in the ONNX model",
                                      "every one in both")
                 onnx_files[name] = options.folder / f"minilm-{name}.onnx"
                 onnx.save(model, onnx_files[name])
@@ -144,8 +145,8 @@ def quickstart(options: QuickstartOptions, steps: Steps) -> list[Row]:
 
 
 def validate(options: QuickstartOptions, steps: Steps) -> tuple[dict, Path]:
-    """What `python -m prune evaluate` says of the last variant beside the unpruned model, on the sentences: the report, and
-    where it stands as a page. Needs the modules that `quickstart` leaves."""
+    """What `python -m prune evaluate` says of the last variant beside the unpruned model, on the sentences: the report,
+    and where it stands as a page. Needs the modules that `quickstart` leaves."""
     from prune.evaluate.job import EvaluateOptions, evaluate
     from prune.models import minilm
 
@@ -153,7 +154,8 @@ def validate(options: QuickstartOptions, steps: Steps) -> tuple[dict, Path]:
     np.savez(cases, **minilm.tokenize(sentences(), options.tokens))
     page = options.folder / "evaluation.html"
     report, _ = evaluate(EvaluateOptions(
-        options.folder / f"minilm-{name}.mlirbc", options.folder / "minilm.mlirbc", cases, json=page.with_suffix(".json"),
+        options.folder / f"minilm-{name}.mlirbc", options.folder / "minilm.mlirbc", cases,
+                                         json=page.with_suffix(".json"),
         html=page, runs=options.runs, threads=options.threads, timeout=options.timeout), steps)
     return report, page
 

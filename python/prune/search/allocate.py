@@ -25,8 +25,8 @@ class Candidate:
 
 
 class Front:
-    """The best choices for all budgets. The first candidate of each layer is the unpruned one; candidates of equal loss are
-    taken in their order."""
+    """The best choices for all budgets. The first candidate of each layer is the unpruned one; candidates of equal loss
+    are taken in their order."""
 
     def __init__(self, layers: Mapping[str, Sequence[Candidate]]):
         self.layers = layers

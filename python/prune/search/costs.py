@@ -1,4 +1,4 @@
-"""What a layer costs at a sparsity, before anything is measured: operations, bytes as stored, time by the cost model."""
+"""What a layer costs at a sparsity, before anything is measured: operations, stored bytes, time by the cost model."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ LATENCY, SIZE, FLOPS = "latency", "size", "flops"
 KINDS = (LATENCY, SIZE, FLOPS)
 # Bytes of an element and of the place of a unit in the storage of a sparse weight.
 _ELEMENT, _PLACE = 4, 2
+# What the compiler calls code that multiplies by all elements.
+_DENSE = ("dense", "contract")
 # Distance of two sparsities that are tried.
 GRID = 0.01
 _N_OF_M = re.compile(r"\d+:\d+")
@@ -40,17 +42,18 @@ def best_times(layers: Sequence[Mapping], choices: Sequence[Mapping],
         place = find_choice(layer, choices, known, taken) if layer["prunable"] else None
         if place is None:
             continue
-        both = [min((c["estimated_us"] for c in choices[place]["candidates"] if (c["kernel"] in ("dense", "contract")) == dense),
-                    default=np.inf) for dense in (False, True)]
-        before = found.get(layer["name"], (0.0, 0.0))
-        found[layer["name"]] = before[0] + both[0], before[1] + both[1]
+        sparse, dense = found.get(layer["name"], (0.0, 0.0))
+        kinds: tuple[list[float], list[float]] = [], []
+        for candidate in choices[place]["candidates"]:
+            kinds[candidate["kernel"] in _DENSE].append(candidate["estimated_us"])
+        found[layer["name"]] = sparse + min(kinds[0], default=np.inf), dense + min(kinds[1], default=np.inf)
     return found
 
 
 def times(curves: Mapping, levels: Sequence[Mapping[str, tuple[float, float]]]) -> dict[str, Times]:
-    """Of all layers of the curves; `levels` are `best_times` at each of their sparsities. The model knows no convolutions:
-    they take as long for an operation as the others do and, pruned, as many operations as are left. Other layers that
-    it does not know gain nothing."""
+    """Of all layers of the curves; `levels` are `best_times` at each of their sparsities. The model knows no
+    convolutions: they take as long for an operation as the others do and, pruned, as many operations as are left. Other
+    layers that it does not know gain nothing."""
     known = [layer for layer in curves["layers"] if np.isfinite(levels[0].get(layer["name"], (0, np.inf))[1])]
     operations = sum(layer["flops"] for layer in known)
     rate = sum(levels[0][layer["name"]][1] for layer in known) / operations if operations else 1e-5
@@ -75,7 +78,8 @@ def candidates(kind: str, curves: Mapping, found: Mapping[str, Times]) -> dict[s
         losses = np.maximum.accumulate([0.0, *(p[curves["measure"]]["mean"] for p in layer["points"])])
         places = [0.0, *curves["sparsities"]]
         result[layer["name"]] = [
-            Candidate(s, float(np.interp(s, places, losses)), cost(kind, layer, own, s, curves["sparsities"], curves["pattern"]))
+            Candidate(s, float(np.interp(s, places, losses)),
+                      cost(kind, layer, own, s, curves["sparsities"], curves["pattern"]))
             for s in (0.0, *grid(curves["sparsities"], curves["pattern"]))]
     return result
 

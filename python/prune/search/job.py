@@ -36,9 +36,9 @@ _TARGET = re.compile(r"(\w+):([0-9.eE+-]+)")
 
 @dataclass
 class SearchOptions:
-    """`target` is KIND:VALUE; `curves` says what is pruned how and judged on what, its `json` where curves are kept (None:
-    nowhere). With `estimate` latency is what the cost model says of the layers, else it is measured. `minimize` is what a
-    target of quality saves."""
+    """`target` is KIND:VALUE; `curves` says what is pruned how and judged on what, its `json` where curves are kept
+    (None: nowhere). With `estimate` latency is what the cost model says of the layers, else it is measured. `minimize`
+    is what a target of quality saves."""
 
     target: str
     output: Path
@@ -71,7 +71,8 @@ class SearchOptions:
             if value < 1:
                 raise PruneError(name, "range", str(value), "1 or more")
         self.curves.check()
-        for option, path in (("-o", self.output), ("--recipe", self.recipe), ("--json", self.json), ("--html", self.html)):
+        for option, path in (("-o", self.output), ("--recipe", self.recipe), ("--json", self.json),
+                             ("--html", self.html)):
             files.check_target(path, option)
 
     @property
@@ -82,8 +83,8 @@ class SearchOptions:
 
 @dataclass
 class Trial:
-    """A model with the masks of one choice. `drop` and `ratios` (of the unpruned model's) are what was found; the latter
-    only once it is compiled."""
+    """A model with the masks of one choice. `drop` and `ratios` (of the unpruned model's) are what was found; the
+    latter only once it is compiled."""
 
     choice: Mapping[str, Candidate]
     recipe: str
@@ -196,7 +197,8 @@ class _Workshop:
             else:
                 low = budget
         if best.drop > limit:
-            raise PruneError("--target", DROP, f"{limit:g}", f"{trial.drop:.4f} or more: the least that pruning loses here")
+            raise PruneError("--target", DROP, f"{limit:g}",
+                             f"{trial.drop:.4f} or more: the least that pruning loses here")
         return best
 
     def finish(self, trial: Trial) -> None:
@@ -225,12 +227,14 @@ class _Workshop:
             layers.append({"name": layer["name"], "shape": layer["shape"], "sparsity": mask.sparsity if mask else 0.0,
                            "pattern": mask.pattern if mask else None, "loss": chosen.loss, "cost": chosen.cost,
                            "code": choices[place]["choice"] if place is not None else None})
-        return {"schema": SCHEMA, "prune": __version__, "module": str(options.curves.module), "data": str(options.curves.data),
-                "criterion": options.curves.criterion, "pattern": options.curves.pattern, "measure": self.network.measure,
+        return {"schema": SCHEMA, "prune": __version__, "module": str(options.curves.module),
+                "data": str(options.curves.data), "criterion": options.curves.criterion,
+                "pattern": options.curves.pattern, "measure": self.network.measure,
                 "target": {"kind": options.kind, "value": options.value, "minimized": options.cost},
                 "latency": "estimated" if options.estimate else "measured", "met": not missed, "achieved": achieved,
                 "sparsity": self._sparsity(best), "layers": layers,
-                "front": [{"cost": (self._fixed() + cost) / total, "loss": loss} for cost, loss in self.front.points(POINTS)],
+                "front": [{"cost": (self._fixed() + cost) / total, "loss": loss}
+                          for cost, loss in self.front.points(POINTS)],
                 "trials": [{"sparsity": self._sparsity(t), DROP: t.drop, **t.ratios} for t in self.trials],
                 "recipe": best.recipe}
 
@@ -239,7 +243,8 @@ class _Workshop:
         known = next((t for t in self.trials if t.choice == choice), None)
         if known is not None:
             return known
-        recipe = tensors.recipe({name: (self.options.curves.pattern, c.sparsity) for name, c in choice.items() if c.sparsity},
+        recipe = tensors.recipe({name: (self.options.curves.pattern, c.sparsity)
+                                 for name, c in choice.items() if c.sparsity},
                                 self.options.curves.criterion)
         with self.steps.step("decide masks and run the examples"):
             masks = self._masked(recipe)
@@ -257,24 +262,24 @@ class _Workshop:
         return compile_model(module, name, self.folder, self.options.threads, ["host"], self.options.curves.timeout)
 
     def _best_times(self, sparsity: float) -> dict[str, tuple[float, float]]:
-        place = masked(self.base, self.options.curves.masks(sparsity), self.folder / "level.mlirbc", self.options.curves.module,
-                       self.options.curves.timeout)
+        place = masked(self.base, self.options.curves.masks(sparsity), self.folder / "level.mlirbc",
+                       self.options.curves.module, self.options.curves.timeout)
         listed = self.folder / "choices.json"
         prune_opt([place, f"--prune-to-cpu=threads={self.options.threads} report={listed}", "-o", "/dev/null"],
                   self.options.curves.module, self.options.curves.timeout)
         return costs.best_times(self.dense.layers, json.loads(listed.read_text())["layers"], self.network.weights)
 
     def _fixed(self) -> float:
-        """What the unpruned model costs beside the layers of the front, in the same unit. Measured latency is corrected by
-        what trials take; the cost model knows the layers alone."""
+        """What the unpruned model costs beside the layers of the front, in the same unit. Measured latency is corrected
+        by what trials take; the cost model knows the layers alone."""
         if self.options.cost == costs.LATENCY:
             return 0.0
         figures = self.dense.figures()
         return max(0.0, figures["flops" if self.options.cost == costs.FLOPS else "size_bytes"] - self.front.dense)
 
     def _measured(self, model: Model) -> float:
-        times = measure([self.dense, model], [self._inputs, self._inputs], self.options.threads, self.options.runs, self.folder,
-                        self.options.curves.timeout)
+        times = measure([self.dense, model], [self._inputs, self._inputs], self.options.threads, self.options.runs,
+                        self.folder, self.options.curves.timeout)
         return times[1].median / times[0].median
 
     def _estimated(self, trial: Trial) -> float:
@@ -298,8 +303,8 @@ class _Workshop:
 def _write(options: SearchOptions, folder: Path, best: Trial) -> None:
     """The module with its masks; `masked.mlirbc` is the last that was made, which may be another trial's."""
     (folder / "recipe.yaml").write_text(best.recipe)
-    result = masked(folder / "base.mlirbc", f"recipe={folder / 'recipe.yaml'}", folder / "masked.mlirbc", options.curves.module,
-                    options.curves.timeout)
+    result = masked(folder / "base.mlirbc", f"recipe={folder / 'recipe.yaml'}", folder / "masked.mlirbc",
+                    options.curves.module, options.curves.timeout)
     if options.output.suffix == ".mlir":
         text = folder / "result.mlir"
         prune_opt([result, "--mlir-print-debuginfo", "-o", text], options.curves.module, options.curves.timeout)

@@ -16,20 +16,22 @@ def page(found: Mapping, curves: Mapping) -> str:
     target, achieved = found["target"], found["achieved"]
     tiles = "".join(f"<div class=tile><b>{value}</b>{escape(name)}</div>" for name, value in (
         (f"target {target['kind']}:{target['value']:g}", "met" if found["met"] else "missed"),
-        (f"of the latency ({found['latency']})", f"{achieved['latency']:.1%}"), ("of the size", f"{achieved['size']:.1%}"),
-        ("of the operations", f"{achieved['flops']:.1%}"), ("drop", f"{achieved['drop']:.4f}"),
+        (f"of the latency ({found['latency']})", f"{achieved['latency']:.1%}"),
+        ("of the size", f"{achieved['size']:.1%}"), ("of the operations", f"{achieved['flops']:.1%}"),
+        ("drop", f"{achieved['drop']:.4f}"),
         ("of the layers' weights pruned", f"{found['sparsity']:.1%}")))
     names = short_names([layer["name"] for layer in found["layers"]])
-    lines = [(name, layer["sparsity"], f"{layer['sparsity']:.1%} {layer['pattern'] or 'no mask'}", "new")
+    lines = [(name, layer["sparsity"],
+              f"{layer['sparsity']:.1%} {layer['pattern']}" if layer["pattern"] else "no mask", "new")
              for name, layer in zip(names, found["layers"])]
     code = [(escape(name), escape(layer["code"])) for name, layer in zip(names, found["layers"]) if layer["code"]]
-    trials = [tuple(f"{trial[key]:.4f}" if key in trial else "" for key in ("sparsity", "latency", "size", "flops", "drop"))
-              for trial in found["trials"]]
+    keys = ("sparsity", "latency", "size", "flops", "drop")
+    trials = [tuple(f"{trial[key]:.4f}" if key in trial else "" for key in keys) for trial in found["trials"]]
     return document(f"Search: {found['module']}", [
         f"<p>{escape(found['criterion'])}, {escape(found['pattern'])}, examples of {escape(found['data'])}; prune "
         f"{escape(found['prune'])}</p><div class=tiles>{tiles}</div>",
         section("Sparsity of the layers", bars([("", lines)], 1.0)), _front(found),
-        section("Models on the way", table(("sparsity", "latency", "size", "flops", "drop"), trials, range(5))),
+        section("Models on the way", table(keys, trials, range(len(keys)))),
         section("Code", table(("layer", "what the compiler chose"), code)) if code else "",
         *curves_page.sections(curves)])
 
@@ -44,12 +46,12 @@ def _front(found: Mapping) -> str:
     bottom = _Y + _HEIGHT
     ticks = "".join(f'<text class="soft" x="{_X + _WIDTH * v:.0f}" y="{bottom + 16}" text-anchor="middle">{v:g}</text>'
                     for v in (0, 0.25, 0.5, 0.75, 1))
-    drawn = (f'<svg viewBox="0 0 440 250" role="img"><rect class="field" x="{_X}" y="{_Y}" width="{_WIDTH}" height="{_HEIGHT}"/>'
-             f'<path class="line" d="M{line}"/>{marks}{ticks}'
+    drawn = (f'<svg viewBox="0 0 440 250" role="img"><rect class="field" x="{_X}" y="{_Y}" width="{_WIDTH}" '
+             f'height="{_HEIGHT}"/><path class="line" d="M{line}"/>{marks}{ticks}'
              f'<text class="soft" x="{_X - 5}" y="{_Y + 10}" text-anchor="end">{most:.2g}</text>'
              f'<text class="soft" x="{_X - 5}" y="{bottom}" text-anchor="end">0</text>'
-             f'<text class="soft" x="{_X + _WIDTH / 2}" y="{bottom + 34}" text-anchor="middle">{escape(kind)} of the unpruned '
-             "model</text></svg>")
+             f'<text class="soft" x="{_X + _WIDTH / 2}" y="{bottom + 34}" text-anchor="middle">{escape(kind)} of the '
+             "unpruned model</text></svg>")
     rows = [(f"{point['cost']:.3f}", f"{point['loss']:.4f}") for point in points]
     note = (f"The least sum of the layers' {found['measure'].replace('_', ' ')} for each {kind}, before "
             "anything is measured.")

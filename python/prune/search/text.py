@@ -18,7 +18,8 @@ def text(found: Mapping) -> str:
     return "\n".join([
         *columns(rows, left=(0, 3)), "", f"Least loss for each {target['minimized']}, before anything is measured:",
         *columns(front), "",
-        f"latency {achieved['latency']:.3f} ({found['latency']}), size {achieved['size']:.3f}, flops {achieved['flops']:.3f} of "
-        f"the unpruned model, drop {achieved['drop']:.4f}; {found['sparsity']:.1%} of the layers' weights are pruned",
+        f"latency {achieved['latency']:.3f} ({found['latency']}), size {achieved['size']:.3f}, flops "
+        f"{achieved['flops']:.3f} of the unpruned model, drop {achieved['drop']:.4f}; {found['sparsity']:.1%} of the "
+        "layers' weights are pruned",
         f"target {target['kind']}:{target['value']:g} {'met' if found['met'] else 'MISSED'} with "
         f"{achieved[target['kind']]:.4f} in {len(found['trials'])} trials"])

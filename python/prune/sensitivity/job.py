@@ -31,9 +31,9 @@ SPARSITIES = (0.5, 0.7, 0.9)
 
 @dataclass
 class SensitivityOptions:
-    """What is pruned how, and judged on what. `labels` may be None where the data has them or there are none; `classes` says
-    that outputs are scores of classes also then. `subsets` are the parts of the examples that error bars come from (1: no
-    error bars), `jobs` the processes."""
+    """What is pruned how, and judged on what. `labels` may be None where the data has them or there are none; `classes`
+    says that outputs are scores of classes also then. `subsets` are the parts of the examples that error bars come from
+    (1: no error bars), `jobs` the processes."""
 
     module: Path
     data: Path
@@ -211,8 +211,7 @@ def _report(options: SensitivityOptions, network: Network, layers: Mapping[str, 
         "criterion": options.criterion, "pattern": options.pattern, "measure": network.measure,
         "sparsities": list(options.sparsities), "baseline": network.baseline(),
         "layers": [{
-            "name": name, "kind": layers[name]["kind"], "shape": layers[name]["shape"], "parameters": layers[name]["parameters"],
-            "flops": layers[name]["flops"],
+            "name": name, **{key: layers[name][key] for key in ("kind", "shape", "parameters", "flops")},
             "points": [{"sparsity": sparsity, "pruned": masks[level][name].sparsity, **results[index * levels + level]}
                        for level, sparsity in enumerate(options.sparsities)]} for index, name in enumerate(names)],
         "skipped": [name for name in layers if name not in names]}

@@ -11,8 +11,8 @@ from prune.errors import PruneError
 
 
 class Journal:
-    """The file `path`: its first line says by a digest what it belongs to, each other one holds the result of one point.
-    `done` are the results that are there. Without `resume` it begins anew."""
+    """The file `path`: its first line says by a digest what it belongs to, each other one holds the result of one
+    point. `done` are the results that are there. Without `resume` it begins anew."""
 
     def __init__(self, path: Path, digest: str, resume: bool):
         self.path = path
@@ -29,7 +29,8 @@ class Journal:
             except (ValueError, KeyError, TypeError):
                 raise PruneError(str(path), "journal", "lines of another form", "those of this command") from None
             if found != digest:
-                raise PruneError(str(path), "digest of module, data and options", f"{found[:12]}", f"{digest[:12]} of this run")
+                raise PruneError(str(path), "digest of module, data and options", f"{found[:12]}",
+                                 f"{digest[:12]} of this run")
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
         os.ftruncate(self._file, whole)
         os.lseek(self._file, 0, os.SEEK_END)

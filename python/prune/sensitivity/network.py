@@ -51,14 +51,14 @@ def check_criterion(criterion: str) -> None:
 
 def masked(base: Path, options: str, target: Path, module: Path, timeout: float) -> Path:
     """The module with the masks that prune-create-masks makes by `options`, decided."""
-    prune_opt([base, f"--prune-create-masks={options}", "--prune-evaluate-masks", "--emit-bytecode", "-o", target], module,
-              timeout)
+    prune_opt([base, f"--prune-create-masks={options}", "--prune-evaluate-masks", "--emit-bytecode", "-o", target],
+              module, timeout)
     return target
 
 
 class Network:
-    """The compiled model and the examples it is judged on. `classes` says that outputs are scores of classes; `labels` are
-    the right ones, if they are known."""
+    """The compiled model and the examples it is judged on. `classes` says that outputs are scores of classes; `labels`
+    are the right ones, if they are known."""
 
     def __init__(self, module: Path, base: Path, folder: Path, examples: Path, labels: np.ndarray | None, classes: bool,
                  output: str | None, timeout: float, steps: Steps):
@@ -66,8 +66,8 @@ class Network:
         self.arrays = data.load(examples)
         training = folder / "training.mlirbc"
         with steps.step("build the functions"):
-            prune_opt([base, "--prune-train=loss=mse optimizer=sgd momentum=0", "--emit-bytecode", "-o", training], module,
-                      timeout)
+            prune_opt([base, "--prune-train=loss=mse optimizer=sgd momentum=0", "--emit-bytecode", "-o", training],
+                      module, timeout)
         self.program = compile_functions(training, ["init", EVALUATE], 1, timeout, steps)
         self.program.call("init")
         self.weights = {n.removeprefix("param:"): v for n, v in self.program.values.items() if n.startswith("param:")}

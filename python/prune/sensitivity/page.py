@@ -27,8 +27,8 @@ def sections(found: Mapping) -> list[str]:
     drawn = "".join(f"<figure>{curve(layer['points'], found['measure'], most)}<figcaption>{escape(name)} "
                     f"{'x'.join(map(str, layer['shape']))}</figcaption></figure>"
                     for name, layer in zip(names, found["layers"]))
-    note = (f"{measure} when one layer alone is pruned ({found['pattern']}), over its sparsity; all on one scale. Bars: "
-            "standard error over parts of the examples.")
+    note = (f"{measure} when one layer alone is pruned ({found['pattern']}), over its sparsity; all on one scale. "
+            "Bars: standard error over parts of the examples.")
     measures = [m for m in ("accuracy_drop", "loss_increase") if m in found["layers"][0]["points"][0]]
     return [section("Sensitivity", f"<div class=masks>{drawn}</div>", note),
             *(_figures(found, names, m) for m in [found["measure"], *measures])]
@@ -48,8 +48,8 @@ def curve(points: Sequence[Mapping], measure: str, most: float) -> str:
             bars.append(f'<path class="axis" d="M{x:.1f} {low:.1f}V{high:.1f}"/>')
     line = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     bottom = _Y + _HEIGHT
-    return (f'<svg viewBox="0 0 190 106" role="img"><rect class="field" x="{_X}" y="{_Y}" width="{_WIDTH}" height="{_HEIGHT}"/>'
-            f'<path class="line" d="M{line}"/>{"".join(bars)}'
+    return (f'<svg viewBox="0 0 190 106" role="img"><rect class="field" x="{_X}" y="{_Y}" width="{_WIDTH}" '
+            f'height="{_HEIGHT}"/><path class="line" d="M{line}"/>{"".join(bars)}'
             f'<text class="soft name" x="{_X - 3}" y="{_Y + 8}" text-anchor="end">{most:.2g}</text>'
             f'<text class="soft name" x="{_X - 3}" y="{bottom}" text-anchor="end">0</text>'
             f'<text class="soft name" x="{_X}" y="{bottom + 14}" text-anchor="middle">0</text>'
