@@ -28,6 +28,7 @@ svg text { fill: var(--text); font: 12px system-ui, sans-serif } svg text.soft {
 svg text.name { font-size: 10px } .old { fill: var(--old) } .new { fill: var(--new) } .field { fill: var(--field) }
 .axis { stroke: var(--soft); fill: none } .line { stroke: var(--new); stroke-width: 1.5; fill: none }
 .over { fill: var(--bad) } .under { fill: var(--warm) }
+.curves { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5em, 1fr)); gap: .6em }
 .masks { display: grid; grid-template-columns: repeat(auto-fill, minmax(13em, 1fr)); gap: 1em }
 .masks img { width: 100%; max-height: 11em; object-fit: contain; object-position: left; image-rendering: pixelated; }
 figure { margin: 0; overflow-wrap: anywhere; break-inside: avoid } figcaption { font-size: .87em; color: var(--soft) }

@@ -30,7 +30,7 @@ def sections(found: Mapping) -> list[str]:
     note = (f"{measure} when one layer alone is pruned ({found['pattern']}), over its sparsity; all on one scale. "
             "Bars: standard error over parts of the examples.")
     measures = [m for m in ("accuracy_drop", "loss_increase") if m in found["layers"][0]["points"][0]]
-    return [section("Sensitivity", f"<div class=masks>{drawn}</div>", note),
+    return [section("Sensitivity", f"<div class=curves>{drawn}</div>", note),
             *(_figures(found, names, m) for m in [found["measure"], *measures])]
 
 
