@@ -1,4 +1,5 @@
-"""`python -m prune finetune` and `digits`: from a model to the same model with masks, trained, exported and validated."""
+"""`python -m prune finetune` and `digits`: from a model to the same model with masks, trained, exported and
+validated."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ def test_finetune_writes_the_model_with_masks_and_weights(files, tools, tmp_path
     total = sum(m.size for m in masks.values())
     assert abs(scores["sparsity"] - (1 - kept / total)) < 1e-6
     # An interrupted run that goes on ends with the same bytes.
-    half = run_cli("finetune", *common, "--epochs=4", "-o", tmp_path / "h.mlirbc", f"--checkpoint={tmp_path}/c.npz", "--resume",
+    half = run_cli("finetune", *common, "--epochs=4", "-o", tmp_path / "h.mlirbc", f"--checkpoint={tmp_path}/c.npz",
+                   "--resume",
                    "--estimate-statistics=8")
     assert half.returncode == 0, half.stderr
     assert (tmp_path / "h.mlirbc").read_bytes() == (tmp_path / "o.mlirbc").read_bytes()
@@ -68,7 +70,8 @@ def test_finetune_writes_the_model_with_masks_and_weights(files, tools, tmp_path
     (["--training=loss=hinge"], "prune-opt: got loss: expected cross-entropy, mse, bce or cosine, got 'hinge'"),
     (["--training=entry=other"], "function @other: got none with a batch of examples first"),
     (["--resume"], "--resume: checkpoint: got none, expected --checkpoint=FILE"),
-    (["--json=/nowhere/x.json"], "--json: output: got '/nowhere/x.json', expected a file in an existing, writable folder"),
+    (["--json=/nowhere/x.json"],
+     "--json: output: got '/nowhere/x.json', expected a file in an existing, writable folder"),
 ])
 def test_wrong_input_is_one_line(files, tmp_path, run_cli, arguments, message):
     result = run_cli("finetune", files / "m.mlirbc", f"--data={files}/x.npz", "-o", tmp_path / "o.mlirbc", *arguments)

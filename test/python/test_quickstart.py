@@ -100,7 +100,8 @@ def test_counts_leave_out_zeros():
 
 def rows():
     common = dict(parameters=100, bytes=1000, flops=10**6, spread_ms=(1.0, 2.0), peer_ms=40.0)
-    return [job.Row("dense", 0.0, nonzeros=100, ours_ms=30.0, max_abs_diff=1e-5, cosine=1.0, lowest_cosine=1.0, **common),
+    return [job.Row("dense", 0.0, nonzeros=100, ours_ms=30.0, max_abs_diff=1e-5, cosine=1.0, lowest_cosine=1.0,
+                    **common),
             job.Row("4x1", 0.9, nonzeros=10, ours_ms=50.0, max_abs_diff=2e-4, cosine=0.1, lowest_cosine=0.0, **common)]
 
 
@@ -115,6 +116,22 @@ def test_reports_hold_the_table(tmp_path):
     assert [row["weights"] for row in data["rows"]] == ["dense", "4x1"] and data["rows"][1]["ratio"] == 0.8
     assert "| 4x1 90% | 100 | 10 | 1,000 | 1 | 50.00 | 0.80x | 2.0e-04 | 0.100 |" in as_markdown.read_text()
     assert "dense" in report.text_table(rows())
+
+
+def test_it_ends_with_the_report_of_evaluate(tmp_path, monkeypatch):
+    pytest.importorskip("iree.compiler")
+    minilm = pytest.importorskip("prune.models.minilm")
+    from prune.evaluate import job as evaluation
+    seen = []
+    monkeypatch.setattr(evaluation, "evaluate", lambda options, steps: (seen.append(options) or {"schema": 1}, []))
+    report, page = job.validate(job.QuickstartOptions(tmp_path, tokens=32, runs=5, threads=2), None)
+    options = seen[0]
+    assert report == {"schema": 1} and page == options.html == tmp_path / "evaluation.html"
+    assert (options.module.name, options.baseline.name) == ("minilm-4x1.mlirbc", "minilm.mlirbc")
+    assert (options.json.name, options.runs, options.threads) == ("evaluation.json", 5, 2)
+    with np.load(options.data) as arrays:
+        expected = minilm.tokenize(job.sentences(), 32)
+        assert all(np.array_equal(arrays[name], value) for name, value in expected.items())
 
 
 def test_options_are_checked(run_cli):

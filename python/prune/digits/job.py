@@ -1,4 +1,5 @@
-"""`python -m prune digits`: the whole way of a pruned model on small images, from random weights to an exported library.
+"""`python -m prune digits`: the whole way of a pruned model on small images, from random weights to an exported
+library.
 
 baseline      train the net dense
 identify      which layers can be pruned and what they hold
@@ -45,9 +46,9 @@ _PATTERN = re.compile(r"\d+:\d+")
 
 @dataclass
 class DigitsOptions:
-    """`pattern` is a pattern of masks or `filters`, which takes whole filters out of the convolutions. `epochs` are those
-    of pruning (None: as suits the net), `dense_epochs` those of the baseline. `folder` keeps what is made (None: nothing
-    is kept)."""
+    """`pattern` is a pattern of masks or `filters`, which takes whole filters out of the convolutions. `epochs` are
+    those of pruning (None: as suits the net), `dense_epochs` those of the baseline. `folder` keeps what is made (None:
+    nothing is kept)."""
 
     model: str = "cnn"
     pattern: str = "unstructured"
@@ -173,7 +174,8 @@ def _digits(options: DigitsOptions, folder: Path, steps: Steps) -> Result:
     return result
 
 
-def _validate(model: Path, tests: dict[str, np.ndarray], options: DigitsOptions, folder: Path, steps: Steps) -> Validated:
+def _validate(model: Path, tests: dict[str, np.ndarray], options: DigitsOptions, folder: Path,
+              steps: Steps) -> Validated:
     """Compiles the model to a library and looks at what that answers."""
     name = model.stem
     with steps.step(f"export and validate ({name})"):

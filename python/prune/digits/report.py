@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prune.console import columns
 from prune.digits.job import BATCH, DigitsOptions, Result, Validated
 
 
@@ -32,7 +33,4 @@ def _row(name: str, net: Validated) -> tuple[str, ...]:
 
 def _table(heads, rows) -> list[str]:
     """Aligned columns, the first to the left."""
-    cells = [heads, *rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
-    return ["  " + "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))).rstrip()
-            for row in cells]
+    return ["  " + line for line in columns([heads, *rows])]

@@ -37,6 +37,7 @@ def load(path: Path, place: str) -> ModelProto:
     if not model.graph.output:
         raise PruneError(place, "ONNX graph", "no outputs", "at least one")
     load_external(model, path.parent, place)
+    fill_sparse(model.graph, place)
     for tensor in tensors(model.graph):
         check_tensor(tensor, place)
     check_order(model.graph, set(), place)
@@ -67,6 +68,29 @@ def tensors(graph: GraphProto) -> Iterator[TensorProto]:
                 if attribute.type == AttributeProto.TENSOR:
                     yield attribute.t
                 yield from attribute.tensors
+
+
+def fill_sparse(graph: GraphProto, place: str) -> None:
+    """Sparse initializers become dense ones: the importer knows no others."""
+    for inner in graphs(graph):
+        for sparse in inner.sparse_initializer:
+            what = f"sparse initializer '{one_line(sparse.values.name, 120)}'"
+            check_tensor(sparse.values, place)
+            check_tensor(sparse.indices, place)
+            values, indices = numpy_helper.to_array(sparse.values), numpy_helper.to_array(sparse.indices)
+            shape = tuple(sparse.dims)
+            size = int(np.prod(shape, dtype=np.int64))
+            if indices.ndim == 2 and indices.shape[1] == len(shape) and shape and all(
+                    ((0 <= column) & (column < s)).all() for column, s in zip(indices.T, shape)):
+                indices = np.ravel_multi_index(tuple(indices.T), shape)
+            if indices.shape != values.shape or values.ndim != 1 or (indices.size and not (
+                    0 <= indices.min() and indices.max() < size)):
+                raise PruneError(place, what, f"indices {list(indices.shape)} for values {list(values.shape)}",
+                                 f"one place within {list(shape)} for each value")
+            dense = np.zeros(size, values.dtype)
+            dense[indices] = values
+            inner.initializer.append(numpy_helper.from_array(dense.reshape(shape), sparse.values.name))
+        del inner.sparse_initializer[:]
 
 
 def load_external(model: ModelProto, folder: Path, place: str) -> None:
@@ -143,7 +167,6 @@ def check_tensor(tensor: TensorProto, place: str) -> None:
 def check_order(graph: GraphProto, outer: set[str], place: str) -> None:
     """Each value is produced once and before its use, each output by some node."""
     known = outer | {""} | {v.name for v in graph.input} | {t.name for t in graph.initializer}
-    known |= {t.values.name for t in graph.sparse_initializer}
     for node in graph.node:
         what = f"node '{one_line(node.name, 120)}' ({one_line(node.op_type, 60)})"
         for name in node.input:

@@ -96,7 +96,8 @@ def quickstart(options: QuickstartOptions, steps: Steps) -> list[Row]:
                 masked = masked_weights(pruned, options.timeout)
                 replaced = put_into_onnx(model, masked)
                 if replaced == 0 or replaced != len(masked):
-                    raise PruneError(str(pruned), "pruned weights", f"{len(masked)}, {replaced} of them in the ONNX model",
+                    raise PruneError(str(pruned), "pruned weights",
+                                     f"{len(masked)}, {replaced} of them in the ONNX model",
                                      "every one in both")
                 onnx_files[name] = options.folder / f"minilm-{name}.onnx"
                 onnx.save(model, onnx_files[name])
@@ -141,6 +142,22 @@ def quickstart(options: QuickstartOptions, steps: Steps) -> list[Row]:
             peer_ms=float(np.median(peer_times)), max_abs_diff=differences[name], cosine=float(cosines.mean()),
             lowest_cosine=float(cosines.min())))
     return rows
+
+
+def validate(options: QuickstartOptions, steps: Steps) -> tuple[dict, Path]:
+    """What `python -m prune evaluate` says of the last variant beside the unpruned model, on the sentences: the report,
+    and where it stands as a page. Needs the modules that `quickstart` leaves."""
+    from prune.evaluate.job import EvaluateOptions, evaluate
+    from prune.models import minilm
+
+    cases, name = options.folder / "sentences.npz", VARIANTS[-1][0]
+    np.savez(cases, **minilm.tokenize(sentences(), options.tokens))
+    page = options.folder / "evaluation.html"
+    report, _ = evaluate(EvaluateOptions(
+        options.folder / f"minilm-{name}.mlirbc", options.folder / "minilm.mlirbc", cases,
+                                         json=page.with_suffix(".json"),
+        html=page, runs=options.runs, threads=options.threads, timeout=options.timeout), steps)
+    return report, page
 
 
 def prune_opt(source: Path, target: Path, flag: str, options: QuickstartOptions) -> None:

@@ -24,8 +24,8 @@ _UNDECIDED = re.compile(r"^\s*%\S+ = prune\.mask ", re.MULTILINE)
 @dataclass
 class FinetuneOptions:
     """`masks` and `training` are options of prune-create-masks (None: the masks that the model has) and prune-train;
-    `ramp` is the share of the steps in which sparsity rises, from `first` on. `run` says what to train on and how long; its module and
-    output are not looked at."""
+    `ramp` is the share of the steps in which sparsity rises, from `first` on. `run` says what to train on and how long;
+    its module and output are not looked at."""
 
     model: Path
     output: Path
@@ -113,5 +113,6 @@ def prune_opt(source: Path, target: Path, arguments: list[str], options: Finetun
 def _run(arguments: list, options: FinetuneOptions) -> toolchain.Finished:
     finished = toolchain.run([toolchain.find_tool("prune-opt"), *arguments], options.run.timeout, str(options.model))
     if finished.status != 0:
-        raise PruneError(str(options.model), "prune-opt", toolchain.describe_failure(finished), "a model that can be trained")
+        raise PruneError(str(options.model), "prune-opt", toolchain.describe_failure(finished),
+                         "a model that can be trained")
     return finished

@@ -14,7 +14,8 @@ from prune import files, metrics, toolchain
 from prune.console import Progress, Steps
 from prune.errors import PruneError
 from prune.train import checkpoint, data
-from prune.train.loop import (ESTIMATE, EVALUATE, SCHEDULE, STEP, UPDATE, LoopOptions, Trained, estimate_statistics, evaluate,
+from prune.train.loop import (ESTIMATE, EVALUATE, SCHEDULE, STEP, UPDATE, LoopOptions, Trained, estimate_statistics,
+                              evaluate,
                               mask_sparsity, train)
 from prune.train.runner import Program, compile_functions
 
@@ -26,9 +27,9 @@ _OPTIONAL = (EVALUATE, UPDATE, SCHEDULE, ESTIMATE)
 @dataclass
 class TrainOptions:
     """What to train and how. `output` receives the arrays by name as `.npz`; `test` names examples to evaluate on;
-    `epochs` counts passes over the training examples, rounded up to whole steps; `estimate` is the number of batches that
-    statistics of batch norms are averaged over at the end (0: they stay what the steps left); `trace` is how often the
-    test examples are looked at on the way; `timeout` (seconds) bounds the compilation."""
+    `epochs` counts passes over the training examples, rounded up to whole steps; `estimate` is the number of batches
+    that statistics of batch norms are averaged over at the end (0: they stay what the steps left); `trace` is how often
+    the test examples are looked at on the way; `timeout` (seconds) bounds the compilation."""
 
     module: Path
     data: Path
@@ -70,8 +71,8 @@ class Scores:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run: how it ended, scores before its first step and after its last (None without test examples), and on the way:
-    steps made, sparsity, scores."""
+    """A run: how it ended, scores before its first step and after its last (None without test examples), and on the
+    way: steps made, sparsity, scores."""
 
     trained: Trained
     before: Scores | None
@@ -110,7 +111,8 @@ def run(options: TrainOptions, steps: Steps) -> Outcome:
             program.call("init")
             before = score(program, examples)
         trace = []
-        marks = {settings.steps * (i + 1) // options.trace for i in range(options.trace)} if examples is not None else set()
+        marks = {settings.steps * (i + 1) // options.trace
+                 for i in range(options.trace)} if examples is not None else set()
 
         def look(step: int) -> None:
             if step in marks:

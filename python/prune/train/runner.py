@@ -134,7 +134,8 @@ class Program:
         self._pairs = {n: [aligned(t.shape, t.dtype) for _ in range(2)] for n, t in self.tensors.items()}
         self._current = dict.fromkeys(self.carried, 0)
         self._known: set[str] = set()
-        # Arguments that come from outside at each call, and results that leave it; functions may differ in their shapes.
+        # Arguments that come from outside at each call, and results that leave it; functions may differ in their
+        # shapes.
         self._outside = {t: aligned(t.shape, t.dtype) for f in self.functions.values() for t in f.inputs + f.outputs
                          if t.name not in self._pairs}
         self._calls: dict[tuple, tuple] = {}

@@ -1,0 +1,134 @@
+"""One model as it is shipped: compiled to a C library, with what the compiler says of it, run on examples, timed."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Mapping, Sequence
+
+import numpy as np
+
+from prune import toolchain
+from prune.bench import ours, programs
+from prune.bench.compare import cores_for
+from prune.bench.timing import Quiet, Timing, interleave
+from prune.errors import PruneError
+from prune.export.source import Source
+from prune.train import data
+from prune.train.runner import Function, aligned
+
+_WORKSPACE = re.compile(r"WorkspaceBytes=(\d+)")
+# Milliseconds: a sample is the mean over calls that take about this long together.
+SAMPLE_MS = 2.0
+
+
+@dataclass
+class Model:
+    """A compiled module. `layers` is what prune-identify lists; `choices` which code each masked layer got, by target;
+    `weights` and `masks` are those of the module, with masks applied."""
+
+    name: str
+    place: Path
+    library: Path
+    layers: list[dict]
+    parameters: int
+    kept: int
+    flops: int
+    library_bytes: int
+    weight_bytes: int
+    workspace_bytes: int
+    compile_seconds: float
+    choices: dict[str, list[dict]]
+    source: Source
+
+    def figures(self) -> dict[str, float]:
+        """What the report compares. `flops` are those on nonzeros of masked weights; `memory_bytes` is what a call
+        needs: workspace and weights."""
+        return {"parameters": self.parameters, "nonzeros": self.kept, "flops": self.flops,
+                "size_bytes": self.library_bytes + self.weight_bytes, "library_bytes": self.library_bytes,
+                "weight_bytes": self.weight_bytes, "workspace_bytes": self.workspace_bytes,
+                "memory_bytes": self.workspace_bytes + self.weight_bytes,
+                "compile_seconds": round(self.compile_seconds, 3)}
+
+
+def compile_model(module: Path, name: str, folder: Path, threads: int, targets: Sequence[str], timeout: float) -> Model:
+    """Compiles a module on tensors for this machine; for the other targets only the choices are made."""
+    source = Source(module, timeout)
+    listed = folder / f"{name}-layers.json"
+    _prune_opt([module, f"--prune-identify=json={listed} table=none", "-o", "/dev/null"], module, timeout)
+    report = json.loads(listed.read_text())
+    choices, workspace, lowered = {}, 0, folder / f"{name}.cpu.mlirbc"
+    for target in targets:
+        result = lowered if target == "host" else folder / "other.mlirbc"
+        chosen = folder / f"{name}-choices.json"
+        finished = _prune_opt([module, f"--prune-to-cpu=cpu={target} threads={threads} report={chosen}",
+                               "--emit-bytecode",
+                               "-o", result, "--remarks-filter=plan-memory", "--remark-format=emitRemark"], module,
+                              timeout)
+        choices[target] = json.loads(chosen.read_text())["layers"] if chosen.exists() else []
+        if target == "host":
+            workspace = sum(map(int, _WORKSPACE.findall(finished.stderr)))
+    compiled = ours.compile_library(lowered, folder / f"{name}.so", 0, timeout)
+    kept, flops = 0, 0
+    seen: set[str] = set()
+    for layer in report["layers"]:
+        density = 1 - (layer.get("sparsity") or 0.0)
+        flops += round(layer["flops"] * density)
+        if layer["name"] not in seen:
+            kept += layer.get("kept", layer["parameters"])
+            seen.add(layer["name"])
+    return Model(name, module, compiled.library, report["layers"], report["parameters"], kept, flops,
+                 compiled.library_bytes, compiled.weight_bytes, workspace, compiled.seconds, choices, source)
+
+
+def _prune_opt(arguments: list, module: Path, timeout: float) -> toolchain.Finished:
+    finished = toolchain.run([toolchain.find_tool("prune-opt"), *arguments], timeout, str(module))
+    if finished.status != 0:
+        raise PruneError(str(module), "prune-opt", toolchain.describe_failure(finished))
+    return finished
+
+
+def outputs(model: Model, arrays: Mapping[str, np.ndarray],
+            place: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """All examples through a model: the results by name, and the inputs of the first batch."""
+    function = Function(model.name, model.library)
+    try:
+        examples = data.Arrays(arrays, function.inputs, place)
+        x = {t.name: aligned(t.shape, t.dtype) for t in function.inputs}
+        y = {t.name: aligned(t.shape, t.dtype) for t in function.outputs}
+        call = function.pointers(x.values()), function.pointers(y.values())
+        found: dict[str, list[np.ndarray]] = {name: [] for name in y}
+        first: dict[str, np.ndarray] = {}
+        for batch, count in examples.blocks():
+            for name, value in batch.items():
+                x[name][...] = value
+            first = first or {name: value.copy() for name, value in x.items()}
+            function.run(*call)
+            for name, value in y.items():
+                if value.ndim == 0 or len(value) != examples.size:
+                    raise PruneError(str(model.place), f"output '{name}'", f"shape {list(value.shape)}",
+                                     f"{examples.size} examples first, as the inputs have")
+                found[name].append(value[:count].copy())
+    finally:
+        function.close()
+    return {name: np.concatenate(parts) for name, parts in found.items()}, first
+
+
+def measure(models: Sequence[Model], inputs: Sequence[Mapping[str, np.ndarray]], threads: int, runs: int, folder: Path,
+            timeout: float) -> list[Timing]:
+    """Times the models in turn, each in a process of its own on the same cores: milliseconds of a call."""
+    cores, loop = cores_for(threads), programs.timed_loop(folder)
+    with ExitStack() as stack:
+        started, repeats = {}, {}
+        for model, arrays in zip(models, inputs):
+            program = programs.Program("prune", Path(sys.executable), model.library, cores, arrays, folder, loop)
+            stack.callback(program.stop)
+            program.ready(timeout)
+            started[model.name] = program
+            repeats[model.name] = max(1, round(SAMPLE_MS / max(1e-3, min(program.run(3, timeout)))))
+        times, _ = interleave(started, runs, timeout, Quiet(), repeats)
+    return [times[model.name] for model in models]

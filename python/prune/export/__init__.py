@@ -1,0 +1,1 @@
+"""Export of modules: ONNX by translation of linalg on tensors, safetensors as named arrays."""

@@ -1,0 +1,1 @@
+"""Sparsities of all layers for a target, from the curves of `prune.sensitivity`."""

@@ -1,0 +1,1 @@
+"""What pruning one layer alone costs, at several sparsities."""
