@@ -93,8 +93,9 @@ TEST_F(ColumnUpdatesTest, factorsTheInverse) {
         for (int64_t j = k; j < columns; ++j)
           inverse[j] += factor->upper[k * columns + i] * factor->upper[k * columns + j];
       for (int64_t j = 0; j < columns; ++j) {
-        if (j < i)
+        if (j < i) {
           EXPECT_EQ(factor->upper[i * columns + j], 0);
+        }
         double h = 2.0 / rows * gram[i * columns + j] + (i == j ? 0.01 * mean : 0.0), product = 0;
         EXPECT_NEAR(factor->damped[i * columns + j], h, 1e-12 * std::abs(h));
         for (int64_t k = 0; k < columns; ++k)
@@ -229,8 +230,9 @@ TEST_F(ColumnUpdatesTest, refitsToTheBestValues) {
         for (int64_t j = 0; j < columns; ++j)
           slope +=
               factor.damped[i * columns + j] * (fitted.weight[row * columns + j] - double(weight[row * columns + j]));
-        if (fitted.mask[row * columns + i])
+        if (fitted.mask[row * columns + i]) {
           EXPECT_NEAR(slope, 0, 1e-6);
+        }
       }
     }
   }
