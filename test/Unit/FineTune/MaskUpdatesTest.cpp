@@ -75,8 +75,9 @@ TEST_F(MaskUpdatesTest, schedulesGiveTheNumbersOfNumPy) {
       {"geometric:end=100:every=30:initial=0.2",
        {0.19999999999999996, 0.19999999999999996, 0.5243171539989115, 0.8318207169492571}},
   };
+  const int64_t steps[] = {0, 25, 50, 99};
   for (const auto &test : cases)
-    for (auto [step, expected] : llvm::zip_equal(ArrayRef<int64_t>{0, 25, 50, 99}, test.expected))
+    for (auto [step, expected] : llvm::zip_equal(steps, test.expected))
       EXPECT_NEAR(parse(test.text).getSparsity(step, 0.9), expected, 1e-15) << test.text.str() << " at " << step;
 }
 
