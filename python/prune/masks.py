@@ -89,12 +89,8 @@ def put_masks(options: MaskOptions, steps: Steps) -> dict[str, Mask]:
 
 def _prunable(module: Path, folder: Path, timeout: float) -> list[str]:
     listed = folder / "layers.json"
-    finished = toolchain.run([toolchain.find_tool("prune-opt"), module, f"--prune-identify=json={listed} table=none",
-                              "-o",
-                              "/dev/null"], timeout, str(module))
-    if finished.status != 0:
-        raise PruneError(str(module), "prune-opt", toolchain.describe_failure(finished),
-                         "a module of linalg on tensors")
+    toolchain.checked("prune-opt", [module, f"--prune-identify=json={listed} table=none", "-o", "/dev/null"], timeout,
+                      str(module), expected="a module of linalg on tensors")
     return [layer["name"] for layer in json.loads(listed.read_text())["layers"] if layer["prunable"]]
 
 

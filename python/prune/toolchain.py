@@ -82,6 +82,16 @@ def run(command: Sequence[str | Path], timeout: float, place: str, env: dict[str
         return Finished(child.returncode, out.read(), err.read())
 
 
+def checked(tool: str, arguments: Sequence[str | Path], timeout: float, place: str, rule: str = "", expected: str = "",
+            env: dict[str, str] | None = None) -> Finished:
+    """Runs a program of the compiler. If it fails, its first diagnostic is the PruneError of `place`; `rule` is the
+    program if nothing is given."""
+    finished = run([find_tool(tool), *arguments], timeout, place, env)
+    if finished.status != 0:
+        raise PruneError(place, rule or tool, describe_failure(finished), expected)
+    return finished
+
+
 def describe_failure(finished: Finished) -> str:
     """The first diagnostic of a failed program in one line; how it ended if it printed none."""
     for line in finished.stderr.splitlines():

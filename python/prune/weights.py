@@ -57,11 +57,8 @@ def masked_weights(module: Path, timeout: float = 600.0) -> dict[str, np.ndarray
     """The pruned weights of a module (after `prune-opt --prune`), with the masks applied, by name."""
     with tempfile.TemporaryDirectory(prefix="prune-weights-") as scratch:
         folded = Path(scratch) / "folded.mlir"
-        finished = toolchain.run([toolchain.find_tool("prune-opt"), module, "--prune-fold-masks", "-o", folded],
-                                 timeout,
-                                 str(module))
-        if finished.status != 0:
-            raise PruneError(str(module), "prune-fold-masks", toolchain.describe_failure(finished))
+        toolchain.checked("prune-opt", [module, "--prune-fold-masks", "-o", folded], timeout, str(module),
+                          "prune-fold-masks")
         text = folded.read_bytes()
     resources = read_resources(text)
     result = {}

@@ -24,7 +24,7 @@ from prune.models import sentences
 from prune.train import data
 from prune.train.job import write
 from prune.train.loop import LoopOptions, train
-from prune.train.runner import Function, Program, aligned, compile_program
+from prune.train.runner import Function, compile_program
 
 # The 36 matrices of the layers; the embedding tables stay as they are.
 INCLUDE = "include=^encoder"
@@ -104,10 +104,8 @@ class _Encoder:
 
     def opt(self, source: Path, target: Path, *passes: str) -> Path:
         """Runs passes of the compiler."""
-        finished = toolchain.run([toolchain.find_tool("prune-opt"), source, *passes, "--emit-bytecode", "-o", target],
-                                 self.settings.timeout, str(source))
-        if finished.status != 0:
-            raise PruneError(str(source), "prune-opt", toolchain.describe_failure(finished))
+        toolchain.checked("prune-opt", [source, *passes, "--emit-bytecode", "-o", target], self.settings.timeout,
+                          str(source))
         return target
 
     def student(self, *passes: str, decide: Sequence[str] = ()) -> Path:
@@ -129,20 +127,12 @@ class _Encoder:
     def embed(self, model: Path, tokens: dict[str, np.ndarray]) -> np.ndarray:
         """The embeddings, of length 1, that the compiled model gives."""
         library = self.folder / f"{model.stem}.so"
-        finished = toolchain.run([toolchain.find_tool("prune-compile"), model, "-o", library, "--name", "encoder",
-                                  f"--threads={self.settings.threads}"], self.settings.timeout, str(model))
-        if finished.status != 0:
-            raise PruneError(str(model), "prune-compile", toolchain.describe_failure(finished))
+        toolchain.checked("prune-compile", [model, "-o", library, "--name", "encoder",
+                                            f"--threads={self.settings.threads}"], self.settings.timeout, str(model))
         function = Function("encoder", library)
-        inputs = [aligned(t.shape, t.dtype) for t in function.inputs]
-        outputs = {t.name: aligned(t.shape, t.dtype) for t in function.outputs}
-        call = function.pointers(inputs), function.pointers(outputs.values())
-        parts = []
-        for batch, count in data.Arrays(tokens, function.inputs, "sentences").blocks():
-            for buffer, tensor in zip(inputs, function.inputs):
-                buffer[...] = batch[tensor.name]
-            function.run(*call)
-            parts.append(outputs["embedding"][:count].copy())
+        bound = function.bind()
+        parts = [bound(batch)["embedding"][:count].copy()
+                 for batch, count in data.Arrays(tokens, function.inputs, "sentences").blocks()]
         function.close()
         embeddings = np.concatenate(parts)
         return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)

@@ -108,11 +108,8 @@ def inputs_of(model, settings: Settings) -> dict[str, np.ndarray]:
 def layers_to_prune(module: Path, scratch: Path, timeout: float) -> list[str]:
     """Weights of linear layers and of 1x1 and 3x3 convolutions, except depthwise ones and the first."""
     report = scratch / "layers.json"
-    command = [toolchain.find_tool("prune-opt"), module, f"--prune-identify=json={report} table=none", "-o",
-               "/dev/null"]
-    finished = toolchain.run(command, timeout, str(module))
-    if finished.status != 0:
-        raise PruneError(str(module), "prune-identify", toolchain.describe_failure(finished))
+    toolchain.checked("prune-opt", [module, f"--prune-identify=json={report} table=none", "-o", "/dev/null"], timeout,
+                      str(module), "prune-identify")
     found = []
     for layer in json.loads(report.read_text())["layers"]:
         shape = layer["shape"]

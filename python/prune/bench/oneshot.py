@@ -14,7 +14,6 @@ from prune.bench import compare, ours
 from prune.bench.minilm import INCLUDE
 from prune.bench.report import Table
 from prune.console import Steps
-from prune.errors import PruneError
 from prune.files import write_json
 
 # Name and options of the pipeline `prune`.
@@ -85,10 +84,8 @@ def _embed(module: Path, inputs: dict[str, np.ndarray], scratch: Path, timeout: 
     chosen = np.minimum(np.arange(-(-count // BATCH) * BATCH), count - 1)
     np.savez(scratch / "cases.npz", **{n: v[chosen].reshape(-1, BATCH, v.shape[1]) for n, v in inputs.items()})
     ours.prune_opt(module, scratch / "cpu.mlirbc", ["--prune-to-cpu"], timeout)
-    finished = toolchain.run([toolchain.find_tool("prune-run"), scratch / "cpu.mlirbc", "--cases",
-                              f"--inputs={scratch}/cases.npz", f"--outputs={scratch}/hidden.npz"], timeout, str(module))
-    if finished.status != 0:
-        raise PruneError(str(module), "prune-run", toolchain.describe_failure(finished))
+    toolchain.checked("prune-run", [scratch / "cpu.mlirbc", "--cases", f"--inputs={scratch}/cases.npz",
+                                    f"--outputs={scratch}/hidden.npz"], timeout, str(module))
     with np.load(scratch / "hidden.npz") as arrays:
         hidden = arrays["last_hidden_state"]
     return minilm.embed(hidden.reshape(-1, *hidden.shape[2:])[:count], inputs["attention_mask"])

@@ -25,10 +25,8 @@ class Compiled:
 
 def prune_opt(source: Path, target: Path, flags: list[str], timeout: float) -> None:
     """One step of the compiler, bytecode to bytecode."""
-    finished = toolchain.run([toolchain.find_tool("prune-opt"), source, *flags, "--emit-bytecode", "-o", target],
-                             timeout, str(source))
-    if finished.status != 0:
-        raise PruneError(str(source), f"prune-opt {flags[0].split('=')[0]}", toolchain.describe_failure(finished))
+    toolchain.checked("prune-opt", [source, *flags, "--emit-bytecode", "-o", target], timeout, str(source),
+                      f"prune-opt {flags[0].split('=')[0]}")
 
 
 def compile_library(source: Path, target: Path, threads: int, timeout: float, options: str = "") -> Compiled:

@@ -27,7 +27,7 @@ from prune.importer.driver import ImportOptions, import_model
 from prune.train import data
 from prune.train.finetune import FinetuneOptions, finetune
 from prune.train.job import Outcome, TrainOptions
-from prune.train.runner import Function, aligned
+from prune.train.runner import Function
 
 BATCH = 64
 # Of an exported net, for its time.
@@ -47,8 +47,7 @@ _PATTERN = re.compile(r"\d+:\d+")
 @dataclass
 class DigitsOptions:
     """`pattern` is a pattern of masks or `filters`, which takes whole filters out of the convolutions. `epochs` are
-    those of pruning (None: as suits the net), `dense_epochs` those of the baseline. `folder` keeps what is made (None:
-    nothing is kept)."""
+    those of pruning, `dense_epochs` those of the baseline. `folder` keeps what is made (None: nothing is kept)."""
 
     model: str = "cnn"
     pattern: str = "unstructured"
@@ -179,24 +178,21 @@ def _validate(model: Path, tests: dict[str, np.ndarray], options: DigitsOptions,
     """Compiles the model to a library and looks at what that answers."""
     name = model.stem
     with steps.step(f"export and validate ({name})"):
-        _run([toolchain.find_tool("prune-compile"), model, "-o", folder / f"{name}.so", "--name", name], options)
+        toolchain.checked("prune-compile", [model, "-o", folder / f"{name}.so", "--name", name], options.timeout,
+                          str(model))
         _prune_opt([model, f"--prune-identify=json={folder / name}.json table=none", "-o", "/dev/null"], options)
         report = json.loads((folder / f"{name}.json").read_text())
         gone = sum(layer["parameters"] - layer.get("kept", layer["parameters"]) for layer in report["layers"])
         function = Function(name, folder / f"{name}.so")
         try:
-            x, y = (aligned(t.shape, t.dtype) for t in (function.inputs[0], function.outputs[0]))
-            call = function.pointers([x]), function.pointers([y])
-            source = data.Arrays({"x": tests["x"]}, function.inputs, name)
+            bound = function.bind()
             logits = []
-            for batch, count in source.blocks():
-                x[...] = batch["x"]
-                function.run(*call)
-                logits.append(y[:count].copy())
+            for batch, count in data.Arrays({"x": tests["x"]}, function.inputs, name).blocks():
+                logits.append(next(iter(bound(batch).values()))[:count].copy())
             times = []
             for _ in range(CALLS):
                 begin = time.perf_counter()
-                function.run(*call)
+                bound({})
                 times.append(time.perf_counter() - begin)
         finally:
             function.close()
@@ -206,10 +202,4 @@ def _validate(model: Path, tests: dict[str, np.ndarray], options: DigitsOptions,
 
 
 def _prune_opt(arguments: list, options: DigitsOptions) -> None:
-    _run([toolchain.find_tool("prune-opt"), *arguments], options)
-
-
-def _run(command: list, options: DigitsOptions) -> None:
-    finished = toolchain.run(command, options.timeout, str(command[1]))
-    if finished.status != 0:
-        raise PruneError(str(command[1]), Path(command[0]).name, toolchain.describe_failure(finished))
+    toolchain.checked("prune-opt", arguments, options.timeout, str(arguments[0]))

@@ -19,7 +19,7 @@ from prune.bench.timing import Quiet, Timing, interleave
 from prune.errors import PruneError
 from prune.export.source import Source
 from prune.train import data
-from prune.train.runner import Function, aligned
+from prune.train.runner import Function
 
 _WORKSPACE = re.compile(r"WorkspaceBytes=(\d+)")
 # Milliseconds: a sample is the mean over calls that take about this long together.
@@ -59,16 +59,16 @@ def compile_model(module: Path, name: str, folder: Path, threads: int, targets: 
     """Compiles a module on tensors for this machine; for the other targets only the choices are made."""
     source = Source(module, timeout)
     listed = folder / f"{name}-layers.json"
-    _prune_opt([module, f"--prune-identify=json={listed} table=none", "-o", "/dev/null"], module, timeout)
+    toolchain.checked("prune-opt", [module, f"--prune-identify=json={listed} table=none", "-o", "/dev/null"], timeout,
+                      str(module))
     report = json.loads(listed.read_text())
     choices, workspace, lowered = {}, 0, folder / f"{name}.cpu.mlirbc"
     for target in targets:
         result = lowered if target == "host" else folder / "other.mlirbc"
         chosen = folder / f"{name}-choices.json"
-        finished = _prune_opt([module, f"--prune-to-cpu=cpu={target} threads={threads} report={chosen}",
-                               "--emit-bytecode",
-                               "-o", result, "--remarks-filter=plan-memory", "--remark-format=emitRemark"], module,
-                              timeout)
+        finished = toolchain.checked(
+            "prune-opt", [module, f"--prune-to-cpu=cpu={target} threads={threads} report={chosen}", "--emit-bytecode",
+                          "-o", result, "--remarks-filter=plan-memory", "--remark-format=emitRemark"], timeout, str(module))
         choices[target] = json.loads(chosen.read_text())["layers"] if chosen.exists() else []
         if target == "host":
             workspace = sum(map(int, _WORKSPACE.findall(finished.stderr)))
@@ -85,30 +85,18 @@ def compile_model(module: Path, name: str, folder: Path, threads: int, targets: 
                  compiled.library_bytes, compiled.weight_bytes, workspace, compiled.seconds, choices, source)
 
 
-def _prune_opt(arguments: list, module: Path, timeout: float) -> toolchain.Finished:
-    finished = toolchain.run([toolchain.find_tool("prune-opt"), *arguments], timeout, str(module))
-    if finished.status != 0:
-        raise PruneError(str(module), "prune-opt", toolchain.describe_failure(finished))
-    return finished
-
-
 def outputs(model: Model, arrays: Mapping[str, np.ndarray],
             place: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """All examples through a model: the results by name, and the inputs of the first batch."""
     function = Function(model.name, model.library)
     try:
         examples = data.Arrays(arrays, function.inputs, place)
-        x = {t.name: aligned(t.shape, t.dtype) for t in function.inputs}
-        y = {t.name: aligned(t.shape, t.dtype) for t in function.outputs}
-        call = function.pointers(x.values()), function.pointers(y.values())
-        found: dict[str, list[np.ndarray]] = {name: [] for name in y}
+        bound = function.bind()
+        found: dict[str, list[np.ndarray]] = {t.name: [] for t in function.outputs}
         first: dict[str, np.ndarray] = {}
         for batch, count in examples.blocks():
-            for name, value in batch.items():
-                x[name][...] = value
-            first = first or {name: value.copy() for name, value in x.items()}
-            function.run(*call)
-            for name, value in y.items():
+            first = first or batch
+            for name, value in bound(batch).items():
                 if value.ndim == 0 or len(value) != examples.size:
                     raise PruneError(str(model.place), f"output '{name}'", f"shape {list(value.shape)}",
                                      f"{examples.size} examples first, as the inputs have")

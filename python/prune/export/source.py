@@ -164,11 +164,8 @@ def _generic(path: Path, timeout: float) -> bytes:
     """The module in generic form, with names and constants, after its masks were verified."""
     with tempfile.TemporaryDirectory(prefix="prune-export-") as scratch:
         text = Path(scratch) / "generic.mlir"
-        finished = toolchain.run([toolchain.find_tool("prune-opt"), path, "--prune-verify-masks",
-                                  "--mlir-print-op-generic",
-                                  "--mlir-print-debuginfo", "-o", text], timeout, str(path))
-        if finished.status != 0:
-            raise PruneError(str(path), "prune-opt", toolchain.describe_failure(finished), "a module on tensors")
+        toolchain.checked("prune-opt", [path, "--prune-verify-masks", "--mlir-print-op-generic", "--mlir-print-debuginfo",
+                                        "-o", text], timeout, str(path), expected="a module on tensors")
         return text.read_bytes()
 
 

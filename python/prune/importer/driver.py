@@ -141,10 +141,8 @@ def _brackets(data: bytes):
 def _prune_opt(source: Path, result: Path, passes: list[str], place: str, options: ImportOptions) -> None:
     # Small weights have their names in locations.
     emit = ["--mlir-print-debuginfo" if result.suffix == ".mlir" else "--emit-bytecode"]
-    finished = toolchain.run([toolchain.find_tool("prune-opt"), source, *passes, *emit, "-o", result],
-                             options.timeout, place)
-    if finished.status != 0:
-        raise PruneError(place, "prune-opt", toolchain.describe_failure(finished), "a valid module")
+    toolchain.checked("prune-opt", [source, *passes, *emit, "-o", result], options.timeout, place,
+                      expected="a valid module")
 
 
 def _from_onnx(source: Path, result: Path, scratch: Path, options: ImportOptions, steps: Steps) -> None:

@@ -154,8 +154,7 @@ def validate(options: QuickstartOptions, steps: Steps) -> tuple[dict, Path]:
     np.savez(cases, **minilm.tokenize(sentences(), options.tokens))
     page = options.folder / "evaluation.html"
     report, _ = evaluate(EvaluateOptions(
-        options.folder / f"minilm-{name}.mlirbc", options.folder / "minilm.mlirbc", cases,
-                                         json=page.with_suffix(".json"),
+        options.folder / f"minilm-{name}.mlirbc", options.folder / "minilm.mlirbc", cases, json=page.with_suffix(".json"),
         html=page, runs=options.runs, threads=options.threads, timeout=options.timeout), steps)
     return report, page
 
@@ -164,10 +163,8 @@ def prune_opt(source: Path, target: Path, flag: str, options: QuickstartOptions)
     """One step of the compiler, bytecode to bytecode."""
     scratch = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        finished = toolchain.run([toolchain.find_tool("prune-opt"), source, flag, "--emit-bytecode", "-o", scratch],
-                                 options.timeout, str(source))
-        if finished.status != 0:
-            raise PruneError(str(source), f"prune-opt {flag.split('=')[0]}", toolchain.describe_failure(finished))
+        toolchain.checked("prune-opt", [source, flag, "--emit-bytecode", "-o", scratch], options.timeout, str(source),
+                          f"prune-opt {flag.split('=')[0]}")
         os.replace(scratch, target)
     finally:
         scratch.unlink(missing_ok=True)

@@ -36,10 +36,8 @@ class Compiled:
         with tempfile.TemporaryDirectory(prefix="prune-quickstart-") as scratch:
             source, result = Path(scratch) / "x.npz", Path(scratch) / "y.npz"
             np.savez(source, **inputs)
-            finished = toolchain.run([toolchain.find_tool("prune-run"), self.module, f"--inputs={source}", "--cases",
-                                      f"--outputs={result}"], self.timeout, str(self.module), env=self.env)
-            if finished.status != 0:
-                raise PruneError(str(self.module), "prune-run", toolchain.describe_failure(finished))
+            toolchain.checked("prune-run", [self.module, f"--inputs={source}", "--cases", f"--outputs={result}"],
+                              self.timeout, str(self.module), env=self.env)
             with np.load(result) as arrays:
                 return {name: arrays[name] for name in arrays.files}
 

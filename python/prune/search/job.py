@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Mapping
 
-from prune import __version__, files
+from prune import __version__, files, toolchain
 from prune.console import Steps
 from prune.errors import PruneError
 from prune.evaluate.models import Model, compile_model, measure, outputs
@@ -19,7 +19,7 @@ from prune.search import costs
 from prune.search.allocate import Candidate, Front
 from prune.sensitivity import job as sweep
 from prune.sensitivity.curves import load as load_curves
-from prune.sensitivity.network import CLASSES, Network, masked, masks_at, prune_opt
+from prune.sensitivity.network import CLASSES, Network, masked, masks_at
 
 # Of the form of the result; counts up when a key changes its meaning or goes.
 SCHEMA = 1
@@ -265,8 +265,8 @@ class _Workshop:
         place = masked(self.base, self.options.curves.masks(sparsity), self.folder / "level.mlirbc",
                        self.options.curves.module, self.options.curves.timeout)
         listed = self.folder / "choices.json"
-        prune_opt([place, f"--prune-to-cpu=threads={self.options.threads} report={listed}", "-o", "/dev/null"],
-                  self.options.curves.module, self.options.curves.timeout)
+        toolchain.checked("prune-opt", [place, f"--prune-to-cpu=threads={self.options.threads} report={listed}", "-o",
+                                        "/dev/null"], self.options.curves.timeout, str(self.options.curves.module))
         return costs.best_times(self.dense.layers, json.loads(listed.read_text())["layers"], self.network.weights)
 
     def _fixed(self) -> float:
@@ -307,7 +307,8 @@ def _write(options: SearchOptions, folder: Path, best: Trial) -> None:
                     options.curves.module, options.curves.timeout)
     if options.output.suffix == ".mlir":
         text = folder / "result.mlir"
-        prune_opt([result, "--mlir-print-debuginfo", "-o", text], options.curves.module, options.curves.timeout)
+        toolchain.checked("prune-opt", [result, "--mlir-print-debuginfo", "-o", text], options.curves.timeout,
+                          str(options.curves.module))
         result = text
     with files.replacing(options.output) as stream:
         stream.write(result.read_bytes())

@@ -15,14 +15,14 @@ from typing import Any, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from prune import __version__, files
+from prune import __version__, files, toolchain
 from prune.console import Progress, Steps
 from prune.errors import PruneError
 from prune.evaluate.job import load_labels
 from prune.export.source import Mask
 from prune.sensitivity.curves import SCHEMA
 from prune.sensitivity.journal import Journal
-from prune.sensitivity.network import Network, check_criterion, masks_at, normalize, prune_opt
+from prune.sensitivity.network import Network, check_criterion, masks_at, normalize
 from prune.train import checkpoint, data
 from prune.train.job import data_digest
 
@@ -99,7 +99,8 @@ def prepare(options: SensitivityOptions, folder: Path, steps: Steps) -> tuple[Pa
 def measure(options: SensitivityOptions, base: Path, network: Network, folder: Path, steps: Steps) -> dict:
     """The curves of all layers; written to `--json` if there is one, and until then kept in a journal beside it."""
     listed = folder / "layers.json"
-    prune_opt([base, f"--prune-identify=json={listed} table=none", "-o", "/dev/null"], options.module, options.timeout)
+    toolchain.checked("prune-opt", [base, f"--prune-identify=json={listed} table=none", "-o", "/dev/null"], options.timeout,
+                      str(options.module))
     layers: dict[str, dict] = {}
     for layer in json.loads(listed.read_text())["layers"]:
         if layer["name"] in layers:

@@ -28,18 +28,11 @@ _OTHERS = re.compile(r"(movement|wanda|sparsegpt)\b")
 _TARGET = "target"
 
 
-def prune_opt(arguments: list, module: Path, timeout: float) -> toolchain.Finished:
-    """The compiler; its first diagnostic becomes a PruneError that names `module`."""
-    finished = toolchain.run([toolchain.find_tool("prune-opt"), *arguments], timeout, str(module))
-    if finished.status != 0:
-        raise PruneError(str(module), "prune-opt", toolchain.describe_failure(finished))
-    return finished
-
-
 def normalize(module: Path, folder: Path, timeout: float) -> Path:
     """The module in normal form with its batch norms, as masks are put on it and as it is trained."""
     base = folder / "base.mlirbc"
-    prune_opt([module, "--prune-normalize=fold-batch-norm=false", "--emit-bytecode", "-o", base], module, timeout)
+    toolchain.checked("prune-opt", [module, "--prune-normalize=fold-batch-norm=false", "--emit-bytecode", "-o", base],
+                      timeout, str(module))
     return base
 
 
@@ -51,8 +44,8 @@ def check_criterion(criterion: str) -> None:
 
 def masked(base: Path, options: str, target: Path, module: Path, timeout: float) -> Path:
     """The module with the masks that prune-create-masks makes by `options`, decided."""
-    prune_opt([base, f"--prune-create-masks={options}", "--prune-evaluate-masks", "--emit-bytecode", "-o", target],
-              module, timeout)
+    toolchain.checked("prune-opt", [base, f"--prune-create-masks={options}", "--prune-evaluate-masks", "--emit-bytecode",
+                                    "-o", target], timeout, str(module))
     return target
 
 
@@ -66,8 +59,8 @@ class Network:
         self.arrays = data.load(examples)
         training = folder / "training.mlirbc"
         with steps.step("build the functions"):
-            prune_opt([base, "--prune-train=loss=mse optimizer=sgd momentum=0", "--emit-bytecode", "-o", training],
-                      module, timeout)
+            toolchain.checked("prune-opt", [base, "--prune-train=loss=mse optimizer=sgd momentum=0", "--emit-bytecode",
+                                            "-o", training], timeout, str(module))
         self.program = compile_functions(training, ["init", EVALUATE], 1, timeout, steps)
         self.program.call("init")
         self.weights = {n.removeprefix("param:"): v for n, v in self.program.values.items() if n.startswith("param:")}

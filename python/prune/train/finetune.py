@@ -111,8 +111,5 @@ def prune_opt(source: Path, target: Path, arguments: list[str], options: Finetun
 
 
 def _run(arguments: list, options: FinetuneOptions) -> toolchain.Finished:
-    finished = toolchain.run([toolchain.find_tool("prune-opt"), *arguments], options.run.timeout, str(options.model))
-    if finished.status != 0:
-        raise PruneError(str(options.model), "prune-opt", toolchain.describe_failure(finished),
-                         "a model that can be trained")
-    return finished
+    return toolchain.checked("prune-opt", arguments, options.run.timeout, str(options.model),
+                             expected="a model that can be trained")

@@ -44,12 +44,10 @@ def gradients(options: GradientOptions, steps: Steps) -> int:
     arrays = data.load(options.data)
     with tempfile.TemporaryDirectory(prefix="prune-gradients-") as scratch:
         module = Path(scratch) / "training.mlirbc"
-        finished = toolchain.run(
-            [toolchain.find_tool("prune-opt"), options.model, "--prune-normalize",
-             f"--prune-train=batch-norm=frozen optimizer=sgd gradients=true {options.training}", "--emit-bytecode", "-o", module],
-            options.timeout, str(options.model))
-        if finished.status != 0:
-            raise PruneError(str(options.model), "prune-opt", toolchain.describe_failure(finished), "a model that can be trained")
+        toolchain.checked(
+            "prune-opt", [options.model, "--prune-normalize",
+                          f"--prune-train=batch-norm=frozen optimizer=sgd gradients=true {options.training}", "--emit-bytecode",
+                          "-o", module], options.timeout, str(options.model), expected="a model that can be trained")
         program = compile_functions(module, ["init", EVALUATE, GRADIENTS], options.threads, options.timeout, steps)
     try:
         source = data.Arrays(arrays, program.feeds(GRADIENTS), str(options.data), classes(program))

@@ -143,10 +143,9 @@ def score(program: Program, examples: data.Arrays) -> Scores:
 
 def functions(module: Path, timeout: float) -> set[str]:
     """Names of the public functions of a module."""
-    finished = toolchain.run([toolchain.find_tool("prune-opt"), module, "--mlir-elide-elementsattrs-if-larger=16",
-                              "--mlir-elide-resource-strings-if-larger=16"], timeout, str(module))
-    if finished.status != 0:
-        raise PruneError(str(module), "module", toolchain.describe_failure(finished))
+    finished = toolchain.checked("prune-opt", [module, "--mlir-elide-elementsattrs-if-larger=16",
+                                               "--mlir-elide-resource-strings-if-larger=16"], timeout, str(module),
+                                 "module")
     return set(_FUNCTION.findall(finished.stdout))
 
 

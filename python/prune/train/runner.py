@@ -13,7 +13,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, Mapping, Sequence
+from typing import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -101,6 +101,19 @@ class Function:
     def run(self, inputs, outputs) -> None:
         """Calls the function on two arrays of pointers."""
         self._run(self._model, inputs, outputs)
+
+    def bind(self) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
+        """The function on buffers of its own: called with inputs by name, those that are missing as they were, it gives the
+        results by name as views that the next call overwrites."""
+        inputs, outputs = ({t.name: aligned(t.shape, t.dtype) for t in tensors} for tensors in (self.inputs, self.outputs))
+        call = self.pointers(inputs.values()), self.pointers(outputs.values())
+
+        def bound(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            for name, array in arrays.items():
+                inputs[name][...] = array
+            self.run(*call)
+            return outputs
+        return bound
 
     def close(self) -> None:
         """Frees the workspace. The library itself stays loaded: the threads of its runtime may still be there."""

@@ -34,13 +34,12 @@ public:
   FailureOr<CompensateGroupsResult> run();
 
 private:
-  LogicalResult checkOptions();
   void findColumns(const DimCoupling &coupling, const ShrinkPlan &plan);
   void findUnits(const DimCoupling &coupling, const ShrinkPlan &plan);
   void reviveUnits(const DimCoupling &coupling, const ShrinkPlan &plan);
-  std::string whyLeft(arith::ConstantOp constant);
+  std::string whyLeft(arith::ConstantOp constant, ArrayRef<PrunableLayer> layers);
   void maskColumns();
-  LogicalResult maskChosen(const DimCoupling &coupling, ShrinkPlan &plan, ArrayRef<LayerDecision> decisions);
+  LogicalResult maskChosen(ShrinkPlan &plan, ArrayRef<LayerDecision> decisions);
 
   ModuleOp module;
   const PruneCompensateGroupsOptions &options;
@@ -153,13 +152,13 @@ void GroupCompensator::reviveUnits(const DimCoupling &coupling, const ShrinkPlan
 }
 
 /// Why the values of `constant` cannot be chosen anew; empty if they can.
-std::string GroupCompensator::whyLeft(arith::ConstantOp constant) {
+std::string GroupCompensator::whyLeft(arith::ConstantOp constant, ArrayRef<PrunableLayer> layers) {
   if (!cast<RankedTensorType>(constant.getType()).getElementType().isF32())
     return "it is not of f32";
   if (!constant->hasOneUse())
     return "more than one op uses it";
   OpOperand &use = *constant->use_begin();
-  for (const PrunableLayer &layer : findPrunableLayers(*copy))
+  for (const PrunableLayer &layer : layers)
     if (layer.weight == &use)
       return !layer.isPrunable() ? layer.reason
              : layer.op->getParentOfType<func::FuncOp>().getName() != options.entry
@@ -170,9 +169,11 @@ std::string GroupCompensator::whyLeft(arith::ConstantOp constant) {
 
 /// Puts a mask that waits on each weight that loses columns.
 void GroupCompensator::maskColumns() {
+  // Masks put between a weight and its layer later leave the uses of the other weights as they are.
+  SmallVector<PrunableLayer> layers = findPrunableLayers(*copy);
   for (auto &[op, columnMask] : columns) {
     auto constant = cast<arith::ConstantOp>(op);
-    if (std::string reason = whyLeft(constant); !reason.empty()) {
+    if (std::string reason = whyLeft(constant, layers); !reason.empty()) {
       ++result.declined;
       remark::missed(constant.getLoc(), remark::RemarkOpts::name("Uncompensated").category("calibrate"))
           << remark::add("'{0}' does not make up for the units it loses: {1}", getConstantName(constant).str(), reason);
@@ -193,8 +194,7 @@ void GroupCompensator::maskColumns() {
 }
 
 /// Masks the units that were chosen instead of those that were masked.
-LogicalResult GroupCompensator::maskChosen(const DimCoupling &coupling, ShrinkPlan &plan,
-                                           ArrayRef<LayerDecision> decisions) {
+LogicalResult GroupCompensator::maskChosen(ShrinkPlan &plan, ArrayRef<LayerDecision> decisions) {
   ShrinkPlan before = plan;
   for (const LayerDecision &decision : decisions)
     for (auto [column, unit] : llvm::enumerate(decision.unitOfColumn))
@@ -202,8 +202,11 @@ LogicalResult GroupCompensator::maskChosen(const DimCoupling &coupling, ShrinkPl
         plan.removed[unit] = !decision.bytes[column];
   if (plan.removed == before.removed)
     return success();
+  // Units have the same numbers as those of the copy, which was this module.
+  unshareUniformTensors(module);
+  std::unique_ptr<DimCoupling> coupling = DimCoupling::create(module);
   llvm::StringSet<> names;
-  for (ApplyOp apply : findCovered(module, coupling, before)) {
+  for (ApplyOp apply : findCovered(module, *coupling, before)) {
     names.insert(apply.getName().value_or(""));
     apply.replaceAllUsesWith(apply.getWeight());
     Operation *mask = apply.getMask().getDefiningOp();
@@ -214,30 +217,23 @@ LogicalResult GroupCompensator::maskChosen(const DimCoupling &coupling, ShrinkPl
   for (RecordOp record : llvm::make_early_inc_range(module.getOps<RecordOp>()))
     if (names.contains(record.getWeight()))
       record.erase();
-  return maskRemovedUnits(module, coupling, plan);
-}
-
-LogicalResult GroupCompensator::checkOptions() {
-  if (options.units != "keep" && options.units != "obs")
-    return emitError(module.getLoc()) << "units: expected keep or obs, got '" << options.units << "'";
-  return success();
+  return maskRemovedUnits(module, *coupling, plan);
 }
 
 FailureOr<CompensateGroupsResult> GroupCompensator::run() {
-  if (failed(checkOptions()))
-    return failure();
-  unshareUniformTensors(module);
+  if (options.units != "keep" && options.units != "obs")
+    return emitError(module.getLoc()) << "units: expected keep or obs, got '" << options.units << "'";
   IRMapping mapping;
   copy = cast<ModuleOp>(module->clone(mapping));
-  // Units of a copy have the same numbers.
-  std::unique_ptr<DimCoupling> coupling = DimCoupling::create(module), ofCopy = DimCoupling::create(*copy);
-  FailureOr<ShrinkPlan> plan = planMaskedUnits(*copy, *ofCopy);
+  unshareUniformTensors(*copy);
+  std::unique_ptr<DimCoupling> coupling = DimCoupling::create(*copy);
+  FailureOr<ShrinkPlan> plan = planMaskedUnits(*copy, *coupling);
   if (failed(plan))
     return failure();
-  findColumns(*ofCopy, *plan);
+  findColumns(*coupling, *plan);
   if (options.units == "obs")
-    findUnits(*ofCopy, *plan);
-  reviveUnits(*ofCopy, *plan);
+    findUnits(*coupling, *plan);
+  reviveUnits(*coupling, *plan);
   maskColumns();
   result.weights = given.size();
   if (given.empty())
@@ -264,7 +260,7 @@ FailureOr<CompensateGroupsResult> GroupCompensator::run() {
         originals.lookup(mask.getWeight().getDefiningOp()),
         ArrayRef(reinterpret_cast<const char *>(decision.values.data()), decision.values.size() * sizeof(float)));
   }
-  if (failed(maskChosen(*coupling, *plan, calibrator.getDecisions())))
+  if (failed(maskChosen(*plan, calibrator.getDecisions())))
     return failure();
   return result;
 }

@@ -152,7 +152,7 @@ LogicalResult MaskEvaluator::evaluate(ArrayRef<MaskOp> masks) {
       inputs.shape = shape;
       inputs.weight = values;
       if (uint32_t needs = criterion.getRequiredInputs() & kNeedsGradients)
-        if (llvm::Error error = gradients->provide(inputs, needs, inputs.name, mask.getWeight().getType()))
+        if (llvm::Error error = gradients->provide(inputs, needs, inputs.name, mask.getWeight().getType(), pool))
           return emitError(mask.getLoc()) << "gradients: " << llvm::toString(std::move(error));
       scores[index].resize(values.size());
       pool.forEachChunk(values.size(), kScoreChunk, [&, index = index](int64_t begin, int64_t end) {

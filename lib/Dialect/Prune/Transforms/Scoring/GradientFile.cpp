@@ -1,10 +1,9 @@
 //===- GradientFile.cpp - Gradients for criteria ------------------------------===//
 
 #include "prune/Dialect/Prune/Transforms/Scoring/GradientFile.h"
-#include "prune/Dialect/Prune/Transforms/Masking/Masking.h"
+#include "prune/Dialect/Prune/Transforms/Masking/Selection.h"
 #include "prune/Support/Npy.h"
 #include "llvm/Support/FormatVariadic.h"
-#include <cmath>
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -33,7 +32,8 @@ llvm::Expected<GradientFile> GradientFile::read(StringRef path) {
   return file;
 }
 
-llvm::Expected<ArrayRef<float>> GradientFile::get(const llvm::Twine &twine, RankedTensorType type) const {
+llvm::Expected<ArrayRef<float>> GradientFile::get(const llvm::Twine &twine, RankedTensorType type,
+                                                  WorkerPool &pool) const {
   std::string name = twine.str();
   auto it = entries.find(name);
   if (it == entries.end())
@@ -45,22 +45,22 @@ llvm::Expected<ArrayRef<float>> GradientFile::get(const llvm::Twine &twine, Rank
                                                  path, name, llvm::make_range(entry.shape.begin(), entry.shape.end()),
                                                  llvm::make_range(type.getShape().begin(), type.getShape().end()))
                                        .str());
-  for (auto [i, value] : llvm::enumerate(entry.values))
-    if (std::isnan(value))
-      return llvm::createStringError("%s: the gradient of '%s' holds NaN at index %s", path.c_str(), name.c_str(),
-                                     formatIndex(entry.shape, i).c_str());
+  if (int64_t place = findNaN(entry.values, pool); place >= 0)
+    return llvm::createStringError("%s: the gradient of '%s' holds NaN at index %s", path.c_str(), name.c_str(),
+                                   formatIndex(entry.shape, place).c_str());
   return ArrayRef<float>(entry.values);
 }
 
-llvm::Error GradientFile::provide(ScoreInputs &inputs, uint32_t needs, StringRef name, RankedTensorType type) const {
+llvm::Error GradientFile::provide(ScoreInputs &inputs, uint32_t needs, StringRef name, RankedTensorType type,
+                                  WorkerPool &pool) const {
   if (needs & NeedsGradient) {
-    llvm::Expected<ArrayRef<float>> gradient = get(name, type);
+    llvm::Expected<ArrayRef<float>> gradient = get(name, type, pool);
     if (!gradient)
       return gradient.takeError();
     inputs.gradient = *gradient;
   }
   if (needs & NeedsSquaredGradient) {
-    llvm::Expected<ArrayRef<float>> squared = get(name + ":squared", type);
+    llvm::Expected<ArrayRef<float>> squared = get(name + ":squared", type, pool);
     if (!squared)
       return squared.takeError();
     inputs.squaredGradient = *squared;

@@ -324,7 +324,7 @@ LogicalResult GroupScorer::scoreConstant(Value value, ArrayRef<Slice *> ofConsta
     inputs.weight = values;
     if (criterion.needsGradients())
       if (llvm::Error error = options.gradients->provide(inputs, criterion.elements.getRequiredInputs(), name,
-                                                         cast<RankedTensorType>(value.getType())))
+                                                         cast<RankedTensorType>(value.getType()), pool))
         return emitError(value.getLoc()) << "gradients: " << llvm::toString(std::move(error));
     scores.resize(values.size());
     pool.forEachChunk(values.size(), kChunkElements, [&](int64_t begin, int64_t end) {

@@ -4,6 +4,7 @@
 
 #include "mlir/IR/BuiltinTypes.h"
 #include "prune/Dialect/Prune/IR/Scoring.h"
+#include "prune/Support/Parallel.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/Error.h"
 #include <string>
@@ -22,10 +23,11 @@ public:
 
   /// Gives `inputs` the gradients that `needs` (ScoreInputKind) asks for, of the weight `name` of type `type`. Fails if
   /// one is missing, has another shape or holds NaN. They live as long as the file.
-  llvm::Error provide(ScoreInputs &inputs, uint32_t needs, StringRef name, RankedTensorType type) const;
+  llvm::Error provide(ScoreInputs &inputs, uint32_t needs, StringRef name, RankedTensorType type,
+                      WorkerPool &pool) const;
 
 private:
-  llvm::Expected<ArrayRef<float>> get(const llvm::Twine &name, RankedTensorType type) const;
+  llvm::Expected<ArrayRef<float>> get(const llvm::Twine &name, RankedTensorType type, WorkerPool &pool) const;
 
   struct Entry {
     SmallVector<int64_t> shape;
