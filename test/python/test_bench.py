@@ -263,6 +263,18 @@ def test_training_steps_run(tools, tmp_path):
     assert "WRONG" not in text and "x dense" in text
 
 
+def test_no_library_is_written_twice(monkeypatch, tmp_path):
+    """One that is loaded is not read again: the second net would run the code of the first."""
+    written = []
+    monkeypatch.setattr("prune.bench.ours.compile_library", lambda module, library, *rest: written.append(library))
+    monkeypatch.setattr("prune.train.runner.Function", lambda name, library: name)
+    monkeypatch.setattr("prune.train.runner.Program", dict)
+    monkeypatch.setattr("prune.bench.programs.timed_loop", lambda folder: None)
+    bench = train.Bench(train.Settings(tmp_path, ("dense",), (0.9,), peers=()), tmp_path, Steps("test"))
+    steps = [bench._compile(tmp_path / "training.mlirbc", threads)[1] for threads in (1, 2)]
+    assert len(written) == len(set(written)) == 4 and steps == written[1::2]
+
+
 def test_losses_that_differ_are_shown():
     label = {"net": "cnn", "weights": "dense", "sparsity": 0.0, "threads": 1}
     row = train.Row(label, Timing(2.0, 1.0, 3.0, 9), Timing(4.0, 1.0, 9.0, 9), Timing(1.0, 1.0, 1.0, 9), 2e-3, 57.0)

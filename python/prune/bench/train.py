@@ -93,6 +93,7 @@ class Bench:
         self.settings, self.scratch, self.steps = settings, scratch, steps
         self.pythons = programs.pythons_of(settings.peers, settings.folder, settings.optional, steps)
         self.loop = programs.timed_loop(settings.folder)
+        self.libraries = 0
 
     def run(self, name: str, threads: int) -> list[Row]:
         """All kinds of weights of a net, timed in turn."""
@@ -126,7 +127,7 @@ class Bench:
         module = self.scratch / "training.mlirbc"
         options = f"optimizer=adam lr={net.lr} {net.train}" + (" sparse=true" if masks else "")
         ours.prune_opt(pruned, module, [f"--prune-train={options}"], self.settings.timeout)
-        program, library = self._compile(module, index, label["threads"])
+        program, library = self._compile(module, label["threads"])
         try:
             program.call("init")
             inputs = {n: v.copy() for n, v in program.values.items()}
@@ -171,15 +172,16 @@ class Bench:
                  if t.name in masked}
         return pruned, path, masks
 
-    def _compile(self, module: Path, index: int, threads: int):
-        """The functions of a module as a program, and the library of its step."""
+    def _compile(self, module: Path, threads: int):
+        """The functions of a module as a program, and the library of its step. Loaded ones stay: each has its own name."""
         from prune.train.runner import Function, Program
         functions = {}
         for name in ("init", "train_step"):
-            library = self.scratch / f"{name}_{index}.so"
+            self.libraries += 1
+            library = self.scratch / f"{name}_{self.libraries}.so"
             ours.compile_library(module, library, threads, self.settings.timeout, f"entry={name}")
             functions[name] = Function(library.stem, library)
-        return Program(functions), self.scratch / f"train_step_{index}.so"
+        return Program(functions), library
 
 
 def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -> int:
