@@ -292,7 +292,7 @@ def test_oneshot_runs(tools, tmp_path):
 
 @pytest.mark.parametrize("criterion, most", [("wanda", 1.7), ("sparsegpt", 2.6)])
 def test_a_stack_stays_in_a_mapped_file(tools, tmp_path, criterion, most):
-    """Of a weight there are the file (with swap also once it was read), the mask (a quarter) and new values; no copies."""
+    """Of a weight there are the file (with swap also once it was read), the mask (a quarter) and new values, no copy."""
     peaks, sizes = [], []
     for layers in (2, 130):
         finished = subprocess.run(

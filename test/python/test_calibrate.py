@@ -33,7 +33,8 @@ def check(result: Calibrated, keep, weight, tolerance=1e-5):
 @pytest.mark.parametrize("pattern, sparsity, extra", [
     ("unstructured", 0.6, ""), ("unstructured", 0.95, ""), ("2:4", None, ""), ("4:8", None, ""), ("2:4", 0.7, ""),
     ("4x1", 0.5, ""), ("2x2", 0.8, ""), ("unstructured", 0.6, "column-counts=ranked"),
-    ("2:4", 0.7, "column-counts=ranked"), ("4x1", 0.5, "column-counts=ranked"), ("unstructured", 0.6, "refit=true"), ("2:4", None, "refit=true"),
+    ("2:4", 0.7, "column-counts=ranked"), ("4x1", 0.5, "column-counts=ranked"),
+    ("unstructured", 0.6, "refit=true"), ("2:4", None, "refit=true"),
     ("4x1", 0.5, "refit=true column-counts=ranked")])
 def test_sparsegpt(tools, tmp_path, pattern, sparsity, extra):
     random = np.random.default_rng(5)

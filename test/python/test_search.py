@@ -183,7 +183,8 @@ def test_latency_is_measured(net, tmp_path, monkeypatch):
 def test_latency_is_estimated_and_the_budget_corrected(net, tmp_path, monkeypatch):
     """A wrong idea of what layers take is made up for by what models are found to take."""
     monkeypatch.setattr(costs, "times", lambda curves, levels, times=costs.times: {
-        name: Times(t.dense, t.sparse and tuple(0.7 * s for s in t.sparse)) for name, t in times(curves, levels).items()})
+        name: Times(t.dense, t.sparse and tuple(0.7 * s for s in t.sparse))
+        for name, t in times(curves, levels).items()})
     result, found = run_search(net, tmp_path, "latency:0.4", "--estimate")
     assert result.returncode == 0 and found["latency"] == "estimated", result.stderr
     assert abs(found["achieved"]["latency"] / 0.4 - 1) <= 0.02 and len(found["trials"]) > 1

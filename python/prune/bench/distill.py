@@ -49,8 +49,8 @@ GATHERED = 13500
 @dataclass
 class Settings:
     """What to run. `weights` are patterns of masks, or `neurons`, which takes them out of the feed-forward layers;
-    `start` says how masks and weights begin. `text` is a file of sentences (None: those of the Python that runs), whose first
-    `held_out` are only tested on."""
+    `start` says how masks and weights begin. `text` is a file of sentences (None: those of the Python that runs), whose
+    first `held_out` are only tested on."""
 
     folder: Path
     weights: Sequence[str]
