@@ -132,8 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     tune.set_defaults(run=_finetune)
     slopes = commands.add_parser(
         "gradients", help="gradients of the loss by the weights, for the criteria taylor and fisher",
-        description="Runs a model on examples and writes for each weight the mean of the gradients of the loss over batches, and "
-                    "the mean of their squares (NAME:squared), for --prune=\"criterion=taylor gradients=FILE ...\".")
+        description="Runs a model on examples and writes for each weight the mean of the gradients of the loss over "
+                    "batches, and the mean of their squares (NAME:squared), for "
+                    "--prune=\"criterion=taylor gradients=FILE ...\".")
     slopes.add_argument("model", metavar="MODEL", type=Path)
     slopes.add_argument("-o", dest="output", metavar="OUT.npz", type=Path, required=True)
     slopes.add_argument("--data", metavar="FILE", type=Path, required=True,
@@ -267,6 +268,12 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pattern", default="unstructured",
                         help="unstructured, 4x1, 2:4 and so on (default unstructured)")
     parser.add_argument("--include", default="", metavar="REGEX", help="only weights in whose name it is found")
+    parser.add_argument("--calibration", metavar="OPTIONS", default="",
+                        help="for criteria that see activations: options of prune-calibrate-masks, such as "
+                        "'data=other.npz refit=true' (default: the data; padding=attention_mask if there is such an "
+                        "input)")
+    parser.add_argument("--gradients", metavar="FILE", type=Path,
+                        help="for taylor and fisher: what `gradients` wrote")
     parser.add_argument("--subsets", type=int, default=4, metavar="K",
                         help="parts of the examples that error bars come from "
                         "(default 4)")
@@ -398,8 +405,8 @@ def _sensitivity(options: argparse.Namespace) -> int:
     from prune.sensitivity.job import SensitivityOptions, sensitivity
     settings = SensitivityOptions(
         options.module, options.data, options.json, options.labels, options.html, options.output_name, options.classes,
-        options.criterion, options.pattern, options.include, _numbers("--sparsity", options.sparsity), options.subsets,
-        options.jobs, options.resume, options.timeout)
+        options.criterion, options.pattern, options.include, options.calibration, options.gradients,
+        _numbers("--sparsity", options.sparsity), options.subsets, options.jobs, options.resume, options.timeout)
     print(text.text(sensitivity(settings, Steps("prune sensitivity"))))
     return 0
 
@@ -411,8 +418,8 @@ def _search(options: argparse.Namespace) -> int:
     from prune.sensitivity.job import SensitivityOptions
     curves = SensitivityOptions(
         options.module, options.data, options.sensitivity, options.labels, None, options.output_name, options.classes,
-        options.criterion, options.pattern, options.include, _numbers("--sparsity", options.sparsity), options.subsets,
-        options.jobs, True, options.timeout)
+        options.criterion, options.pattern, options.include, options.calibration, options.gradients,
+        _numbers("--sparsity", options.sparsity), options.subsets, options.jobs, True, options.timeout)
     settings = SearchOptions(options.target, options.output, curves, options.estimate, options.minimize, options.recipe,
                              options.json, options.html, options.runs, options.threads)
     found = search(settings, Steps("prune search"))

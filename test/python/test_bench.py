@@ -169,13 +169,16 @@ def test_masks_are_applied_to_other_values():
     (["minilm", "--batch=0"], "at least 1"), (["minilm", "--tokens=513"], "from 1 to 512"),
     (["minilm", "--peers=tvm"], "none or names out of"), (["minilm", "--threads=4096"], "cores"),
     (["minilm", "--json=/nowhere/x.json"], "existing, writable folder"), (["kernels", "--n=8"], "both or none"),
-    (["train", "--nets=resnet"], "names out of cnn, minilm"), (["train", "--peers=onnxruntime"], "none or names out of jax"),
-    (["train", "--html=x.html"], "unrecognized arguments"), (["nets"], "no ONNX file"), (["nets", "--models=/nowhere"], "existing folder"),
+    (["train", "--nets=resnet"], "names out of cnn, minilm"),
+    (["train", "--peers=onnxruntime"], "none or names out of jax"),
+    (["train", "--html=x.html"], "unrecognized arguments"), (["nets"], "no ONNX file"),
+    (["nets", "--models=/nowhere"], "existing folder"),
     (["nets", "/nowhere/x.onnx", "--peers=none"], "/nowhere/x.onnx"), (["resnet"], "invalid choice"),
     (["oneshot", "--calibration=/dev/null", "--held-out=/dev/null"], "one a line"),
     (["oneshot", "--calibration=/nowhere/a", "--held-out=/nowhere/b"], "/nowhere/a"),
     (["oneshot", "--calibration=a", "--held-out=b", "--criteria=taylor"], "names out of"),
-    (["distill", "--weights=1:4"], "names out of unstructured, 4x1, 2:4, neurons"), (["distill", "--lr=0"], "between 0 and 1"),
+    (["distill", "--weights=1:4"], "names out of unstructured, 4x1, 2:4, neurons"),
+    (["distill", "--lr=0"], "between 0 and 1"),
     (["distill", "--sentences=/nowhere/a"], "/nowhere/a"), (["distill", "--start=taylor"], "invalid choice"),
     (["distill", f"--sentences={__file__}", "--held-out=9999"], "at least 10063 with 9999 held out"),
     (["digits", "--nets=resnet"], "names out of mlp, cnn"), (["digits", "--seeds=0"], "from 1 to 1000"),
@@ -294,8 +297,24 @@ def test_oneshot_runs(tools, tmp_path):
         capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0 and finished.stderr == "", finished.stderr
     magnitude, wanda = json.loads(report.read_text())["rows"]
-    assert set(wanda) == {"weights", "sparsity", "split", "criterion", "seconds", "cosine"}
+    assert set(wanda) == {"weights", "sparsity", "split", "criterion", "seconds", "cosine", "neighbours"}
+    assert 0 <= wanda["neighbours"] <= 1 and "neighbours" in finished.stdout.splitlines()[0]
     assert magnitude["cosine"] < wanda["cosine"] < 1 and wanda["criterion"] == "wanda"
+
+
+@pytest.mark.parametrize("criterion, most", [("wanda", 1.7), ("sparsegpt", 2.6)])
+def test_a_stack_stays_in_a_mapped_file(tools, tmp_path, criterion, most):
+    """Of a weight there are the file (with swap also once it was read), the mask (a quarter) and new values, no copy."""
+    peaks, sizes = [], []
+    for layers in (2, 130):
+        finished = subprocess.run(
+            [tools / "prune-bench", "stack", f"--layers={layers}", "--width=512", "--tokens=16", "--batch=16",
+             f"--criterion={criterion}", f"--folder={tmp_path}"], capture_output=True, text=True, timeout=300)
+        assert finished.returncode == 0, finished.stderr
+        *_, size, peak = finished.stdout.splitlines()[1].split()
+        sizes.append(float(size))
+        peaks.append(float(peak))
+    assert peaks[1] - peaks[0] < most * (sizes[1] - sizes[0])
 
 
 def test_distillation_wins_back(tools, tmp_path, monkeypatch):
@@ -312,8 +331,10 @@ def test_distillation_wins_back(tools, tmp_path, monkeypatch):
 
 
 def test_ways_of_pruning_digits(tools, tmp_path):
-    assert digits.run([("mlp", "unstructured", 0.8)], 2, 4, 1, 300.0, Steps("test"), {"cpu": "?"}, tmp_path / "r.json") == 0
+    ways = [("mlp", "unstructured", 0.8)]
+    assert digits.run(ways, 2, 4, 1, 300.0, Steps("test"), {"cpu": "?"}, tmp_path / "r.json") == 0
     report = json.loads((tmp_path / "r.json").read_text())
     row = report["rows"][0]
     assert report["seeds"] == 2 and len(row["pruned_accuracy"]) == 2 and abs(row["sparsity"] - 0.8) < 1e-3
-    assert row["mean_drop"] == pytest.approx(sum(a - b for a, b in zip(row["dense_accuracy"], row["pruned_accuracy"])) / 2)
+    drops = [a - b for a, b in zip(row["dense_accuracy"], row["pruned_accuracy"])]
+    assert row["mean_drop"] == pytest.approx(sum(drops) / 2)

@@ -32,8 +32,9 @@ def check(result: Calibrated, keep, weight, tolerance=1e-5):
 
 @pytest.mark.parametrize("pattern, sparsity, extra", [
     ("unstructured", 0.6, ""), ("unstructured", 0.95, ""), ("2:4", None, ""), ("4:8", None, ""), ("2:4", 0.7, ""),
-    ("4x1", 0.5, ""), ("2x2", 0.8, ""), ("unstructured", 0.6, "column-counts=ranked"), ("2:4", 0.7, "column-counts=ranked"),
-    ("4x1", 0.5, "column-counts=ranked"), ("unstructured", 0.6, "refit=true"), ("2:4", None, "refit=true"),
+    ("4x1", 0.5, ""), ("2x2", 0.8, ""), ("unstructured", 0.6, "column-counts=ranked"),
+    ("2:4", 0.7, "column-counts=ranked"), ("4x1", 0.5, "column-counts=ranked"),
+    ("unstructured", 0.6, "refit=true"), ("2:4", None, "refit=true"),
     ("4x1", 0.5, "refit=true column-counts=ranked")])
 def test_sparsegpt(tools, tmp_path, pattern, sparsity, extra):
     random = np.random.default_rng(5)
@@ -49,8 +50,8 @@ def test_sparsegpt(tools, tmp_path, pattern, sparsity, extra):
 
 
 @pytest.mark.parametrize("shape, pattern, sparsity", [
-    ((6, 130), "unstructured", 0.5), ((8, 6), "2:4", 0.34), ((4, 7), "unstructured", 0.37), ((1, 3), "unstructured", 0.5),
-    ((12, 200), "4x3", 0.4), ((5, 131), "3:5", None)])
+    ((6, 130), "unstructured", 0.5), ((8, 6), "2:4", 0.34), ((4, 7), "unstructured", 0.37),
+    ((1, 3), "unstructured", 0.5), ((12, 200), "4x3", 0.4), ((5, 131), "3:5", None)])
 def test_shapes_that_do_not_divide(tools, tmp_path, shape, pattern, sparsity):
     random = np.random.default_rng(6)
     weight, x = random.standard_normal(shape).astype(np.float32), correlated(random, 3 * shape[1], shape[1])
@@ -167,19 +168,21 @@ def test_convolutions(tools, tmp_path, name, pattern):
     assert f"{sum(map(len, inputs)) // len(inputs)} rows" in found.remarks
 
 
-def test_layers_see_what_pruned_layers_give(tools, tmp_path):
+@pytest.mark.parametrize("independent", [False, True])
+def test_layers_see_what_pruned_layers_give_or_unpruned_ones(tools, tmp_path, independent):
     random = np.random.default_rng(12)
     weights = {"a": random.standard_normal((48, 64)), "b": random.standard_normal((32, 48)),
                "c": random.standard_normal((8, 32))}
     weights = {name: w.astype(np.float32) for name, w in weights.items()}
     x = correlated(random, 256, 64)
     np.savez(tmp_path / "x.npz", x=x)
-    result = Calibrated(tools, layers.linear_chain(weights, 64), tmp_path / "x.npz", "criterion=sparsegpt sparsity=0.6")
+    result = Calibrated(tools, layers.linear_chain(weights, 64), tmp_path / "x.npz", "criterion=sparsegpt sparsity=0.6",
+                        f"independent={str(independent).lower()}")
     for name, weight in weights.items():
         keep, expected = oracle.sparsegpt(weight, [x], "unstructured", 0.6)
         np.testing.assert_array_equal(result.masks[name], keep, name)
         np.testing.assert_allclose(result.weights[name], expected, rtol=0, atol=1e-4, err_msg=name)
-        x = np.maximum(x @ expected.astype(np.float32).T, 0)
+        x = np.maximum(x @ (weight if independent else expected.astype(np.float32)).T, 0)
 
 
 @pytest.mark.parametrize("split", ["lamp", "erk"])

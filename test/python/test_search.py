@@ -144,6 +144,30 @@ def test_a_drop_is_kept_as_onnx_runtime_sees_it(net, tmp_path):
     assert any(trial["drop"] > 0.02 for trial in found["trials"])
 
 
+def test_activations_lose_less_and_the_recipe_gives_the_same_weights(net, tools, tmp_path):
+    """Layers are judged alone, trials layer by layer: what is written is what the pass makes of the recipe."""
+    calibration = f"data={net}/t.npz refit=true"
+    result, found = run_search(net, tmp_path, "flops:0.3", "--estimate", "--criterion=sparsegpt",
+                               f"--sensitivity={tmp_path}/curves.json", f"--recipe={tmp_path}/r.yaml",
+                               f"--calibration={calibration}")
+    assert result.returncode == 0 and found["met"] and found["calibration"] == calibration, result.stderr
+    subprocess.run([tools / "prune-opt", net / "m.mlirbc", f"--prune-create-masks=recipe={tmp_path}/r.yaml",
+                    f"--prune-calibrate-masks={calibration}", "--emit-bytecode", "-o", tmp_path / "again.mlirbc"],
+                   check=True)
+    again, written = Source(tmp_path / "again.mlirbc", 60), Source(tmp_path / "o.mlirbc", 60)
+    assert set(written.masks) == set(again.masks) and written.masks
+    for name in written.masks:
+        np.testing.assert_array_equal(written.constants[name], again.constants[name])
+    # Updated, not only masked.
+    dense = Source(net / "m.mlirbc", 60).constants
+    assert any((written.constants[n] != np.where(m.kept, dense[n], 0)).any() for n, m in written.masks.items())
+    magnitude = run_search(net, tmp_path, "flops:0.3", "--estimate")[1]
+    assert found["achieved"]["drop"] < magnitude["achieved"]["drop"]
+    other, _ = run_search(net, tmp_path, "flops:0.3", "--criterion=sparsegpt", f"--sensitivity={tmp_path}/curves.json")
+    assert other.returncode == 1 and "curves.json: calibration: got data=" in other.stderr
+    assert other.stderr.rstrip().endswith("expected none of this run")
+
+
 def test_latency_is_measured(net, tmp_path, monkeypatch):
     monkeypatch.setattr(job, "TRIALS", 3)
     result, found = run_search(net, tmp_path, "latency:0.8", "--runs=2")
@@ -159,7 +183,8 @@ def test_latency_is_measured(net, tmp_path, monkeypatch):
 def test_latency_is_estimated_and_the_budget_corrected(net, tmp_path, monkeypatch):
     """A wrong idea of what layers take is made up for by what models are found to take."""
     monkeypatch.setattr(costs, "times", lambda curves, levels, times=costs.times: {
-        name: Times(t.dense, t.sparse and tuple(0.7 * s for s in t.sparse)) for name, t in times(curves, levels).items()})
+        name: Times(t.dense, t.sparse and tuple(0.7 * s for s in t.sparse))
+        for name, t in times(curves, levels).items()})
     result, found = run_search(net, tmp_path, "latency:0.4", "--estimate")
     assert result.returncode == 0 and found["latency"] == "estimated", result.stderr
     assert abs(found["achieved"]["latency"] / 0.4 - 1) <= 0.02 and len(found["trials"]) > 1

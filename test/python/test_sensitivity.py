@@ -16,6 +16,7 @@ pytest.importorskip("iree.compiler")
 
 from onnx import numpy_helper
 
+from calibration import oracle
 from conftest import cli
 from prune import metrics
 from prune.errors import PruneError
@@ -47,15 +48,25 @@ def net(tmp_path_factory):
     return folder, x, labels
 
 
-def run_onnx(path, x, pruned=(), sparsity=0.0):
-    """All examples through the graph, after the smallest elements of the named weights were zeroed."""
+def weights_of(path):
+    """The initializers of a graph."""
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+
+
+def without_lowest(value, scores, sparsity):
+    """The elements of the lowest scores zeroed."""
+    order = np.argsort(scores.ravel(), kind="stable")
+    value = value.copy()
+    value.ravel()[order[:round(sparsity * value.size)]] = 0
+    return value
+
+
+def run_onnx(path, x, changed=()):
+    """All examples through the graph, after the values of weights were changed, by name."""
     model = onnx.load(path)
     for tensor in model.graph.initializer:
-        if tensor.name in pruned:
-            value = numpy_helper.to_array(tensor).copy()
-            order = np.argsort(np.abs(value).ravel(), kind="stable")
-            value.ravel()[order[:round(sparsity * value.size)]] = 0
-            tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
+        if tensor.name in changed:
+            tensor.CopyFrom(numpy_helper.from_array(changed[tensor.name].astype(np.float32), tensor.name))
     session = onnxruntime.InferenceSession(model.SerializeToString())
     padded = np.concatenate([x, np.repeat(x[-1:], -len(x) % 16, axis=0)])
     return np.concatenate([session.run(None, {"x": padded[i:i + 16]})[0] for i in range(0, len(padded), 16)])[:len(x)]
@@ -86,7 +97,8 @@ def test_each_point_is_that_of_onnx_runtime_on_a_pruned_copy(net, swept):
     assert [layer["flops"] for layer in found["layers"]] == [2 * 16 * 24 * 40, 2 * 16 * 40 * CLASSES]
     for layer in found["layers"]:
         for sparsity, point in zip(SPARSITIES, layer["points"]):
-            now = run_onnx(folder / "m.onnx", x, [layer["name"]], sparsity)
+            value = weights_of(folder / "m.onnx")[layer["name"]]
+            now = run_onnx(folder / "m.onnx", x, {layer["name"]: without_lowest(value, np.abs(value), sparsity)})
             expected = {"divergence": metrics.divergences(dense, now).mean(),
                         "squared_error": ((now - dense)**2).sum() / (dense**2).sum(),
                         "loss_increase": metrics.nll(now, labels) - metrics.nll(dense, labels),
@@ -101,6 +113,67 @@ def test_each_point_is_that_of_onnx_runtime_on_a_pruned_copy(net, swept):
     assert high > low > 0
     row = next(line for line in swept[1].splitlines() if line.startswith("up.weight"))
     assert f"{found['layers'][0]['points'][1]['divergence']['mean']:.4f} ± " in row
+
+
+def expect_points(found, folder, x, prune):
+    """Compares the curves with what `prune(name, weight, sparsity)` makes of each weight, in ONNX Runtime."""
+    dense, weights = run_onnx(folder / "m.onnx", x), weights_of(folder / "m.onnx")
+    assert [layer["name"] for layer in found["layers"]] == ["up.weight", "head.weight"]
+    for layer in found["layers"]:
+        name = layer["name"]
+        for sparsity, point in zip(SPARSITIES, layer["points"]):
+            now = run_onnx(folder / "m.onnx", x, {name: prune(name, weights[name], sparsity)})
+            for measure, value in (("cosine_distance", 1 - metrics.cosines(dense, now).mean()),
+                                   ("squared_error", ((now - dense)**2).sum() / (dense**2).sum())):
+                assert abs(point[measure]["mean"] - value) < 1e-5, (name, sparsity, measure)
+
+
+@pytest.mark.parametrize("criterion, calibration", [
+    ("wanda", ""), ("sparsegpt", ""), ("sparsegpt", "data={}/few.npz refit=true column-counts=ranked")])
+def test_activations_are_those_of_the_unpruned_net(net, tmp_path, criterion, calibration):
+    """Each layer is decided by what the layers before it give unpruned, on the examples that are named."""
+    folder, x, _ = net
+    few = x[:40]
+    np.savez(tmp_path / "few.npz", x=few)
+    result = sweep(folder, tmp_path / "s.json", f"--criterion={criterion}",
+                   f"--calibration={calibration.format(tmp_path)}", "--jobs=2")
+    assert result.returncode == 0, result.stderr
+    found = json.loads((tmp_path / "s.json").read_text())
+    assert (found["criterion"], found["calibration"]) == (criterion, calibration.format(tmp_path))
+    seen = few if calibration else x
+    seen = np.concatenate([seen, seen[:-len(seen) % 16]])  # the first ones fill the last batch
+    weights = weights_of(folder / "m.onnx")
+    rows = {"up.weight": seen, "head.weight": np.maximum(seen @ weights["up.weight"].T + weights["up.bias"], 0)}
+
+    def prune(name, weight, sparsity):
+        if criterion == "wanda":
+            return weight * oracle.wanda(weight, rows[name], "unstructured", sparsity)
+        return oracle.sparsegpt(weight, [rows[name]], "unstructured", sparsity, ranked="ranked" in calibration,
+                                refit="refit" in calibration)[1]
+    expect_points(found, folder, x, prune)
+
+
+def test_gradients_of_a_file(net, tmp_path):
+    folder, x, labels = net
+    np.savez(tmp_path / "xy.npz", x=x, labels=labels)
+    assert cli("gradients", folder / "m.mlirbc", "-o", tmp_path / "g.npz", f"--data={tmp_path}/xy.npz").returncode == 0
+    result = sweep(folder, tmp_path / "s.json", "--criterion=taylor", f"--gradients={tmp_path}/g.npz")
+    assert result.returncode == 0, result.stderr
+    with np.load(tmp_path / "g.npz") as gradients:
+        expect_points(json.loads((tmp_path / "s.json").read_text()), folder, x, lambda name, weight, sparsity:
+                      without_lowest(weight, np.abs(weight * gradients[name]), sparsity))
+
+
+def test_other_files_are_not_gone_on_with(net, tmp_path):
+    """What masks depend on is part of what a journal belongs to, by content."""
+    folder, x, _ = net
+    for seed in range(2):
+        np.savez(tmp_path / "c.npz", x=np.random.default_rng(seed).standard_normal((32, 24)).astype(np.float32))
+        killed = subprocess.run([sys.executable, "-c", KILLED, str(folder), str(tmp_path / "s.json"), "wanda",
+                                 f"data={tmp_path}/c.npz"], timeout=120, capture_output=True, text=True,
+                                env={**os.environ, "PYTHONPATH": str(page.__file__).rsplit("/prune/", 1)[0]})
+        assert killed.returncode == (1 if seed else 9), killed.stderr
+    assert "s.json.partial: digest of module, data and options: got " in killed.stderr
 
 
 def test_any_number_of_jobs_and_an_interruption_give_the_same_bytes(net, swept, tmp_path):
@@ -138,8 +211,10 @@ def add_and_die(self, point, result):
         os._exit(9)
 journal.Journal.add = add_and_die
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
-job.sensitivity(job.SensitivityOptions(folder / "m.mlirbc", folder / "x.npz", out, folder / "y.npz",
-                                       sparsities=(0.5, 0.8), subsets=3), Steps("s"))
+criterion, calibration = sys.argv[3:] or ("magnitude", "")
+job.sensitivity(job.SensitivityOptions(
+    folder / "m.mlirbc", folder / "x.npz", out, folder / "y.npz", sparsities=(0.5, 0.8), subsets=3, criterion=criterion,
+    calibration=calibration, resume=True), Steps("s"))
 """
 
 
@@ -214,7 +289,11 @@ def test_error_bars_come_from_the_subsets():
     (["--subsets=0"], "--subsets: range: got 0, expected 1 or more"),
     (["--subsets=91"], "--subsets: range: got 91, expected 1 to 90, the examples"),
     (["--jobs=0"], "--jobs: range: got 0, expected 1 or more"),
-    (["--criterion=wanda"], "--criterion: criterion: got wanda, expected one that sees weights alone"),
+    (["--criterion=movement"], "--criterion: criterion: got movement, expected one that is decided without training"),
+    (["--criterion=taylor"], "--gradients: file: got none for criterion taylor, expected what `python -m prune gradi"),
+    (["--criterion=fisher", "--gradients=/none"], "/none: gradients: got no such file, expected what `python -m prune"),
+    (["--criterion=wanda", "--calibration=data=/none.npz"], "m.mlirbc: prune-opt: got data: "),
+    (["--criterion=wanda", "--calibration=padding=m"], "m.mlirbc: prune-opt: got padding: expected an input of 'main'"),
     (["--criterion=nonsense"], "m.mlirbc: prune-opt: got "),
     (["--pattern=2:4", "--sparsity=0.2"], "imposes"),
     (["--include=nothing"], "nothing"),

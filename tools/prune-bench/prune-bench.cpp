@@ -1,12 +1,14 @@
 //===- prune-bench.cpp - Times the compiler and what it makes -----------------===//
 //
-// `masks`: how fast masks are selected, and how much memory that takes. The other commands compare compiled models with
+// `masks`: how fast masks are selected, and how much memory that takes. `stack`: the same for masks that activations
+// decide, in a large network. The other commands compare compiled models with
 // other programs, which are Python packages: they are in python/prune/bench and this program hands over to them.
 // docs/Benchmarks.md holds measured figures.
 //
 //===----------------------------------------------------------------------===//
 
 #include "Calibrate.h"
+#include "Stack.h"
 #include "mlir/IR/MLIRContext.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Selection.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
@@ -63,6 +65,27 @@ static cl::opt<unsigned, true> calibrationRounds("rounds", cl::sub(calibrateComm
                                                  cl::desc("Turns of each layer, the best of which counts (5)"),
                                                  cl::location(calibration.rounds));
 
+static cl::SubCommand stackCommand("stack", "Prunes a large stack of layers by what they see: throughput and memory");
+
+static StackOptions stack;
+static cl::opt<int64_t, true> stackLayers("layers", cl::sub(stackCommand),
+                                          cl::desc("Layers of width x width weights (240)"),
+                                          cl::location(stack.layers));
+static cl::opt<int64_t, true> stackWidth("width", cl::sub(stackCommand),
+                                         cl::desc("Rows and columns of a weight (2048)"), cl::location(stack.width));
+static cl::opt<int64_t, true> stackTokens("tokens", cl::sub(stackCommand), cl::desc("Examples (4096)"),
+                                          cl::location(stack.tokens));
+static cl::opt<int64_t, true> stackBatch("batch", cl::sub(stackCommand), cl::desc("Examples at a time (512)"),
+                                         cl::location(stack.batch));
+static cl::opt<double, true> stackSparsity("sparsity", cl::sub(stackCommand), cl::desc("Target sparsity (0.5)"),
+                                           cl::location(stack.sparsity));
+static cl::list<std::string, std::vector<std::string>>
+    stackCriteria("criterion", cl::sub(stackCommand), cl::desc("Criterion; may be repeated (wanda, sparsegpt)"),
+                  cl::location(stack.criteria));
+static cl::opt<std::string, true> stackFolder("folder", cl::sub(stackCommand),
+                                              cl::desc("Where the files lie meanwhile (the system's)"),
+                                              cl::location(stack.folder));
+
 static int64_t getPeakMemory() {
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
@@ -87,17 +110,26 @@ static int handOver(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-  if (argc > 1 && llvm::is_contained({"minilm", "kernels", "nets", "train", "oneshot", "distill", "digits"}, llvm::StringRef(argv[1])))
+  if (argc > 1 && llvm::is_contained({"minilm", "kernels", "nets", "train", "oneshot", "distill", "digits"},
+                                     llvm::StringRef(argv[1])))
     return handOver(argc, argv);
   llvm::InitLLVM init(argc, argv);
-  cl::ParseCommandLineOptions(argc, argv,
-                              "prune-bench: times compiled models against other programs (minilm, kernels, nets, train, oneshot, distill, digits: "
-                              "prune-bench minilm --help) and parts of the compiler (masks), or measures what its cost "
-                              "model needs (calibrate)\n");
+  cl::ParseCommandLineOptions(
+      argc, argv,
+      "prune-bench: times compiled models against other programs (minilm, kernels, nets, train, oneshot, distill, "
+      "digits: "
+      "prune-bench minilm --help) and parts of the compiler (masks, stack), or measures what its cost "
+      "model needs (calibrate)\n");
   if (calibrateCommand)
     return calibrate(calibration);
+  if (stackCommand) {
+    if (stack.criteria.empty())
+      stack.criteria = {"wanda", "sparsegpt"};
+    return runStack(stack);
+  }
   if (!masks) {
-    llvm::errs() << "prune-bench: expected what to time: minilm, kernels, nets, train, oneshot, distill, digits, masks or calibrate"
+    llvm::errs() << "prune-bench: expected what to time: minilm, kernels, nets, train, oneshot, distill, digits, "
+                    "masks, stack or calibrate"
                  << (argc > 1 ? llvm::Twine(", got '") + argv[1] + "'" : llvm::Twine()) << "\n";
     return 1;
   }

@@ -1,7 +1,7 @@
-"""MiniLM distilled against its dense self on sentences: how near the pruned encoder's embeddings come to the dense one's.
+"""MiniLM distilled against its dense self on sentences: how near the pruned encoder's embeddings come to its own.
 
-The figure is the mean cosine similarity of mean-pooled embeddings on sentences that were not trained on. The student learns
-the hidden states of all layers and the embedding of the teacher, in batches of sentences of about one length.
+The figure is the mean cosine similarity of mean-pooled embeddings on sentences that were not trained on. The student
+learns the hidden states of all layers and the embedding of the teacher, in batches of sentences of about one length.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Sequence
 import numpy as np
 
 from prune import toolchain
-from prune.bench import compare
+from prune.bench import compare, ours
 from prune.bench.report import Table
 from prune.console import Progress, Steps
 from prune.errors import PruneError
@@ -24,16 +24,17 @@ from prune.models import sentences
 from prune.train import data
 from prune.train.job import write
 from prune.train.loop import LoopOptions, train
-from prune.train.runner import Function, compile_program
+from prune.train.runner import compile_program
 
 # The 36 matrices of the layers; the embedding tables stay as they are.
 INCLUDE = "include=^encoder"
 TRAINING = ("loss=mse optimizer=adam lr-schedule=cosine hardness=1 distill=hidden.*=mse,embedding=cosine:4 "
             "row-weights=attention_mask freeze=^embeddings")
-# How masks and weights begin: a criterion of masks, and the pass that decides them from the file of examples. Neurons are
-# chosen as OBS does.
+# How masks and weights begin: a criterion of masks, and the pass that decides them from the file of examples. Neurons
+# are chosen as OBS does.
 STARTS = {"magnitude": ("magnitude", "--prune-evaluate-masks"),
-          "sparsegpt": ("sparsegpt", "--prune-calibrate-masks=data={} padding=attention_mask refit=true column-counts=ranked")}
+          "sparsegpt": ("sparsegpt", "--prune-calibrate-masks=data={} padding=attention_mask refit=true "
+                                     "column-counts=ranked")}
 COMPENSATION = "--prune-compensate-groups=data={} padding=attention_mask units=obs"
 EXAMPLES = 512
 # Tokens of a sentence at most, in training by buckets, and sentences at once.
@@ -47,9 +48,9 @@ GATHERED = 13500
 
 @dataclass
 class Settings:
-    """What to run. `weights` are patterns of masks, or `neurons`, which takes them out of the feed-forward layers; `start`
-    says how masks and weights begin. `text` is a file of sentences (None: those of the Python that runs), whose first
-    `held_out` are only tested on."""
+    """What to run. `weights` are patterns of masks, or `neurons`, which takes them out of the feed-forward layers;
+    `start` says how masks and weights begin. `text` is a file of sentences (None: those of the Python that runs), whose
+    first `held_out` are only tested on."""
 
     folder: Path
     weights: Sequence[str]
@@ -69,15 +70,16 @@ def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -
     text = sentences.read(settings.text) if settings.text else sentences.gather(GATHERED)
     least = settings.held_out + len(LENGTHS) * BATCH
     if len(text) < least:
-        raise PruneError("--sentences", "sentences", str(len(text)), f"at least {least} with {settings.held_out} held out")
+        raise PruneError("--sentences", "sentences", str(len(text)),
+                         f"at least {least} with {settings.held_out} held out")
     table = Table([("weights", 18), ("start", 10), ("at once", 8), ("trained", 8), ("steps", 6), ("minutes", 8)], 2)
     rows = []
     with compare.scratch_folder(settings.folder) as folder:
         for pattern in settings.weights:
             for sparsity in settings.sparsity:
                 rows.append(_distill(settings, pattern, sparsity, text, Path(folder), steps))
-                table.line([f"{pattern} {sparsity:.0%}", rows[-1]["start"], *(f"{rows[-1][n]:.3f}" for n in ("one_shot", "trained")),
-                            str(settings.steps), f"{rows[-1]['minutes']:.1f}"])
+                table.line([f"{pattern} {sparsity:.0%}", rows[-1]["start"], f"{rows[-1]['one_shot']:.3f}",
+                            f"{rows[-1]['trained']:.3f}", str(settings.steps), f"{rows[-1]['minutes']:.1f}"])
                 if as_json:
                     write_json(as_json, {"machine": machine, "threads": settings.threads, "held_out": settings.held_out,
                                          "sentences": len(text) - settings.held_out, "rows": rows})
@@ -126,15 +128,8 @@ class _Encoder:
 
     def embed(self, model: Path, tokens: dict[str, np.ndarray]) -> np.ndarray:
         """The embeddings, of length 1, that the compiled model gives."""
-        library = self.folder / f"{model.stem}.so"
-        toolchain.checked("prune-compile", [model, "-o", library, "--name", "encoder",
-                                            f"--threads={self.settings.threads}"], self.settings.timeout, str(model))
-        function = Function("encoder", library)
-        bound = function.bind()
-        parts = [bound(batch)["embedding"][:count].copy()
-                 for batch, count in data.Arrays(tokens, function.inputs, "sentences").blocks()]
-        function.close()
-        embeddings = np.concatenate(parts)
+        found = ours.run_module(model, tokens, self.folder, self.settings.threads, self.settings.timeout)
+        embeddings = found["embedding"]
         return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
 
 
@@ -155,7 +150,8 @@ def _distill(settings: Settings, pattern: str, sparsity: float, text: Sequence[s
     with steps.step(f"prune at once ({settings.start})"):
         examples = folder / "examples.npz"
         np.savez(examples, **minilm.tokenize(text[settings.held_out:][:EXAMPLES], TEST_LENGTH))
-        first = whole.student(decide=[(COMPENSATION if pattern == NEURONS else STARTS[settings.start][1]).format(examples)])
+        decide = COMPENSATION if pattern == NEURONS else STARTS[settings.start][1]
+        first = whole.student(decide=[decide.format(examples)])
         untrained = whole.file("untrained")
         first.rename(untrained)
     pruning = time.monotonic() - begin
@@ -182,9 +178,11 @@ def _distill(settings: Settings, pattern: str, sparsity: float, text: Sequence[s
     write(trained, program.weights)
     program.close()
     minutes = (time.monotonic() - begin + pruning) / 60
-    final = cosine(dense, whole.embed(whole.student(f"--prune-load-weights=file={trained}", "--prune-verify-masks"), tests))
-    return {"weights": pattern, "sparsity": sparsity, "start": "obs" if pattern == NEURONS else settings.start, "split": settings.split,
-            "one_shot": round(one_shot, 4), "trained": round(final, 4), "steps": settings.steps, "minutes": round(minutes, 2)}
+    last = whole.student(f"--prune-load-weights=file={trained}", "--prune-verify-masks")
+    final = cosine(dense, whole.embed(last, tests))
+    return {"weights": pattern, "sparsity": sparsity, "start": "obs" if pattern == NEURONS else settings.start,
+            "split": settings.split, "one_shot": round(one_shot, 4), "trained": round(final, 4),
+            "steps": settings.steps, "minutes": round(minutes, 2)}
 
 
 def split(tokens: dict[str, np.ndarray]) -> dict[int, dict[str, np.ndarray]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Sequence
 
 import numpy as np
 
-from prune import toolchain
+from prune import metrics
 from prune.bench import compare, ours
 from prune.bench.minilm import INCLUDE
 from prune.bench.report import Table
@@ -48,7 +49,8 @@ def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -
 
     calibration = sentences.read(settings.calibration)[:settings.examples]
     held_out = minilm.tokenize(sentences.read(settings.held_out), settings.tokens)
-    table, rows = Table([("weights", 16), ("split", 8), ("criterion", 10), ("seconds", 8), ("cosine", 8)], 3), []
+    table, rows = Table([("weights", 16), ("split", 8), ("criterion", 10), ("seconds", 8), ("cosine", 8),
+                         ("neighbours", 10)], 3), []
     with compare.scratch_folder(settings.folder) as folder:
         scratch = Path(folder)
         with steps.step(f"build and import MiniLM-L6, {BATCH} x {settings.tokens} tokens"):
@@ -68,9 +70,11 @@ def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -
                         ours.prune_opt(scratch / "dense.mlirbc", scratch / "pruned.mlirbc", [flag], settings.timeout)
                     seconds = time.monotonic() - begin
                     pruned = _embed(scratch / "pruned.mlirbc", held_out, scratch, settings.timeout)
-                    cosine = float((pruned * dense).sum(axis=1).mean())
-                    rows.append({**label, "seconds": round(seconds, 2), "cosine": round(cosine, 4)})
-                    table.line([compare.title(label), split, criterion, f"{seconds:.1f}", f"{cosine:.3f}"])
+                    alike = metrics.similarity(dense, pruned)
+                    rows.append({**label, "seconds": round(seconds, 2), "cosine": round(alike.cosine, 4),
+                                 "neighbours": alike.neighbours})
+                    same = "-" if alike.neighbours is None else f"{alike.neighbours:.1%}"
+                    table.line([compare.title(label), split, criterion, f"{seconds:.1f}", f"{alike.cosine:.3f}", same])
                     if as_json:
                         write_json(as_json, {"machine": machine, "examples": len(calibration),
                                              "held_out": len(dense), "tokens": settings.tokens, "rows": rows})
@@ -78,14 +82,7 @@ def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -
 
 
 def _embed(module: Path, inputs: dict[str, np.ndarray], scratch: Path, timeout: float) -> np.ndarray:
-    """Embeddings of all sentences; the last batch is filled with copies."""
+    """Embeddings of all sentences."""
     from prune.models import minilm
-    count = len(inputs["attention_mask"])
-    chosen = np.minimum(np.arange(-(-count // BATCH) * BATCH), count - 1)
-    np.savez(scratch / "cases.npz", **{n: v[chosen].reshape(-1, BATCH, v.shape[1]) for n, v in inputs.items()})
-    ours.prune_opt(module, scratch / "cpu.mlirbc", ["--prune-to-cpu"], timeout)
-    toolchain.checked("prune-run", [scratch / "cpu.mlirbc", "--cases", f"--inputs={scratch}/cases.npz",
-                                    f"--outputs={scratch}/hidden.npz"], timeout, str(module))
-    with np.load(scratch / "hidden.npz") as arrays:
-        hidden = arrays["last_hidden_state"]
-    return minilm.embed(hidden.reshape(-1, *hidden.shape[2:])[:count], inputs["attention_mask"])
+    found = ours.run_module(module, inputs, scratch, len(os.sched_getaffinity(0)), timeout)
+    return minilm.embed(found["last_hidden_state"], inputs["attention_mask"])

@@ -7,9 +7,14 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Mapping
+
+import numpy as np
 
 from prune import toolchain
 from prune.errors import PruneError
+from prune.train import data
+from prune.train.runner import Function
 
 
 @dataclass(frozen=True)
@@ -59,3 +64,34 @@ def compile_library(source: Path, target: Path, threads: int, timeout: float, op
     weights = target.with_suffix(".weights")
     return Compiled(target, seconds, usage.ru_maxrss * 1024, target.stat().st_size,
                     weights.stat().st_size if weights.exists() else 0)
+
+
+def run_library(name: str, library: Path, arrays: Mapping[str, np.ndarray], place: str,
+                module: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """All examples through the function of a library: the results by name, and the inputs of the first batch. `place`
+    is what the arrays are called in errors, `module` the function."""
+    function = Function(name, library)
+    try:
+        examples = data.Arrays(arrays, function.inputs, place)
+        bound = function.bind()
+        found: dict[str, list[np.ndarray]] = {t.name: [] for t in function.outputs}
+        first: dict[str, np.ndarray] = {}
+        for batch, count in examples.blocks():
+            first = first or batch
+            for output, value in bound(batch).items():
+                if value.ndim == 0 or len(value) != examples.size:
+                    raise PruneError(str(module), f"output '{output}'", f"shape {list(value.shape)}",
+                                     f"{examples.size} examples first, as the inputs have")
+                found[output].append(value[:count].copy())
+    finally:
+        function.close()
+    return {output: np.concatenate(parts) for output, parts in found.items()}, first
+
+
+def run_module(module: Path, arrays: Mapping[str, np.ndarray], folder: Path, threads: int,
+               timeout: float) -> dict[str, np.ndarray]:
+    """The results of a module on tensors for all examples, by name."""
+    # A library from a path that one was loaded from before would not be loaded again.
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        compiled = compile_library(module, Path(own) / "module.so", threads, timeout)
+        return run_library("module", compiled.library, arrays, "examples", module)[0]

@@ -16,10 +16,7 @@ from prune import toolchain
 from prune.bench import ours, programs
 from prune.bench.compare import cores_for
 from prune.bench.timing import Quiet, Timing, interleave
-from prune.errors import PruneError
 from prune.export.source import Source
-from prune.train import data
-from prune.train.runner import Function
 
 _WORKSPACE = re.compile(r"WorkspaceBytes=(\d+)")
 # Milliseconds: a sample is the mean over calls that take about this long together.
@@ -68,7 +65,8 @@ def compile_model(module: Path, name: str, folder: Path, threads: int, targets: 
         chosen = folder / f"{name}-choices.json"
         finished = toolchain.checked(
             "prune-opt", [module, f"--prune-to-cpu=cpu={target} threads={threads} report={chosen}", "--emit-bytecode",
-                          "-o", result, "--remarks-filter=plan-memory", "--remark-format=emitRemark"], timeout, str(module))
+                          "-o", result, "--remarks-filter=plan-memory", "--remark-format=emitRemark"], timeout,
+            str(module))
         choices[target] = json.loads(chosen.read_text())["layers"] if chosen.exists() else []
         if target == "host":
             workspace = sum(map(int, _WORKSPACE.findall(finished.stderr)))
@@ -88,22 +86,7 @@ def compile_model(module: Path, name: str, folder: Path, threads: int, targets: 
 def outputs(model: Model, arrays: Mapping[str, np.ndarray],
             place: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """All examples through a model: the results by name, and the inputs of the first batch."""
-    function = Function(model.name, model.library)
-    try:
-        examples = data.Arrays(arrays, function.inputs, place)
-        bound = function.bind()
-        found: dict[str, list[np.ndarray]] = {t.name: [] for t in function.outputs}
-        first: dict[str, np.ndarray] = {}
-        for batch, count in examples.blocks():
-            first = first or batch
-            for name, value in bound(batch).items():
-                if value.ndim == 0 or len(value) != examples.size:
-                    raise PruneError(str(model.place), f"output '{name}'", f"shape {list(value.shape)}",
-                                     f"{examples.size} examples first, as the inputs have")
-                found[name].append(value[:count].copy())
-    finally:
-        function.close()
-    return {name: np.concatenate(parts) for name, parts in found.items()}, first
+    return ours.run_library(model.name, model.library, arrays, place, model.place)
 
 
 def measure(models: Sequence[Model], inputs: Sequence[Mapping[str, np.ndarray]], threads: int, runs: int, folder: Path,

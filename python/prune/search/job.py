@@ -19,7 +19,8 @@ from prune.search import costs
 from prune.search.allocate import Candidate, Front
 from prune.sensitivity import job as sweep
 from prune.sensitivity.curves import load as load_curves
-from prune.sensitivity.network import CLASSES, Network, masked, masks_at
+from prune.sensitivity.masker import Masker
+from prune.sensitivity.network import CLASSES, Network
 
 # Of the form of the result; counts up when a key changes its meaning or goes.
 SCHEMA = 1
@@ -83,11 +84,12 @@ class SearchOptions:
 
 @dataclass
 class Trial:
-    """A model with the masks of one choice. `drop` and `ratios` (of the unpruned model's) are what was found; the
-    latter only once it is compiled."""
+    """A model with the masks of one choice, in the file `module`. `drop` and `ratios` (of the unpruned model's) are
+    what was found; the latter only once it is compiled."""
 
     choice: Mapping[str, Candidate]
     recipe: str
+    module: Path
     masks: dict[str, Mask]
     drop: float
     model: Model | None = None
@@ -100,17 +102,18 @@ def search(options: SearchOptions, steps: Steps) -> dict:
     options.check()
     with tempfile.TemporaryDirectory(prefix="prune-search-") as scratch:
         folder = Path(scratch)
-        base, network = sweep.prepare(options.curves, folder, steps)
+        masker, network = sweep.prepare(options.curves, folder, steps)
         try:
             if options.kind == DROP and network.measure == CLASSES and network.labels is None:
                 raise PruneError("--target", "labels", "none", "--labels=FILE: a drop of classes is one of accuracy")
-            workshop = _Workshop(options, base, network, _curves(options, base, network, folder, steps), folder, steps)
+            curves = _curves(options, masker, network, folder, steps)
+            workshop = _Workshop(options, masker, network, curves, folder, steps)
             best = workshop.within_drop() if options.kind == DROP else workshop.at_cost()
             workshop.finish(best)
         finally:
             network.close()
         found = workshop.report(best)
-        _write(options, folder, best)
+        _write(options, best)
     if options.recipe:
         files.write_text(options.recipe, best.recipe)
     if options.json:
@@ -121,16 +124,16 @@ def search(options: SearchOptions, steps: Steps) -> dict:
     return found
 
 
-def _curves(options: SearchOptions, base: Path, network: Network, folder: Path, steps: Steps) -> dict:
+def _curves(options: SearchOptions, masker: Masker, network: Network, folder: Path, steps: Steps) -> dict:
     """The curves: from the file if it is there, else measured (and kept there)."""
     place = options.curves.json
     if place is None or not place.exists():
-        return sweep.measure(options.curves, base, network, folder, steps)
+        return sweep.measure(options.curves, masker, network, folder, steps)
     found = load_curves(place)
     for key, expected in (("pattern", options.curves.pattern), ("criterion", options.curves.criterion),
-                          ("measure", network.measure)):
-        if found[key] != expected:
-            raise PruneError(str(place), key, str(found[key]), f"{expected} of this run")
+                          ("calibration", options.curves.calibration), ("measure", network.measure)):
+        if found.get(key, "") != expected:
+            raise PruneError(str(place), key, str(found.get(key, "")) or "none", f"{expected or 'none'} of this run")
     for layer in found["layers"]:
         if layer["name"] not in network.weights or list(network.weights[layer["name"]].shape) != layer["shape"]:
             raise PruneError(str(place), "layer", f"'{layer['name']}' {layer['shape']}", "weights of the model")
@@ -140,9 +143,10 @@ def _curves(options: SearchOptions, base: Path, network: Network, folder: Path, 
 class _Workshop:
     """Where models are made, compiled and judged."""
 
-    def __init__(self, options: SearchOptions, base: Path, network: Network, curves: dict, folder: Path, steps: Steps):
-        self.options, self.base, self.network, self.curves, self.folder, self.steps = (
-            options, base, network, curves, folder, steps)
+    def __init__(self, options: SearchOptions, masker: Masker, network: Network, curves: dict, folder: Path,
+                 steps: Steps):
+        self.options, self.masker, self.network, self.curves, self.folder, self.steps = (
+            options, masker, network, curves, folder, steps)
         self.trials: list[Trial] = []
         with steps.step("compile the unpruned model"):
             self.dense = self._compile(options.curves.module, "dense")
@@ -206,8 +210,7 @@ class _Workshop:
         if trial.ratios:
             return
         with self.steps.step(f"compile and look at a model that is {self._sparsity(trial):.1%} pruned"):
-            self._masked(trial.recipe)
-            trial.model = self._compile(self.folder / "masked.mlirbc", "pruned")
+            trial.model = self._compile(trial.module, "pruned")
             before, now = self.dense.figures(), trial.model.figures()
             latency = self._estimated(trial) if self.options.estimate else self._measured(trial.model)
             trial.ratios = {costs.LATENCY: latency, costs.SIZE: now["size_bytes"] / before["size_bytes"],
@@ -229,7 +232,8 @@ class _Workshop:
                            "code": choices[place]["choice"] if place is not None else None})
         return {"schema": SCHEMA, "prune": __version__, "module": str(options.curves.module),
                 "data": str(options.curves.data), "criterion": options.curves.criterion,
-                "pattern": options.curves.pattern, "measure": self.network.measure,
+                "calibration": options.curves.calibration, "pattern": options.curves.pattern,
+                "measure": self.network.measure,
                 "target": {"kind": options.kind, "value": options.value, "minimized": options.cost},
                 "latency": "estimated" if options.estimate else "measured", "met": not missed, "achieved": achieved,
                 "sparsity": self._sparsity(best), "layers": layers,
@@ -247,23 +251,22 @@ class _Workshop:
                                  for name, c in choice.items() if c.sparsity},
                                 self.options.curves.criterion)
         with self.steps.step("decide masks and run the examples"):
-            masks = self._masked(recipe)
-            judged = self.network.judge({name: mask.kept for name, mask in masks.items()})
+            (self.folder / "recipe.yaml").write_text(recipe)
+            module = self.masker.decide(f"recipe={self.folder / 'recipe.yaml'}",
+                                        self.folder / f"trial-{len(self.trials)}.mlirbc")
+            pruned = self.masker.read(module, self.network.weights)
+            judged = self.network.judge(pruned)
         measure = "accuracy_drop" if "accuracy_drop" in judged else self.network.measure
-        self.trials.append(Trial(choice, recipe, masks, float(judged[measure].mean())))
+        self.trials.append(Trial(choice, recipe, module, {name: change.mask for name, change in pruned.items()},
+                                 float(judged[measure].mean())))
         return self.trials[-1]
-
-    def _masked(self, recipe: str) -> dict[str, Mask]:
-        (self.folder / "recipe.yaml").write_text(recipe)
-        return masks_at(self.base, f"recipe={self.folder / 'recipe.yaml'}", self.network, self.folder,
-                        self.options.curves.timeout)
 
     def _compile(self, module: Path, name: str) -> Model:
         return compile_model(module, name, self.folder, self.options.threads, ["host"], self.options.curves.timeout)
 
     def _best_times(self, sparsity: float) -> dict[str, tuple[float, float]]:
-        place = masked(self.base, self.options.curves.masks(sparsity), self.folder / "level.mlirbc",
-                       self.options.curves.module, self.options.curves.timeout)
+        # Which elements are kept hardly matters for what they cost; magnitude is the fastest to decide.
+        place = self.masker.decide(self.options.curves.masks(sparsity, "magnitude"), self.folder / "level.mlirbc")
         listed = self.folder / "choices.json"
         toolchain.checked("prune-opt", [place, f"--prune-to-cpu=threads={self.options.threads} report={listed}", "-o",
                                         "/dev/null"], self.options.curves.timeout, str(self.options.curves.module))
@@ -300,13 +303,11 @@ class _Workshop:
         return sum(mask.kept.size - int(mask.kept.sum()) for mask in trial.masks.values()) / total
 
 
-def _write(options: SearchOptions, folder: Path, best: Trial) -> None:
-    """The module with its masks; `masked.mlirbc` is the last that was made, which may be another trial's."""
-    (folder / "recipe.yaml").write_text(best.recipe)
-    result = masked(folder / "base.mlirbc", f"recipe={folder / 'recipe.yaml'}", folder / "masked.mlirbc",
-                    options.curves.module, options.curves.timeout)
+def _write(options: SearchOptions, best: Trial) -> None:
+    """The module with its masks."""
+    result = best.module
     if options.output.suffix == ".mlir":
-        text = folder / "result.mlir"
+        text = result.with_suffix(".mlir")
         toolchain.checked("prune-opt", [result, "--mlir-print-debuginfo", "-o", text], options.curves.timeout,
                           str(options.curves.module))
         result = text

@@ -19,10 +19,10 @@ from prune import __version__, files, toolchain
 from prune.console import Progress, Steps
 from prune.errors import PruneError
 from prune.evaluate.job import load_labels
-from prune.export.source import Mask
 from prune.sensitivity.curves import SCHEMA
 from prune.sensitivity.journal import Journal
-from prune.sensitivity.network import Network, check_criterion, masks_at, normalize
+from prune.sensitivity.masker import Masker, Pruned, calibration_options, check_criterion, digests
+from prune.sensitivity.network import Network, normalize
 from prune.train import checkpoint, data
 from prune.train.job import data_digest
 
@@ -32,8 +32,9 @@ SPARSITIES = (0.5, 0.7, 0.9)
 @dataclass
 class SensitivityOptions:
     """What is pruned how, and judged on what. `labels` may be None where the data has them or there are none; `classes`
-    says that outputs are scores of classes also then. `subsets` are the parts of the examples that error bars come from
-    (1: no error bars), `jobs` the processes."""
+    says that outputs are scores of classes also then. `calibration` are options of prune-calibrate-masks for criteria
+    that see activations (these are of `data` unless it says others), `gradients` is the file for those that need one.
+    `subsets` are the parts of the examples that error bars come from (1: no error bars), `jobs` the processes."""
 
     module: Path
     data: Path
@@ -45,6 +46,8 @@ class SensitivityOptions:
     criterion: str = "magnitude"
     pattern: str = "unstructured"
     include: str = ""
+    calibration: str = ""
+    gradients: Path | None = None
     sparsities: Sequence[float] = SPARSITIES
     subsets: int = 4
     jobs: int = 1
@@ -59,16 +62,16 @@ class SensitivityOptions:
         if not self.sparsities or list(self.sparsities) != sorted({s for s in self.sparsities if 0 < s < 1}):
             raise PruneError("--sparsity", "list", ",".join(f"{s:g}" for s in self.sparsities) or "none",
                              "rising numbers more than 0 and less than 1")
-        check_criterion(self.criterion)
+        check_criterion(self.criterion, self.gradients)
         for option, path in (("--json", self.json), ("--html", self.html)):
             files.check_target(path, option)
         if not self.module.is_file():
             raise PruneError(str(self.module), "input file", "no such file", "a module of linalg on tensors")
 
-    def masks(self, sparsity: float) -> str:
-        """The options of prune-create-masks for all layers at this sparsity."""
+    def masks(self, sparsity: float, criterion: str | None = None) -> str:
+        """The options of prune-create-masks for all layers at this sparsity; another criterion than the sweep's."""
         included = f" include={self.include}" if self.include else ""
-        return f"criterion={self.criterion} pattern={self.pattern} sparsity={sparsity!r}{included}"
+        return f"criterion={criterion or self.criterion} pattern={self.pattern} sparsity={sparsity!r}{included}"
 
 
 def sensitivity(options: SensitivityOptions, steps: Steps) -> dict:
@@ -76,9 +79,9 @@ def sensitivity(options: SensitivityOptions, steps: Steps) -> dict:
     options.check()
     with tempfile.TemporaryDirectory(prefix="prune-sensitivity-") as scratch:
         folder = Path(scratch)
-        base, network = prepare(options, folder, steps)
+        masker, network = prepare(options, folder, steps)
         try:
-            found = measure(options, base, network, folder, steps)
+            found = measure(options, masker, network, folder, steps)
         finally:
             network.close()
     if options.html:
@@ -87,20 +90,22 @@ def sensitivity(options: SensitivityOptions, steps: Steps) -> dict:
     return found
 
 
-def prepare(options: SensitivityOptions, folder: Path, steps: Steps) -> tuple[Path, Network]:
-    """The module in normal form, and the network that is judged."""
+def prepare(options: SensitivityOptions, folder: Path, steps: Steps) -> tuple[Masker, Network]:
+    """What decides masks on the module in normal form, and the network that is judged."""
     labels = load_labels(options.labels, data.load(options.data), options.data)
     with steps.step("normalize"):
         base = normalize(options.module, folder, options.timeout)
-    return base, Network(options.module, base, folder, options.data, labels, options.classes, options.output,
-                         options.timeout, steps)
+    network = Network(options.module, base, folder, options.data, labels, options.classes, options.output,
+                      options.timeout, steps)
+    calibration = calibration_options(options.calibration, options.data, network.examples.arrays)
+    return Masker(options.module, base, calibration, options.gradients, options.timeout), network
 
 
-def measure(options: SensitivityOptions, base: Path, network: Network, folder: Path, steps: Steps) -> dict:
+def measure(options: SensitivityOptions, masker: Masker, network: Network, folder: Path, steps: Steps) -> dict:
     """The curves of all layers; written to `--json` if there is one, and until then kept in a journal beside it."""
     listed = folder / "layers.json"
-    toolchain.checked("prune-opt", [base, f"--prune-identify=json={listed} table=none", "-o", "/dev/null"], options.timeout,
-                      str(options.module))
+    toolchain.checked("prune-opt", [masker.base, f"--prune-identify=json={listed} table=none", "-o", "/dev/null"],
+                      options.timeout, str(options.module))
     layers: dict[str, dict] = {}
     for layer in json.loads(listed.read_text())["layers"]:
         if layer["name"] in layers:
@@ -109,16 +114,17 @@ def measure(options: SensitivityOptions, base: Path, network: Network, folder: P
             layers[layer["name"]] = layer
     if options.subsets > network.examples.examples:
         raise PruneError("--subsets", "range", str(options.subsets), f"1 to {network.examples.examples}, the examples")
-    masks: list[dict[str, Mask]] = []
+    levels: list[dict[str, Pruned]] = []
     for sparsity in options.sparsities:
         with steps.step(f"decide the masks at {sparsity:.4g}"):
-            masks.append(masks_at(base, options.masks(sparsity), network, folder, options.timeout))
-    names = [name for name in layers if all(name in found for found in masks)]
+            decided = masker.decide(options.masks(sparsity), folder / "level.mlirbc", independent=True)
+            levels.append(masker.read(decided, network.weights))
+    names = [name for name in layers if all(name in found for found in levels)]
     if not names:
         raise PruneError(str(options.module), "layers", "none that this pattern can be laid on", "one or more")
-    points = [(name, level) for name in names for level in range(len(masks))]
-    results = _sweep(options, network, masks, points, steps)
-    found = _report(options, network, layers, names, masks, results)
+    points = [(name, level) for name in names for level in range(len(levels))]
+    results = _sweep(options, network, levels, points, steps)
+    found = _report(options, network, layers, names, levels, results)
     if options.json:
         files.write_json(options.json, found)
         journal_path(options.json).unlink(missing_ok=True)
@@ -130,13 +136,14 @@ def journal_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.partial")
 
 
-def _sweep(options: SensitivityOptions, network: Network, masks: Sequence[Mapping[str, Mask]],
+def _sweep(options: SensitivityOptions, network: Network, levels: Sequence[Mapping[str, Pruned]],
            points: Sequence[tuple[str, int]], steps: Steps) -> list[dict]:
     """The results of all points, in their order."""
-    work = _Work(network, masks, points, _subsets(network.examples.examples, options.subsets))
+    work = _Work(network, levels, points, _subsets(network.examples.examples, options.subsets))
     digest = checkpoint.digest(options.module, {
         "data": data_digest(network.examples), "labels": None if network.labels is None else network.labels.tolist(),
         "classes": network.classes, "output": options.output, "masks": [options.masks(s) for s in options.sparsities],
+        "calibration": options.calibration, "files": digests(options.calibration, options.gradients),
         "subsets": options.subsets, "prune": __version__})
     with contextlib.ExitStack() as stack:
         journal = None
@@ -159,13 +166,13 @@ class _Work:
     """All that a point needs: a process that is forked has it without a copy."""
 
     network: Network
-    masks: Sequence[Mapping[str, Mask]]
+    levels: Sequence[Mapping[str, Pruned]]
     points: Sequence[tuple[str, int]]
     subsets: Sequence[np.ndarray]
 
     def __call__(self, index: int) -> dict:
         name, level = self.points[index]
-        judged = self.network.judge({name: self.masks[level][name].kept})
+        judged = self.network.judge({name: self.levels[level][name]})
         return {measure: summary(values, self.subsets) for measure, values in judged.items()}
 
 
@@ -204,15 +211,17 @@ def summary(values: np.ndarray, subsets: Sequence[np.ndarray]) -> dict[str, Any]
 
 
 def _report(options: SensitivityOptions, network: Network, layers: Mapping[str, Mapping], names: Sequence[str],
-            masks: Sequence[Mapping[str, Mask]], results: Sequence[Mapping]) -> dict:
-    levels = len(masks)
+            levels: Sequence[Mapping[str, Pruned]], results: Sequence[Mapping]) -> dict:
+    count = len(levels)
     return {
         "schema": SCHEMA, "prune": __version__, "module": str(options.module), "data": str(options.data),
         "examples": network.examples.examples, "task": "classification" if network.classes else "embedding",
-        "criterion": options.criterion, "pattern": options.pattern, "measure": network.measure,
+        "criterion": options.criterion, "calibration": options.calibration, "pattern": options.pattern,
+        "measure": network.measure,
         "sparsities": list(options.sparsities), "baseline": network.baseline(),
         "layers": [{
             "name": name, **{key: layers[name][key] for key in ("kind", "shape", "parameters", "flops")},
-            "points": [{"sparsity": sparsity, "pruned": masks[level][name].sparsity, **results[index * levels + level]}
+            "points": [{"sparsity": sparsity, "pruned": levels[level][name].mask.sparsity,
+                        **results[index * count + level]}
                        for level, sparsity in enumerate(options.sparsities)]} for index, name in enumerate(names)],
         "skipped": [name for name in layers if name not in names]}

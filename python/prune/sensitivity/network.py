@@ -6,7 +6,6 @@ computes as a loss is not looked at; everything is measured on the outputs, in d
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Mapping
 
@@ -16,15 +15,13 @@ from prune import metrics, toolchain
 from prune.console import Steps
 from prune.errors import PruneError
 from prune.evaluate.job import check_finite, check_labels, choose_output, pool
-from prune.export.source import Mask, Source
+from prune.sensitivity.masker import Pruned
 from prune.train import data
 from prune.train.loop import EVALUATE
 from prune.train.runner import compile_functions
 
 # What a layer costs is told by these, without and with classes: they are 0 for the unpruned model and add up roughly.
 VECTORS, CLASSES = "cosine_distance", "divergence"
-# Criteria that need more than a weight.
-_OTHERS = re.compile(r"(movement|wanda|sparsegpt)\b")
 _TARGET = "target"
 
 
@@ -34,19 +31,6 @@ def normalize(module: Path, folder: Path, timeout: float) -> Path:
     toolchain.checked("prune-opt", [module, "--prune-normalize=fold-batch-norm=false", "--emit-bytecode", "-o", base],
                       timeout, str(module))
     return base
-
-
-def check_criterion(criterion: str) -> None:
-    """Raises PruneError for criteria that a weight alone does not decide."""
-    if _OTHERS.match(criterion.removeprefix("#prune.")):
-        raise PruneError("--criterion", "criterion", criterion, "one that sees weights alone, such as magnitude")
-
-
-def masked(base: Path, options: str, target: Path, module: Path, timeout: float) -> Path:
-    """The module with the masks that prune-create-masks makes by `options`, decided."""
-    toolchain.checked("prune-opt", [base, f"--prune-create-masks={options}", "--prune-evaluate-masks", "--emit-bytecode",
-                                    "-o", target], timeout, str(module))
-    return target
 
 
 class Network:
@@ -82,12 +66,12 @@ class Network:
         """The name of the measure that curves show and a search adds up."""
         return CLASSES if self.classes else VECTORS
 
-    def judge(self, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """What it costs to prune the weights by these masks: the measures, for each example."""
-        saved = {name: self.weights[name].copy() for name in masks}
+    def judge(self, pruned: Mapping[str, Pruned]) -> dict[str, np.ndarray]:
+        """What it costs to prune the weights like this: the measures, for each example."""
+        saved = {name: self.weights[name].copy() for name in pruned}
         try:
-            for name, kept in masks.items():
-                self.weights[name][~kept] = 0
+            for name, change in pruned.items():
+                self.weights[name][...] = change.apply(saved[name])
             now = self._scores(self._outputs())
         finally:
             for name, value in saved.items():
@@ -126,9 +110,3 @@ class Network:
 
 def _losses(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return -metrics.log_softmax(scores)[np.arange(len(labels)), labels]
-
-
-def masks_at(base: Path, options: str, network: Network, folder: Path, timeout: float) -> dict[str, Mask]:
-    """The masks that prune-create-masks makes by `options`, of weights that the network takes."""
-    place = masked(base, options, folder / "masked.mlirbc", network.module, timeout)
-    return {name: mask for name, mask in Source(place, timeout).masks.items() if name in network.weights}

@@ -27,6 +27,8 @@ def PruneCalibrateMasks : Pass<"prune-calibrate-masks", "::mlir::ModuleOp"> {
       and in the end all that is kept gets the values that are best for the mask, at a cost of kept³/3 operations for each
       row (once for rows of equal masks).
     - `wanda` and other criteria without updates get a mask by their scores only.
+    - With `independent=true` layers see what the layers before them give unpruned: each weight is what it would be if it
+      alone were pruned, as sensitivity asks for.
     - Counts are exact: round-half-even(sparsity · n) of n units. Weights of one group (a layer split by `l2` or `lamp`, a
       global scope) each prune as many units as a ranking of the group by magnitude says.
 
@@ -56,6 +58,8 @@ def PruneCalibrateMasks : Pass<"prune-calibrate-masks", "::mlir::ModuleOp"> {
     Option<"columnCounts", "column-counts", "std::string", "\"even\"",
            "What a stretch of columns prunes: `even`, its share of the weight's count; `ranked`, as many as are among the lowest scores of the whole weight before any update">,
     Option<"refit", "refit", "bool", "false", "Give what is kept its best values once the mask is decided">,
+    Option<"independent", "independent", "bool", "false",
+           "Decide every layer by what the network gives it before any mask of this pass">,
     Option<"threads", "threads", "unsigned", "0", "Number of threads; 0 takes all cores. The result does not depend on it">,
   ];
   let statistics = [

@@ -12,7 +12,11 @@
 #include "prune/Support/Constants.h"
 #include "prune/Support/Progress.h"
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MathExtras.h"
 #include <cmath>
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
 
 namespace mlir::prune {
 #define GEN_PASS_DEF_PRUNECALIBRATEMASKS
@@ -21,6 +25,24 @@ namespace mlir::prune {
 
 using namespace mlir;
 using namespace mlir::prune;
+
+/// Gives the memory back too.
+template <typename T> static void clear(std::vector<T> &values) { values = std::vector<T>(); }
+
+/// Takes `bytes`, which have other values in the end, out of memory as far as they are pages of a mapped file.
+static void pageOut(ArrayRef<char> bytes) {
+#ifdef MADV_PAGEOUT
+  // Pages of other memory stay where there is no swap to write them to.
+  struct sysinfo info;
+  if (sysinfo(&info) != 0 || info.totalswap)
+    return;
+  uintptr_t page = sysconf(_SC_PAGESIZE);
+  uintptr_t begin = llvm::alignTo(reinterpret_cast<uintptr_t>(bytes.begin()), page);
+  uintptr_t end = llvm::alignDown(reinterpret_cast<uintptr_t>(bytes.end()), page);
+  if (begin < end)
+    madvise(reinterpret_cast<void *>(begin), end - begin, MADV_PAGEOUT);
+#endif
+}
 
 static bool needsGram(MaskOp mask) {
   CriterionAttrInterface criterion = mask.getCriterion();
@@ -109,16 +131,15 @@ LogicalResult MaskCalibrator::checkMasks() {
   return failure(walk.wasInterrupted());
 }
 
-LogicalResult MaskCalibrator::readWeights() {
-  for (auto [index, weight] : llvm::enumerate(weights)) {
+LogicalResult MaskCalibrator::prepareDecisions() {
+  for (ObservedWeight &weight : weights) {
     MaskOp mask = weight.mask;
     FailureOr<WeightData> data = readWeight(mask, pool);
     if (failed(data))
       return failure();
-    ArrayRef<float> values = data->values();
-    if (!llvm::all_of(values, [](float value) { return std::isfinite(value); }))
+    if (!llvm::all_of(data->values(), [](float value) { return std::isfinite(value); }))
       return emitError(mask.getLoc()) << "weight '" << getWeightName(mask) << "' holds infinity";
-    decisions.emplace_back(mask, values);
+    decisions.emplace_back(mask);
   }
   // How much each weight of a group prunes is decided together, before anything else.
   llvm::DenseMap<Operation *, LayerDecision *> decisionOf;
@@ -154,12 +175,22 @@ LogicalResult MaskCalibrator::decide(const Stage &stage, StageRunner &runner) {
     if (needsGram(decisions[index].mask))
       kind = Statistic::Gram;
   }
+  for (LayerDecision *decision : members) {
+    decision->values = WeightData::read(getConstantAttr(decision->mask.getWeight()))->values();
+    decision->bytes.resize(decision->values.size());
+  }
   FailureOr<InputStatistic> statistic = runner.run(stage, kind, members.front()->mask.getLoc());
   if (failed(statistic) || failed(decideLayers(members, *statistic, settings, pool)))
     return failure();
-  for (LayerDecision *decision : members)
-    for (Operation *user : decision->mask->getUsers())
-      runner.setMasked(cast<ApplyOp>(user), decision->values);
+  for (LayerDecision *decision : members) {
+    if (!options.independent)
+      for (Operation *user : decision->mask->getUsers())
+        runner.setMasked(cast<ApplyOp>(user), decision->values);
+    if (decision->mask.getCriterion().updatesWeights())
+      pageOut(getConstantBytes(cast<ElementsAttr>(getConstantAttr(decision->mask.getWeight())))->data);
+    else
+      clear(decision->values);
+  }
   return success();
 }
 
@@ -180,7 +211,7 @@ FailureOr<CalibrateMasksResult> MaskCalibrator::decide() {
   llvm::Expected<Examples> examples = Examples::read(options.data, entry);
   if (!examples)
     return fail() << "data: " << llvm::toString(examples.takeError());
-  if (failed(readWeights()))
+  if (failed(prepareDecisions()))
     return failure();
   FailureOr<std::vector<Stage>> stages = planStages(entry, weights, padding);
   if (failed(stages))
@@ -218,9 +249,11 @@ LogicalResult MaskCalibrator::write() {
       auto bytes =
           ArrayRef(reinterpret_cast<const char *>(decision.values.data()), decision.values.size() * sizeof(float));
       setConstantBytes(prune::getConstant(decision.mask.getWeight()), bytes);
+      clear(decision.values);
     }
     if (failed(writer.replace(decision.mask, decision.bytes)))
       return failure();
+    clear(decision.bytes);
   }
   return success();
 }
@@ -246,6 +279,7 @@ struct CalibrateMasks : prune::impl::PruneCalibrateMasksBase<CalibrateMasks> {
     options.damping = damping;
     options.columnCounts = columnCounts;
     options.refit = refit;
+    options.independent = independent;
     options.threads = threads;
     FailureOr<CalibrateMasksResult> result = calibrateMasks(getOperation(), options);
     if (failed(result))

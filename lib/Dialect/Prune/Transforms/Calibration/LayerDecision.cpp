@@ -1,6 +1,7 @@
 //===- LayerDecision.cpp - Masks from statistics of activations ---------------===//
 
 #include "LayerDecision.h"
+#include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/Remarks.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
 #include <cmath>
@@ -23,13 +24,19 @@ void mlir::prune::countPrunedTogether(ArrayRef<LayerDecision *> members, WorkerP
   options.order = ScoreOrder::Magnitude;
   options.reduction = ScoreReduction::Mean;
   options.withinRows = false;
+  // Vectors of unknown length first: tensors point into them.
+  std::vector<WeightData> weights;
+  std::vector<std::vector<uint8_t>> masks(members.size());
+  weights.reserve(members.size());
   SmallVector<SelectionTensor> tensors;
-  for (LayerDecision *member : members)
-    tensors.push_back({member->mask.getWeight().getType().getShape(), member->values,
-                       member->mask.getEffectiveMinKeep(), member->bytes});
+  for (auto [member, mask] : llvm::zip_equal(members, masks)) {
+    weights.push_back(std::move(*WeightData::read(getConstantAttr(member->mask.getWeight()))));
+    mask.resize(weights.back().values().size());
+    tensors.push_back({weights.back().shape(), weights.back().values(), member->mask.getEffectiveMinKeep(), mask});
+  }
   selectMasks(tensors, options, pool);
-  for (auto [member, tensor] : llvm::zip_equal(members, tensors))
-    member->numPruned = countPrunedUnits(pattern, tensor.shape, member->bytes);
+  for (auto [member, tensor, mask] : llvm::zip_equal(members, tensors, masks))
+    member->numPruned = countPrunedUnits(pattern, tensor.shape, mask);
 }
 
 /// Decides `decision` by its scores, without an update.
@@ -66,11 +73,13 @@ static LogicalResult decideByScores(LayerDecision &decision, const InputStatisti
   return success();
 }
 
-/// Decides `decision` with an update and says what that was good for.
+/// Decides `decision` with an update and says in a remark what that was good for.
 static void decideWithUpdate(LayerDecision &decision, const InputStatistic &statistic, ArrayRef<InverseFactor> factors,
                              const UpdateSettings &settings, WorkerPool &pool) {
   int64_t columns = statistic.numColumns, rows = decision.values.size() / columns;
-  std::vector<float> before = decision.values;
+  // What is only said is only found out if somebody listens.
+  bool isHeard = decision.mask.getContext()->getRemarkEngine();
+  std::vector<float> before = isHeard ? decision.values : std::vector<float>();
   UpdateProblem problem;
   problem.criterion = decision.mask.getCriterion();
   problem.pattern = decision.mask.getPattern();
@@ -86,6 +95,8 @@ static void decideWithUpdate(LayerDecision &decision, const InputStatistic &stat
   problem.weight = decision.values;
   problem.mask = decision.bytes;
   pruneWithUpdates(problem, pool);
+  if (!isHeard)
+    return;
 
   auto measure = [&](ArrayRef<float> values) { return getSquaredNorm(values, rows, columns, statistic.sums, pool); };
   double all = measure(before);

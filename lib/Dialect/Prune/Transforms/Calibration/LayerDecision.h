@@ -8,17 +8,17 @@
 
 namespace mlir::prune {
 
-/// A weight and what is decided for it.
+/// A weight and what is decided for it. What its turn has not come for takes no memory.
 struct LayerDecision {
-  LayerDecision(MaskOp mask, ArrayRef<float> weight)
-      : mask(mask), name(getWeightName(mask)), values(weight), bytes(weight.size()) {}
+  explicit LayerDecision(MaskOp mask) : mask(mask), name(getWeightName(mask)) {}
 
   MaskOp mask;
   std::string name;
   /// Units to prune.
   int64_t numPruned = 0;
-  /// The weight; with its mask and its update once they are decided.
+  /// While it is decided the weight, then with its mask and its update. Empty afterwards if nothing is updated.
   std::vector<float> values;
+  /// The mask, once it is decided.
   std::vector<uint8_t> bytes;
   /// `bytes` is decided already.
   bool isGiven = false;
@@ -26,7 +26,7 @@ struct LayerDecision {
   std::vector<int32_t> unitOfColumn;
 };
 
-/// Counts the units that weights which are ranked together prune: for several by their magnitudes.
+/// Counts the units that weights which are ranked together prune: for several by their magnitudes, which are there.
 void countPrunedTogether(ArrayRef<LayerDecision *> members, WorkerPool &pool);
 
 /// How criteria with updates proceed.

@@ -38,7 +38,7 @@ private:
   LogicalResult readOptions();
   LogicalResult checkMasks();
   LogicalResult checkMask(MaskOp mask);
-  LogicalResult readWeights();
+  LogicalResult prepareDecisions();
 
   LogicalResult decide(const Stage &stage, StageRunner &runner);
 

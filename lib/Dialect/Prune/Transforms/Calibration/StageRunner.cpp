@@ -5,6 +5,7 @@
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
 #include "prune/Dialect/Prune/Transforms/Calibration/Calibration.h"
 #include "prune/Support/Constants.h"
+#include "llvm/ADT/DenseSet.h"
 #include <functional>
 #include <numeric>
 
@@ -29,26 +30,27 @@ LogicalResult StageRunner::prepare(const Stage &stage) {
       continue;
     }
     auto apply = value.getDefiningOp<ApplyOp>();
-    if (!apply || masked.contains(value))
+    if (!apply)
       continue;
     Attribute weightAttr = getConstantAttr(apply.getWeight()), maskAttr = getConstantAttr(apply.getMask());
     if (!weightAttr || !apply.getWeight().getType().getElementType().isF32() ||
         (!maskAttr && !apply.getMask().getDefiningOp<MaskOp>()))
       return apply.emitOpError() << "expected a constant weight of f32 and a constant mask to calibrate";
-    FailureOr<WeightData> data = WeightData::read(weightAttr, [&] { return apply.emitOpError(); });
-    if (failed(data))
+    auto emit = [&] { return apply.emitOpError(); };
+    if (failed(WeightData::read(weightAttr, emit)) || (maskAttr && failed(MaskData::read(maskAttr, emit))))
       return failure();
-    std::vector<float> values(data->values());
-    if (maskAttr) {
-      FailureOr<MaskData> mask = MaskData::read(maskAttr, [&] { return apply.emitOpError(); });
-      if (failed(mask))
-        return failure();
-      for (auto [value, keeps] : llvm::zip_equal(values, mask->bytes()))
-        value = keeps ? value : 0.0f;
-    }
-    setMasked(apply, values);
   }
   return success();
+}
+
+void StageRunner::load(ApplyOp apply) {
+  std::vector<float> values(WeightData::read(getConstantAttr(apply.getWeight()))->values());
+  if (Attribute maskAttr = getConstantAttr(apply.getMask())) {
+    FailureOr<MaskData> mask = MaskData::read(maskAttr);
+    for (auto [value, keeps] : llvm::zip_equal(values, mask->bytes()))
+      value = keeps ? value : 0.0f;
+  }
+  setMasked(apply, values);
 }
 
 void StageRunner::setMasked(ApplyOp apply, ArrayRef<float> values) {
@@ -58,12 +60,19 @@ void StageRunner::setMasked(ApplyOp apply, ArrayRef<float> values) {
 }
 
 void StageRunner::release(ArrayRef<Stage> later) {
-  SmallVector<Value> done;
-  for (auto &[value, tensors] : kept)
-    if (llvm::none_of(later, [&, value = value](const Stage &stage) { return llvm::is_contained(stage.reads, value); }))
-      done.push_back(value);
-  for (Value value : done)
-    kept.erase(value);
+  llvm::DenseSet<Value> reads;
+  for (const Stage &stage : later)
+    reads.insert_range(stage.reads);
+  auto erase = [&](auto &tensors) {
+    SmallVector<Value> done;
+    for (auto &entry : tensors)
+      if (!reads.contains(entry.first))
+        done.push_back(entry.first);
+    for (Value value : done)
+      tensors.erase(value);
+  };
+  erase(kept);
+  erase(masked);
 }
 
 FailureOr<const ModelCode *> StageRunner::compile(const Stage &stage, Statistic kind, Location loc) {
@@ -97,6 +106,9 @@ FailureOr<InputStatistic> StageRunner::run(const Stage &stage, Statistic kind, L
   FailureOr<const ModelCode *> code = compile(stage, kind, loc);
   if (failed(code))
     return failure();
+  for (Value value : stage.reads)
+    if (auto apply = value.getDefiningOp<ApplyOp>(); apply && !masked.contains(value))
+      load(apply);
   InputStatistic statistic;
   statistic.kind = kind;
   statistic.numGroups = stage.inputs.front().numGroups;

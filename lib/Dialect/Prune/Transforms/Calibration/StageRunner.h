@@ -26,11 +26,11 @@ public:
   StageRunner(const Examples &examples, BlockArgument padding, WorkerPool &pool)
       : examples(examples), padding(padding), pool(pool) {}
 
-  /// Checks what `stage` reads and keeps, and applies decided masks to the weights that it reads. A mask that is not
-  /// decided prunes nothing until `setMasked` says more.
+  /// Checks what `stage` reads and keeps.
   LogicalResult prepare(const Stage &stage);
 
-  /// Runs `stage` on all examples, after those before it. Errors in the code itself are at `loc`.
+  /// Runs `stage` on all examples, after those before it. A mask that is not decided prunes nothing until `setMasked`
+  /// says more. Errors in the code itself are at `loc`.
   FailureOr<InputStatistic> run(const Stage &stage, Statistic kind, Location loc);
 
   /// Sets what later stages read where `apply` stands.
@@ -44,6 +44,8 @@ public:
 
 private:
   FailureOr<const ModelCode *> compile(const Stage &stage, Statistic kind, Location loc);
+  /// Lays a mask that is decided already on the weight that `apply` stands for.
+  void load(ApplyOp apply);
   const void *getData(Value value, int64_t batch) const;
 
   const Examples &examples;
@@ -53,7 +55,7 @@ private:
   llvm::StringMap<std::unique_ptr<ModelCode>> codes;
   /// Results of stages that are still needed, for each batch.
   llvm::DenseMap<Value, std::vector<HostTensor>> kept;
-  /// Weights as they are with their masks.
+  /// Weights with their masks, as long as stages need them.
   llvm::DenseMap<Value, HostTensor> masked;
 };
 
