@@ -282,7 +282,7 @@ def test_oneshot_runs(tools, tmp_path):
         capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0 and finished.stderr == "", finished.stderr
     magnitude, wanda = json.loads(report.read_text())["rows"]
-    assert set(wanda) == {"weights", "sparsity", "split", "criterion", "seconds", "cosine"}
+    assert set(wanda) == {"weights", "sparsity", "split", "criterion", "permuted", "seconds", "cosine"}
     assert magnitude["cosine"] < wanda["cosine"] < 1 and wanda["criterion"] == "wanda"
 
 
