@@ -11,8 +11,8 @@ using namespace mlir::prune;
 
 DimCoupling::~DimCoupling() = default;
 
-std::unique_ptr<DimCoupling> DimCoupling::create(ModuleOp module) {
-  auto graph = std::make_unique<DimCouplingGraph>(module);
+std::unique_ptr<DimCoupling> DimCoupling::create(ModuleOp module, bool reorders) {
+  auto graph = std::make_unique<DimCouplingGraph>(module, reorders);
   graph->build();
   return graph;
 }

@@ -171,7 +171,7 @@ void DimCouplingGraph::checkReductions() {
         continue;
       }
     }
-    if (!neutral)
+    if (!neutral && !reorders)
       freezeAxis(axis, addCause("is reduced, and pruned terms would not vanish", operand->getOwner(), *number), frozen);
   }
   for (auto [axis, cause] : llvm::zip_equal(axes, frozen))

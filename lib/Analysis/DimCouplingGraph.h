@@ -56,7 +56,7 @@ struct UnitMap {
 
 class DimCouplingGraph : public DimCoupling, private DimRelations {
 public:
-  explicit DimCouplingGraph(ModuleOp module) : module(module) {}
+  DimCouplingGraph(ModuleOp module, bool reorders) : module(module), reorders(reorders) {}
   void build();
 
   ArrayRef<DimGroup> getGroups() const override { return groups; }
@@ -117,6 +117,7 @@ private:
   friend class DimCouplingPrinter;
 
   mutable ModuleOp module;
+  bool reorders;
   /// The op whose relations are being collected.
   Operation *current = nullptr;
   std::vector<DimRef> dims;

@@ -297,7 +297,7 @@ def test_oneshot_runs(tools, tmp_path):
         capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0 and finished.stderr == "", finished.stderr
     magnitude, wanda = json.loads(report.read_text())["rows"]
-    assert set(wanda) == {"weights", "sparsity", "split", "criterion", "seconds", "cosine", "neighbours"}
+    assert set(wanda) == {"weights", "sparsity", "split", "criterion", "permuted", "seconds", "cosine", "neighbours"}
     assert 0 <= wanda["neighbours"] <= 1 and "neighbours" in finished.stdout.splitlines()[0]
     assert magnitude["cosine"] < wanda["cosine"] < 1 and wanda["criterion"] == "wanda"
 

@@ -189,9 +189,9 @@ def test_safetensors_hold_weights_masks_and_a_recipe_that_repeats_them(net, tool
 
 def test_patterns_are_spelled_like_options():
     assert [spell(a)
-            for a in ("unstructured", "n_of_m<2, 4>", "block<4, 1>", "slice<dim = 1>",
-                      "slice<dim = 0, group = 8>")] == [
-        "unstructured", "2:4", "4x1", "slice:1", "slice:0:8"]
+            for a in ("unstructured", "n_of_m<2, 4>", "v_n_m<64, 2, 8>", "transposable<2, 4>", "block<4, 1>",
+                      "slice<dim = 1>", "slice<dim = 0, group = 8>")] == [
+        "unstructured", "2:4", "64:2:8", "transposable:2:4", "4x1", "slice:1", "slice:0:8"]
 
 
 @pytest.fixture(scope="module")

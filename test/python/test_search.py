@@ -80,7 +80,8 @@ def test_costs_of_a_layer_follow_the_model():
     # Stored dense where dense code is faster; else an element and its place, one for each block.
     assert cost("size", 0.5) == 4000 and cost("size", 0.9) == pytest.approx(600)
     assert cost("size", 0.9, "4x1") == pytest.approx(450)
-    assert costs.grid((0.5, 0.7), "2:4") == [0.5, 0.7] and costs.grid((0.05,), "4x1") == [0.01, 0.02, 0.03, 0.04, 0.05]
+    assert all(costs.grid((0.5, 0.7), p) == [0.5, 0.7] for p in ("2:4", "64:2:8", "transposable:2:4"))
+    assert costs.grid((0.05,), "4x1") == [0.01, 0.02, 0.03, 0.04, 0.05]
 
 
 def test_operations_are_met_deterministically_and_the_recipe_gives_the_same_masks(net, tools, tmp_path):

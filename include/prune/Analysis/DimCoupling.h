@@ -102,8 +102,9 @@ struct MeanSite {
 
 class DimCoupling {
 public:
-  /// Analyses all functions below `module`. Near linear in its ops and the sizes of its dimensions.
-  static std::unique_ptr<DimCoupling> create(ModuleOp module);
+  /// Analyses all functions below `module`. Near linear in its ops and the sizes of its dimensions. With `reorders`, for
+  /// units that change places instead of going: reductions then freeze nothing.
+  static std::unique_ptr<DimCoupling> create(ModuleOp module, bool reorders = false);
   virtual ~DimCoupling();
 
   /// All groups of both alternatives, frozen ones included.

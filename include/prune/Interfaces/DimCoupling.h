@@ -60,7 +60,8 @@ public:
 class ShrunkDims {
 public:
   virtual ~ShrunkDims() = default;
-  /// The surviving indices, ascending; nothing if all survive.
+  /// The surviving indices, ascending (reorderConstants: the indices in their new order); nothing if all survive (as they
+  /// are).
   virtual std::optional<ArrayRef<int64_t>> getKept(Value value, int64_t dim) const = 0;
 };
 

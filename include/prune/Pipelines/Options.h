@@ -21,8 +21,8 @@ struct PruneOptions : public PassPipelineOptions<PruneOptions> {
                      "random:SEED, wanda, sparsegpt or an attribute"),
       llvm::cl::init("magnitude")};
   Option<std::string> pattern{*this, "pattern",
-                              llvm::cl::desc("What lives or dies together: unstructured, N:M, RxC, slice:DIM, "
-                                             "slice:DIM:GROUP or an attribute"),
+                              llvm::cl::desc("What lives or dies together: unstructured, N:M, V:N:M, "
+                                             "transposable:N:M, RxC, slice:DIM, slice:DIM:GROUP or an attribute"),
                               llvm::cl::init("unstructured")};
   Option<double> sparsity{*this, "sparsity",
                           llvm::cl::desc("Share of units to prune, in [0, 1]; default 0.5, or what an n:m pattern "

@@ -201,6 +201,7 @@ def _parser() -> argparse.ArgumentParser:
     strokes.add_argument("--criteria", default=list(oneshot.CRITERIA), type=_list(
         str, lambda v: v in oneshot.CRITERIA, f"names out of {', '.join(oneshot.CRITERIA)}"),
         help=f"criteria ({','.join(oneshot.CRITERIA)}); refit is sparsegpt with refit=true column-counts=ranked")
+    strokes.add_argument("--permute", action="store_true", help="permute channels for n:m patterns first")
     strokes.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     strokes.add_argument("--folder", type=Path, help="for scratch files (build/bench)")
     strokes.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="limit for each step (900)")
@@ -263,7 +264,7 @@ def _oneshot(options: argparse.Namespace, steps: Steps) -> int:
     from prune.quickstart.report import machine
     settings = oneshot.Settings(
         _folder(options), options.calibration, options.held_out, options.examples, options.tokens, options.weights,
-        options.sparsity, options.split, options.criteria, options.timeout)
+        options.sparsity, options.split, options.criteria, options.permute, options.timeout)
     return oneshot.run(settings, steps, machine(), options.json)
 
 

@@ -37,6 +37,7 @@ class Settings:
     sparsity: Sequence[float]
     splits: Sequence[str]
     criteria: Sequence[str]
+    permute: bool
     timeout: float
 
 
@@ -59,15 +60,23 @@ def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -
         np.savez(scratch / "examples.npz", **minilm.tokenize(calibration, settings.tokens))
         dense = _embed(scratch / "dense.mlirbc", held_out, scratch, settings.timeout)
         for weights, sparsity in compare.settings_of(settings.weights, settings.sparsity):
+            module = scratch / "dense.mlirbc"
+            permuted = settings.permute and ":" in weights
+            if permuted:
+                module = scratch / "permuted.mlirbc"
+                with steps.step(f"permute channels for {weights}"):
+                    ours.prune_opt(scratch / "dense.mlirbc", module,
+                                   [f"--prune-permute-channels=pattern={weights} {INCLUDE}"], settings.timeout)
             for split in settings.splits:
                 for criterion in settings.criteria:
-                    label = {"weights": weights, "sparsity": round(sparsity, 4), "split": split, "criterion": criterion}
+                    label = {"weights": weights, "sparsity": round(sparsity, 4), "split": split, "criterion": criterion,
+                             "permuted": permuted}
                     target = "" if ":" in weights else f" sparsity={sparsity}"
                     flag = (f"--prune=pattern={weights}{target} layer-split={split} {INCLUDE} {CRITERIA[criterion]} "
                             f"data={scratch}/examples.npz padding=attention_mask")
                     begin = time.monotonic()
                     with steps.step(f"{compare.title(label)}, {split}, {criterion}"):
-                        ours.prune_opt(scratch / "dense.mlirbc", scratch / "pruned.mlirbc", [flag], settings.timeout)
+                        ours.prune_opt(module, scratch / "pruned.mlirbc", [flag], settings.timeout)
                     seconds = time.monotonic() - begin
                     pruned = _embed(scratch / "pruned.mlirbc", held_out, scratch, settings.timeout)
                     alike = metrics.similarity(dense, pruned)

@@ -147,11 +147,14 @@ def _head(attribute) -> str:
 
 
 def spell(attribute: str) -> str:
-    """A pattern attribute as options and recipes have it: `n_of_m<2, 4>` is `2:4`, `block<4, 1>` is `4x1`."""
+    """A pattern attribute as options and recipes have it: `n_of_m<2, 4>` is `2:4`, `block<4, 1>` is `4x1`, `transposable<2, 4>` is
+    `transposable:2:4`."""
     name, _, rest = attribute.partition("<")
     numbers = re.findall(r"\d+", rest)
-    if name == "n_of_m":
-        return ":".join(numbers[:2])
+    if name in ("n_of_m", "v_n_m"):
+        return ":".join(numbers)
+    if name == "transposable":
+        return ":".join([name, *numbers])
     if name == "block":
         return "x".join(numbers[:2])
     if name == "slice":

@@ -19,7 +19,8 @@ _ELEMENT, _PLACE = 4, 2
 _DENSE = ("dense", "contract")
 # Distance of two sparsities that are tried.
 GRID = 0.01
-_N_OF_M = re.compile(r"\d+:\d+")
+# N:m patterns impose their sparsity: 2:4, 64:2:8, transposable:2:4.
+_N_OF_M = re.compile(r"(transposable:)?\d+:\d+(:\d+)?")
 _COLUMN_BLOCK = re.compile(r"(\d+)x1")
 
 

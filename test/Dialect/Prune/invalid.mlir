@@ -68,6 +68,44 @@ func.func @apply_c3_n_of_m_tail(%w: tensor<1x7xf32>) {
 
 // -----
 
+// Legal along the rows, not along the columns.
+func.func @apply_c3_transposable(%w: tensor<4x2xf32>) {
+  %m = arith.constant dense<[[true, false], [true, false], [false, true], [true, false]]> : tensor<4x2xi1>
+  // expected-error @+1 {{expected at most 2 kept in each 4 along the rows, got 3 in column 0 from row 0}}
+  %r = prune.apply %w, %m as(#prune.transposable<2, 4>) : tensor<4x2xf32>
+  return
+}
+
+// -----
+
+func.func @apply_c3_transposable_rows(%w: tensor<1x4xf32>) {
+  %m = arith.constant dense<[[true, true, false, true]]> : tensor<1x4xi1>
+  // expected-error @+1 {{expected at most 2 kept in each 4 along the columns, got 3 in row 0 from column 0}}
+  %r = prune.apply %w, %m as(#prune.transposable<2, 4>) : tensor<1x4xf32>
+  return
+}
+
+// -----
+
+// Each row is 2:5, but five columns are in use.
+func.func @apply_c3_v_n_m(%w: tensor<4x5xf32>) {
+  %m = arith.constant dense<[[true, false, false, false, true], [true, false, false, false, true], [true, true, false, false, false], [false, false, true, true, false]]> : tensor<4x5xi1>
+  // expected-error @+1 {{expected kept weights in at most 4 columns of each 4x5 block, got 5 at row 0, column 0}}
+  %r = prune.apply %w, %m as(#prune.v_n_m<4, 2, 5>) : tensor<4x5xf32>
+  return
+}
+
+// -----
+
+func.func @apply_c3_v_n_m_rows(%w: tensor<1x5xf32>) {
+  %m = arith.constant dense<[[true, true, false, true, false]]> : tensor<1x5xi1>
+  // expected-error @+1 {{expected at most 2 kept in each 5 along the columns, got 3 in row 0 from column 0}}
+  %r = prune.apply %w, %m as(#prune.v_n_m<4, 2, 5>) : tensor<1x5xf32>
+  return
+}
+
+// -----
+
 func.func @apply_c3_block(%w: tensor<4x2xf32>) {
   %m = arith.constant dense<[[true, false], [true, false], [true, true], [true, false]]> : tensor<4x2xi1>
   // expected-error @+1 {{expected each 4x1 block kept or pruned whole, got 1 of 4 kept at row 0, column 1}}
@@ -208,6 +246,39 @@ func.func @mask_c4_negative(%w: tensor<4x4xf32>) {
 func.func @mask_c5_rank(%w: tensor<4xf32>) {
   // expected-error @+1 {{pattern #prune.n_of_m<2, 4> needs a weight of rank 2 or more, got rank 1}}
   %m = prune.mask %w by(#prune.magnitude<l1>) as(#prune.n_of_m<2, 4>) : tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @mask_c5_rank_transposable(%w: tensor<4xf32>) {
+  // expected-error @+1 {{pattern #prune.transposable<2, 4> needs a weight of rank 2 or more, got rank 1}}
+  %m = prune.mask %w by(#prune.magnitude<l1>) as(#prune.transposable<2, 4>) : tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @mask_c5_rank_v_n_m(%w: tensor<4xf32>) {
+  // expected-error @+1 {{pattern #prune.v_n_m<64, 2, 8> needs a weight of rank 2 or more, got rank 1}}
+  %m = prune.mask %w by(#prune.magnitude<l1>) as(#prune.v_n_m<64, 2, 8>) : tensor<4xf32>
+  return
+}
+
+// -----
+
+// A tail of two rows or columns keeps two of each.
+func.func @mask_c6_below_transposable(%w: tensor<6x6xf32>) {
+  // expected-error @+1 {{target sparsity 0.25 prunes 9 of 36 units, but pattern #prune.transposable<2, 4> imposes 16}}
+  %m = prune.mask %w by(#prune.magnitude<l1>) as(#prune.transposable<2, 4>) sparsity(0.25) : tensor<6x6xf32>
+  return
+}
+
+// -----
+
+func.func @mask_c6_below_v_n_m(%w: tensor<4x8xf32>) {
+  // expected-error @+1 {{target sparsity 0.5 prunes 16 of 32 units, but pattern #prune.v_n_m<64, 2, 8> imposes 24}}
+  %m = prune.mask %w by(#prune.magnitude<l1>) as(#prune.v_n_m<64, 2, 8>) sparsity(0.5) : tensor<4x8xf32>
   return
 }
 

@@ -11,6 +11,41 @@ module attributes {n_of_m_c1 = #prune.n_of_m<0, 4>} {}
 
 // -----
 
+// expected-error @+1 {{expected 0 < n <= m <= 8 in a transposable n:m pattern, got 0:4}}
+module attributes {transposable_c1 = #prune.transposable<0, 4>} {}
+
+// -----
+
+// expected-error @+1 {{expected 0 < n <= m <= 8 in a transposable n:m pattern, got 5:4}}
+module attributes {transposable_c1 = #prune.transposable<5, 4>} {}
+
+// -----
+
+// expected-error @+1 {{expected 0 < n <= m <= 8 in a transposable n:m pattern, got 4:16}}
+module attributes {transposable_c1 = #prune.transposable<4, 16>} {}
+
+// -----
+
+// expected-error @+1 {{expected v > 0 and 0 < n <= 4 <= m in a v:n:m pattern, got 0:2:8}}
+module attributes {v_n_m_c1 = #prune.v_n_m<0, 2, 8>} {}
+
+// -----
+
+// expected-error @+1 {{expected v > 0 and 0 < n <= 4 <= m in a v:n:m pattern, got 64:0:8}}
+module attributes {v_n_m_c1 = #prune.v_n_m<64, 0, 8>} {}
+
+// -----
+
+// expected-error @+1 {{expected v > 0 and 0 < n <= 4 <= m in a v:n:m pattern, got 64:5:8}}
+module attributes {v_n_m_c1 = #prune.v_n_m<64, 5, 8>} {}
+
+// -----
+
+// expected-error @+1 {{expected v > 0 and 0 < n <= 4 <= m in a v:n:m pattern, got 64:2:3}}
+module attributes {v_n_m_c1 = #prune.v_n_m<64, 2, 3>} {}
+
+// -----
+
 // expected-error @+1 {{expected a block of at least 1x1, got 4x0}}
 module attributes {block_c1 = #prune.block<4, 0>} {}
 

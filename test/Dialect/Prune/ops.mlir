@@ -24,6 +24,15 @@ func.func @patterns(%w: tensor<4x8xf32>) -> (tensor<4x8xi1>, tensor<4x8xi1>, ten
   return %a, %b, %c, %d, %e : tensor<4x8xi1>, tensor<4x8xi1>, tensor<4x8xi1>, tensor<4x8xi1>, tensor<4x8xi1>
 }
 
+// CHECK-LABEL: @patterns_across_rows
+func.func @patterns_across_rows(%w: tensor<4x8xf32>) -> (tensor<4x8xi1>, tensor<4x8xi1>) {
+  // CHECK: as(#prune.transposable<2, 4>) : tensor<4x8xf32>
+  %a = prune.mask %w by(#prune.magnitude<l1>) as(#prune.transposable<2, 4>) : tensor<4x8xf32>
+  // CHECK: as(#prune.v_n_m<64, 2, 8>) sparsity(8.000000e-01) : tensor<4x8xf32>
+  %b = prune.mask %w by(#prune.magnitude<l1>) as(#prune.v_n_m<64, 2, 8>) sparsity(0.8) : tensor<4x8xf32>
+  return %a, %b : tensor<4x8xi1>, tensor<4x8xi1>
+}
+
 // CHECK-LABEL: @observe
 func.func @observe(%x: tensor<2x3x33x33xf32>, %rows: tensor<512xi1>) -> (tensor<1x12x12xf64>, tensor<3x4xf64>) {
   // CHECK: prune.observe gram %{{.*}} view(#{{.*}}) rows [2, 16, 16] columns [3, 2, 2] where(%{{.*}} : tensor<512xi1>) : tensor<2x3x33x33xf32> -> tensor<1x12x12xf64>

@@ -19,6 +19,14 @@
 // RUN: %{check}
 // REDEFINE: %{mask} = pattern=2:4
 // RUN: %{check}
+// REDEFINE: %{mask} = pattern=transposable:2:4
+// RUN: %{check}
+// REDEFINE: %{mask} = pattern=16:2:8
+// RUN: %{check}
+// REDEFINE: %{mask} = pattern=1:4
+// RUN: %{check}
+// REDEFINE: %{mask} = pattern=4:8
+// RUN: %{check}
 // REDEFINE: %{mask} = pattern=unstructured sparsity=1.0
 // RUN: %{check}
 // 2:4 pruned further: groups that are under-full, which upstream's converter gets wrong.

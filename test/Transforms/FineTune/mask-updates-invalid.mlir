@@ -63,6 +63,16 @@
 // RUN: %{run}
 // UNTRAINED: error: mask of 'a' cannot be decided in training: its weight is not trained with it
 
+// Patterns whose groups span rows are for the compiler.
+// REDEFINE: %{check} = SQUARES
+// REDEFINE: %{edit} = s/prune.unstructured/prune.transposable<1, 2>/g
+// RUN: %{run}
+// SQUARES: error: mask of 'a' cannot be decided in training: pattern transposable:1:2 is for the compiler only (run prune-evaluate-masks)
+// REDEFINE: %{check} = COLUMNS
+// REDEFINE: %{edit} = s/prune.unstructured/prune.v_n_m<64, 2, 8>/g
+// RUN: %{run}
+// COLUMNS: error: mask of 'a' cannot be decided in training: pattern 64:2:8 is for the compiler only (run prune-evaluate-masks)
+
 // REDEFINE: %{check} = SEVERAL
 // REDEFINE: %{edit} = s/apply %b/apply %a/
 // RUN: %{run}

@@ -29,9 +29,18 @@
 // REDEFINE: %{options} = pattern=0x4
 // RUN: %{fails} BLOCK
 // BLOCK: {{.*}}: error: pattern '0x4': expected a block of at least 1x1, got 0x4
+// REDEFINE: %{options} = pattern=transposable:2:16
+// RUN: %{fails} SQUARES
+// SQUARES: {{.*}}: error: pattern 'transposable:2:16': expected 0 < n <= m <= 8 in a transposable n:m pattern, got 2:16
+// REDEFINE: %{options} = pattern=transposable:2
+// RUN: %{fails} SPELLING
+// SPELLING: {{.*}}: error: pattern 'transposable:2': expected unstructured, N:M, V:N:M, transposable:N:M, RxC{{.*}}
+// REDEFINE: %{options} = pattern=64:2:3
+// RUN: %{fails} VNM
+// VNM: {{.*}}: error: pattern '64:2:3': expected v > 0 and 0 < n <= 4 <= m in a v:n:m pattern, got 64:2:3
 // REDEFINE: %{options} = pattern=rows
 // RUN: %{fails} PATTERN
-// PATTERN: {{.*}}: error: pattern 'rows': expected unstructured, N:M, RxC, slice:DIM, slice:DIM:GROUP or an attribute
+// PATTERN: {{.*}}: error: pattern 'rows': expected unstructured, N:M, V:N:M, transposable:N:M, RxC, slice:DIM, slice:DIM:GROUP or an attribute
 // REDEFINE: %{options} = pattern=#prune.magnitude<l1>
 // RUN: %{fails} NOPATTERN
 // NOPATTERN: {{.*}}: error: pattern '#prune.magnitude<l1>': the attribute is no pattern

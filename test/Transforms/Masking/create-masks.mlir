@@ -1,6 +1,8 @@
 // Masks go on the constant weights of prunable layers and nowhere else; what is left out is said in a remark.
 // RUN: prune-opt %s --prune-create-masks="sparsity=0.75" | FileCheck %s
 // RUN: prune-opt %s --prune-create-masks="pattern=2:4 criterion=magnitude:l2 min-keep=3" | FileCheck %s --check-prefix=NM
+// RUN: prune-opt %s --prune-create-masks="pattern=transposable:2:4" | FileCheck %s --check-prefix=SQUARES
+// RUN: prune-opt %s --prune-create-masks="pattern=64:2:8 sparsity=0.8" | FileCheck %s --check-prefix=VNM
 // RUN: prune-opt %s --prune-create-masks="pattern=slice:0:2 criterion=random:7 threshold=0.5 include=^fc exclude=2$" \
 // RUN:   | FileCheck %s --check-prefix=SLICE
 // RUN: prune-opt %s --prune-create-masks="scope=global pattern=4x1" | FileCheck %s --check-prefix=GLOBAL
@@ -27,6 +29,9 @@
 // 2:4 says by itself how much is pruned.
 // NM: prune.mask %{{.*}} by(#prune.magnitude<l2>) as(#prune.n_of_m<2, 4>) min_keep(3) name("fc1")
 // NM: prune.mask %{{.*}} by(#prune.magnitude<l2>) as(#prune.n_of_m<2, 4>) min_keep(3) name("fc2")
+
+// SQUARES: prune.mask %{{.*}} by(#prune.magnitude<l1>) as(#prune.transposable<2, 4>) name("fc1")
+// VNM: prune.mask %{{.*}} by(#prune.magnitude<l1>) as(#prune.v_n_m<64, 2, 8>) sparsity(8.000000e-01) name("fc1")
 
 // SLICE: prune.mask %{{.*}} by(#prune.random<seed = 7>) as(#prune.slice<dim = 0, group = 2>) threshold(5.000000e-01) name("fc1")
 // SLICE-NOT: name("fc2")

@@ -170,7 +170,9 @@ TEST_F(ColumnUpdatesTest, countsAreExact) {
   for (PatternAttrInterface pattern :
        {PatternAttrInterface(UnstructuredAttr::get(&context)), PatternAttrInterface(NOfMAttr::get(&context, 2, 4)),
         PatternAttrInterface(NOfMAttr::get(&context, 3, 7)), PatternAttrInterface(BlockAttr::get(&context, 4, 1)),
-        PatternAttrInterface(BlockAttr::get(&context, 5, 3))}) {
+        PatternAttrInterface(BlockAttr::get(&context, 5, 3)),
+        PatternAttrInterface(TransposableAttr::get(&context, 2, 4)),
+        PatternAttrInterface(VNMAttr::get(&context, 5, 2, 8))}) {
     int64_t shape[] = {rows, columns}, numUnits = countUnits(pattern, shape), imposed = pattern.getNumImposed(shape);
     for (ColumnCounts counts : {ColumnCounts::Even, ColumnCounts::Ranked})
       for (int64_t numPruned : {imposed, imposed + 1, (imposed + numUnits) / 2, numUnits - 1, numUnits}) {

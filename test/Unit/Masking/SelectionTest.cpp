@@ -109,7 +109,9 @@ TEST_F(SelectionTest, isTheSameForAnyNumberOfThreads) {
     for (PatternAttrInterface pattern :
          {PatternAttrInterface(UnstructuredAttr::get(&context)), PatternAttrInterface(NOfMAttr::get(&context, 2, 4)),
           PatternAttrInterface(BlockAttr::get(&context, 4, 1)), PatternAttrInterface(BlockAttr::get(&context, 3, 7)),
-          PatternAttrInterface(SliceAttr::get(&context, 1, 3))}) {
+          PatternAttrInterface(SliceAttr::get(&context, 1, 3)),
+          PatternAttrInterface(TransposableAttr::get(&context, 2, 4)),
+          PatternAttrInterface(VNMAttr::get(&context, 64, 2, 8))}) {
       std::vector<uint8_t> one = select(shape, scores, with(pattern, 0.8), 1, 1);
       for (unsigned threads : {2, 3, 8})
         EXPECT_EQ(select(shape, scores, with(pattern, 0.8), 1, threads), one) << threads << " threads";
@@ -218,7 +220,9 @@ TEST_F(SelectionTest, everyMaskObeysItsPatternAndCount) {
                                            PatternAttrInterface(BlockAttr::get(&context, 1, size)),
                                            PatternAttrInterface(BlockAttr::get(&context, size, 3)),
                                            PatternAttrInterface(SliceAttr::get(&context, 0, size)),
-                                           PatternAttrInterface(SliceAttr::get(&context, 2, size))}) {
+                                           PatternAttrInterface(SliceAttr::get(&context, 2, size)),
+                                           PatternAttrInterface(TransposableAttr::get(&context, (size + 1) / 2, size)),
+                                           PatternAttrInterface(VNMAttr::get(&context, size, 2, size + 3))}) {
         std::vector<uint8_t> mask = select(shape, scores, with(pattern, 0.7));
         EXPECT_TRUE(succeeded(pattern.verifyMask(fail, shape, mask)));
         if (pattern.hasElementUnits()) {

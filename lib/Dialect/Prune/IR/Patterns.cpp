@@ -1,10 +1,12 @@
 //===- Patterns.cpp - The patterns of the prune dialect ------------------------===//
 //
-// Units, groups and checks of #prune.unstructured, n_of_m, block and slice. Sums run in double in a fixed order within
-// each unit, so that scores do not depend on threads, ranges or machine. (Built with -ffp-contract=off.)
+// Units, groups and checks of #prune.unstructured, n_of_m, block and slice (GroupPatterns.cpp has the others). Sums run
+// in double in a fixed order within each unit, so that scores do not depend on threads, ranges or machine. (Built with
+// -ffp-contract=off.)
 //
 //===----------------------------------------------------------------------===//
 
+#include "Patterns.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
 #include <algorithm>
 #include <cmath>
@@ -71,8 +73,8 @@ struct SliceView {
 
 } // namespace
 
-static LogicalResult verifyRankAtLeastTwo(function_ref<InFlightDiagnostic()> emitError, Attribute pattern,
-                                          ArrayRef<int64_t> shape) {
+LogicalResult mlir::prune::verifyRankAtLeastTwo(function_ref<InFlightDiagnostic()> emitError, Attribute pattern,
+                                                ArrayRef<int64_t> shape) {
   if (shape.size() >= 2)
     return success();
   return emitError() << "pattern " << pattern << " needs a weight of rank 2 or more, got rank " << shape.size();
@@ -85,17 +87,8 @@ static LogicalResult verifyRankAtLeastTwo(function_ref<InFlightDiagnostic()> emi
 LogicalResult UnstructuredAttr::verifyShape(function_ref<InFlightDiagnostic()>, ArrayRef<int64_t>) const {
   return success();
 }
-SmallVector<int64_t> UnstructuredAttr::getUnitGrid(ArrayRef<int64_t> shape) const { return to_vector(shape); }
 bool UnstructuredAttr::hasElementUnits() const { return true; }
 int64_t UnstructuredAttr::getColumnPeriod() const { return 1; }
-void UnstructuredAttr::reduceScores(ArrayRef<int64_t>, ArrayRef<float> elementScores, ScoreOrder, ScoreReduction,
-                                    int64_t begin, int64_t end, float *unitScores) const {
-  std::copy(elementScores.begin() + begin, elementScores.begin() + end, unitScores);
-}
-void UnstructuredAttr::expandUnits(ArrayRef<int64_t>, ArrayRef<uint8_t> units, int64_t begin, int64_t end,
-                                   uint8_t *mask) const {
-  std::copy(units.begin() + begin, units.begin() + end, mask);
-}
 LogicalResult UnstructuredAttr::verifyMask(function_ref<InFlightDiagnostic()>, ArrayRef<int64_t>,
                                            ArrayRef<uint8_t>) const {
   return success();
@@ -120,17 +113,8 @@ LogicalResult NOfMAttr::verify(function_ref<InFlightDiagnostic()> emitError, int
 LogicalResult NOfMAttr::verifyShape(function_ref<InFlightDiagnostic()> emitError, ArrayRef<int64_t> shape) const {
   return verifyRankAtLeastTwo(emitError, *this, shape); // n_of_m_c2
 }
-SmallVector<int64_t> NOfMAttr::getUnitGrid(ArrayRef<int64_t> shape) const { return to_vector(shape); }
 bool NOfMAttr::hasElementUnits() const { return true; }
 int64_t NOfMAttr::getColumnPeriod() const { return getM(); }
-void NOfMAttr::reduceScores(ArrayRef<int64_t>, ArrayRef<float> elementScores, ScoreOrder, ScoreReduction, int64_t begin,
-                            int64_t end, float *unitScores) const {
-  std::copy(elementScores.begin() + begin, elementScores.begin() + end, unitScores);
-}
-void NOfMAttr::expandUnits(ArrayRef<int64_t>, ArrayRef<uint8_t> units, int64_t begin, int64_t end,
-                           uint8_t *mask) const {
-  std::copy(units.begin() + begin, units.begin() + end, mask);
-}
 
 /// The common group of four: each pair is compared once, without branches.
 static void constrainFour(const float *scores, ScoreOrder order, int64_t n, uint8_t *units) {

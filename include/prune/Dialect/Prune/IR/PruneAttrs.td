@@ -55,8 +55,85 @@ def Prune_NOfMAttr : Prune_Attr<"NOfM", "n_of_m",
   let genVerifyDecl = 1;
 }
 
+def Prune_TransposableAttr : Prune_Attr<"Transposable", "transposable",
+    [DeclareAttrInterfaceMethods<PatternAttrInterface,
+      ["hasElementUnits", "getNumGroups", "constrainGroups", "getNumImposed", "getColumnPeriod"]>]> {
+  let summary = "n of m along the rows and along the columns";
+  let description = [{
+    The unit is one element, a group is a square of m x m of the 2-D view (dimension 0 by all others flattened), aligned to
+    row 0 and column 0. Each row and each column of a square keeps at most n elements: the weight and its transpose are both
+    n:m, so that the product with the transpose (the backward pass, a tied layer) can skip the same share.
+
+    ```mlir
+    #prune.transposable<2, 4>   // a square may keep   xx..
+                                //                     x.x.
+                                //                     .x.x
+                                //                     ..xx
+    ```
+
+    **Selection** is exact: of all masks of a square that keep as many elements as can be kept (n in each row and each column
+    of a whole square; 90 masks for 2:4) the one of the largest sum of scores (of absolute values where scores compare so).
+    Of equal sums the mask lives that keeps the first element, in row-major order, at which they differ. Scores count in
+    multiples of 2^-46 of the largest of the square, and sums of them are exact; an infinite one outweighs all others.
+
+    **Tail rule**: squares at the lower and right edge have fewer rows p or columns q. Their rows and columns may still keep
+    n, so that min(p min(n, q), q min(n, p)) elements of them live.
+
+    Short spelling: `transposable:2:4`. Storage format: `n-of-m`. Masks are decided by the compiler, not while a model is
+    trained (`getUnitBoxes`).
+
+    **Constraints**
+    1. `transposable_c1`: `0 < n <= m <= 8`.
+    2. `transposable_c2`: the weight has at least two dimensions.
+    3. `transposable_c3`: a mask keeps at most n elements in each row and each column of a square.
+  }];
+  let parameters = (ins "int64_t":$n, "int64_t":$m);
+  let assemblyFormat = "`<` $n `,` $m `>`";
+  let genVerifyDecl = 1;
+}
+
+def Prune_VNMAttr : Prune_Attr<"VNM", "v_n_m",
+    [DeclareAttrInterfaceMethods<PatternAttrInterface,
+      ["hasElementUnits", "getNumGroups", "constrainGroups", "getNumImposed", "getColumnPeriod"]>]> {
+  let summary = "Four of m columns for v rows at once, and n of these four for each row";
+  let description = [{
+    V:N:M (Castro et al. 2023). The unit is one element, a group is a block of v rows x m columns of the 2-D view (dimension 0
+    by all others flattened), aligned to row 0 and column 0. All rows of a block keep elements in the same 4 of its m columns,
+    and each row at most n of these: what is left of a block is n:4, which the 2:4 instructions of GPUs take, at a density of
+    n/m.
+
+    ```mlir
+    #prune.v_n_m<2, 2, 8>   // a block may keep   x...x...
+                            //                    .x..x...   with columns 0, 1, 4 and 7
+    ```
+
+    **Selection**: the 4 columns of a block with the largest sums of scores over its rows (of absolute values where scores
+    compare so; sums in f64, from the first row to the last), the lower index of equal sums; then the n largest scores of
+    each row within these columns, the lower index of equal ones.
+
+    **Tail rule**: blocks at the lower edge have fewer rows. Blocks at the right edge have fewer columns and may still
+    keep 4 of them, and n in each row.
+
+    Short spelling: `64:2:8`. Storage format: `n-of-m`, as each row keeps at most n of m. Masks are decided by the compiler,
+    not while a model is trained (`getUnitBoxes`).
+
+    **Constraints**
+    1. `v_n_m_c1`: `v > 0` and `0 < n <= 4 <= m`.
+    2. `v_n_m_c2`: the weight has at least two dimensions.
+    3. `v_n_m_c3`: a mask keeps elements in at most 4 columns of each block, and at most n in each row of it.
+  }];
+  let parameters = (ins "int64_t":$v, "int64_t":$n, "int64_t":$m);
+  let assemblyFormat = "`<` $v `,` $n `,` $m `>`";
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    /// Columns of a block that may keep elements.
+    static constexpr int64_t kKeptColumns = 4;
+  }];
+}
+
 def Prune_BlockAttr : Prune_Attr<"Block", "block",
-    [DeclareAttrInterfaceMethods<PatternAttrInterface, ["getUnitBoxes", "getColumnPeriod"]>]> {
+    [DeclareAttrInterfaceMethods<PatternAttrInterface,
+      ["getUnitGrid", "reduceScores", "expandUnits", "getUnitBoxes", "getColumnPeriod"]>]> {
   let summary = "Blocks of rows x columns live or die together";
   let description = [{
     The unit is a block of `rows` x `columns` of the 2-D view (dimension 0 by all others flattened), aligned to row 0 and
@@ -83,7 +160,7 @@ def Prune_BlockAttr : Prune_Attr<"Block", "block",
 }
 
 def Prune_SliceAttr : Prune_Attr<"Slice", "slice",
-    [DeclareAttrInterfaceMethods<PatternAttrInterface, ["getUnitBoxes"]>]> {
+    [DeclareAttrInterfaceMethods<PatternAttrInterface, ["getUnitGrid", "reduceScores", "expandUnits", "getUnitBoxes"]>]> {
   let summary = "Whole slices along one dimension live or die together";
   let description = [{
     The unit is `group` consecutive indices of dimension `dim` with everything else in them: neurons and filters are slices

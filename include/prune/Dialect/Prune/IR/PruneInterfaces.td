@@ -29,22 +29,26 @@ def PatternAttrInterface : AttrInterface<"PatternAttrInterface"> {
       (ins "::llvm::function_ref<::mlir::InFlightDiagnostic()>":$emitError, "::llvm::ArrayRef<int64_t>":$shape)>,
     InterfaceMethod<[{
       Number of units along each direction, for example `[rows / 4, columns]` for 4x1 blocks. Units are numbered row-major
-      in this grid, and of equal scores the unit with the lower number is kept.
-      }], "::llvm::SmallVector<int64_t>", "getUnitGrid", (ins "::llvm::ArrayRef<int64_t>":$shape)>,
+      in this grid, and of equal scores the unit with the lower number is kept. Default: a unit for each element.
+      }], "::llvm::SmallVector<int64_t>", "getUnitGrid", (ins "::llvm::ArrayRef<int64_t>":$shape), "",
+      "return ::llvm::to_vector(shape);">,
     InterfaceMethod<[{
-      True if each element is a unit of its own and the grid is the weight itself.
+      True if each element is a unit of its own and the grid is the weight itself. `getUnitGrid`, `reduceScores` and
+      `expandUnits` then stay as they are by default.
       }], "bool", "hasElementUnits", (ins), "", "return false;">,
     InterfaceMethod<[{
       Writes the scores of the units `[begin, end)` to `unitScores[0 .. end - begin)`, from the scores of all elements.
       }], "void", "reduceScores",
       (ins "::llvm::ArrayRef<int64_t>":$shape, "::llvm::ArrayRef<float>":$elementScores,
            "::mlir::prune::ScoreOrder":$order, "::mlir::prune::ScoreReduction":$reduction, "int64_t":$begin,
-           "int64_t":$end, "float *":$unitScores)>,
+           "int64_t":$end, "float *":$unitScores), "",
+      "::std::copy(elementScores.begin() + begin, elementScores.begin() + end, unitScores);">,
     InterfaceMethod<[{
       Writes the mask of the elements `[begin, end)` to `mask[0 .. end - begin)`, from the bytes (0 or 1) of all units.
       }], "void", "expandUnits",
       (ins "::llvm::ArrayRef<int64_t>":$shape, "::llvm::ArrayRef<uint8_t>":$units, "int64_t":$begin, "int64_t":$end,
-           "uint8_t *":$mask)>,
+           "uint8_t *":$mask), "",
+      "::std::copy(units.begin() + begin, units.begin() + end, mask);">,
     InterfaceMethod<[{
       Number of groups of units that the pattern constrains; 0 if it constrains none.
       }], "int64_t", "getNumGroups", (ins "::llvm::ArrayRef<int64_t>":$shape), "", "return 0;">,
@@ -59,7 +63,7 @@ def PatternAttrInterface : AttrInterface<"PatternAttrInterface"> {
       }], "int64_t", "getNumImposed", (ins "::llvm::ArrayRef<int64_t>":$shape), "", "return 0;">,
     InterfaceMethod<[{
       The units as boxes of one size (`UnitBoxes`, Scoring.h): all that code which decides masks at run time knows of a
-      pattern. None if they are something else; such masks cannot be decided while a model is trained.
+      pattern. None if they or their groups are something else; such masks cannot be decided while a model is trained.
       }], "::std::optional<::mlir::prune::UnitBoxes>", "getUnitBoxes", (ins "::llvm::ArrayRef<int64_t>":$shape), "",
       "return ::std::nullopt;">,
     InterfaceMethod<[{

@@ -55,7 +55,8 @@ def PruneBuildTraining : Pass<"prune-build-training", "::mlir::ModuleOp"> {
     (`prune.regrow_mask`), for which `@update_masks` takes a batch.
 
     Refused: undecided masks of weights that are not trained, criteria without scores in training (`taylor`), patterns
-    without boxes, and `regrow` with undecided masks, with groups (2:4), or with a schedule that is not constant.
+    that boxes do not describe (`transposable:2:4`, `64:2:8`), and `regrow` with undecided masks, with groups (2:4), or with a
+    schedule that is not constant.
 
     ```mlir
     %w = arith.constant dense<...> : tensor<10x64xf32> loc("fc.weight")

@@ -51,7 +51,7 @@ def PruneCreateMasks : Pass<"prune-create-masks", "::mlir::ModuleOp"> {
     Option<"criterion", "criterion", "std::string", "\"magnitude\"",
            "What a weight is worth: `magnitude`, `magnitude:l2`, `magnitude:linf`, `random`, `random:SEED`, `taylor`, `fisher`, `movement`, `wanda`, `sparsegpt` (see `prune-calibrate-masks`) or an attribute">,
     Option<"pattern", "pattern", "std::string", "\"unstructured\"",
-           "What lives or dies together: `unstructured`, `N:M`, `RxC`, `slice:DIM`, `slice:DIM:GROUP` or an attribute">,
+           "What lives or dies together: `unstructured`, `N:M`, `V:N:M`, `transposable:N:M`, `RxC`, `slice:DIM`, `slice:DIM:GROUP` or an attribute">,
     Option<"sparsity", "sparsity", "double", "std::numeric_limits<double>::quiet_NaN()",
            "Share of units to prune, in [0, 1]. Default: 0.5, or what an n:m pattern imposes by itself">,
     Option<"threshold", "threshold", "double", "std::numeric_limits<double>::quiet_NaN()",

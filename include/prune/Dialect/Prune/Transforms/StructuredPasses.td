@@ -159,6 +159,53 @@ def PruneShrink : Pass<"prune-shrink", "::mlir::ModuleOp"> {
                            "::mlir::tensor::TensorDialect"];
 }
 
+def PrunePermuteChannels : Pass<"prune-permute-channels", "::mlir::ModuleOp"> {
+  let summary = "Put channels in an order in which n:m masks keep more";
+  let description = [{
+    N:m masks choose among neighbours, and which channels are neighbours is chance (Pool and Yu 2021). This pass changes the
+    order of the units of each group (`prune-explain-groups` prints them) in every constant that has them: the rows of the
+    weights that make a channel, its bias and norm, the columns of all weights that read it. No op changes, and the module
+    computes what it did, but for the order in which sums are added up. Run it on a module in normal form, before masks are put on
+    weights.
+
+    The order is searched for that keeps the most magnitude, the sum of |w| over all weights that read the group together.
+    Channels whose columns share groups of M form a stripe (M neighbours in a linear layer); channels of two stripes at a
+    time are rearranged in the way that gains the most (of two stripes of four: all 35 ways to divide them), the
+    largest gains first, until nothing gains. Then three channels change places at random, and if more is gained from there it
+    stays. The bytes do not depend on the number of threads. Channels of filters with more than one tap move with all their
+    columns.
+
+    Left alone, each with a remark (category `prune-permute-channels`): groups that are frozen, with the op that demands it and
+    its location (results and arguments of public functions: the width of a residual stream that is returned); groups
+    whose units an op ties in another order; groups with no two units in one group of M columns (heads: their width,
+    the same indices in every head, changes its order instead where that gains). Reductions do not care about the order
+    of their terms. Refused: masks, numbers that are not finite, and options out of range.
+
+    ```mlir
+    %w1 = arith.constant dense_resource<fc1> : tensor<8x4xf32>   // rows in a new order
+    %b1 = arith.constant dense_resource<bias1> : tensor<8xf32>   // elements in a new order
+    %w2 = arith.constant dense_resource<fc2> : tensor<2x8xf32>   // columns in a new order
+    ```
+  }];
+  let options = [
+    Option<"pattern", "pattern", "std::string", "\"2:4\"", "The pattern of the masks to come: `N:M`, M at most 32">,
+    Option<"include", "include", "std::string", "\"\"",
+           "Regular expression; only prunable weights in whose name it is found count. Default: all">,
+    Option<"exclude", "exclude", "std::string", "\"\"",
+           "Regular expression; prunable weights in whose name it is found do not count. Default: none">,
+    Option<"effort", "effort", "double", "1.0",
+           "Multiplies the number of evaluations after which the search of a group stops, in (0, 1000]; 1 is two or three "
+           "seconds of one core">,
+    Option<"threads", "threads", "unsigned", "0", "Number of threads; 0 takes all cores. The result does not depend on it">,
+  ];
+  let statistics = [
+    Statistic<"numGroups", "groups", "Groups in a new order">,
+    Statistic<"numDeclined", "declined-groups", "Groups that keep their order, each with a remark">,
+    Statistic<"numWeights", "weights", "Prunable weights whose columns changed their order">,
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::prune::PruneDialect"];
+}
+
 def PruneRemoveBlocks : Pass<"prune-remove-blocks", "::mlir::ModuleOp"> {
   let summary = "Take out whole residual blocks";
   let description = [{

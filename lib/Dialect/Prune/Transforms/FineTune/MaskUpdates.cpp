@@ -36,7 +36,7 @@ static LogicalResult checkMask(MaskOp mask, const MaskPlan &plan) {
   };
   CriterionAttrInterface criterion = mask.getCriterion();
   if (!mask.getPattern().getUnitBoxes(mask.getMask().getType().getShape()))
-    return fail("the units of pattern " + spell(mask.getPattern()) + " are no boxes");
+    return fail("pattern " + spell(mask.getPattern()) + " is for the compiler only (run prune-evaluate-masks)");
   if (!criterion.isWeightItself() && !criterion.keepsScores() && criterion.getRequiredInputs() != 0)
     return fail("criterion " + spell(criterion) + " has no scores there");
   std::optional<double> target;

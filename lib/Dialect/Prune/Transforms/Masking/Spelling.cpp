@@ -68,16 +68,23 @@ PatternAttrInterface mlir::prune::parsePattern(StringRef text, MLIRContext *cont
     if (StringRef rest = text; rest.consume_front("slice:")) {
       if (splitNumbers(rest, ":", numbers) && numbers.size() <= 2)
         result = SliceAttr::getChecked(emit, context, numbers[0], numbers.size() == 2 ? numbers[1] : 1);
+    } else if (rest.consume_front("transposable:")) {
+      if (splitNumbers(rest, ":", numbers) && numbers.size() == 2)
+        result = TransposableAttr::getChecked(emit, context, numbers[0], numbers[1]);
     } else if (text.contains(':')) {
-      if (splitNumbers(text, ":", numbers) && numbers.size() == 2)
+      if (!splitNumbers(text, ":", numbers))
+        numbers.clear();
+      if (numbers.size() == 2)
         result = NOfMAttr::getChecked(emit, context, numbers[0], numbers[1]);
+      else if (numbers.size() == 3)
+        result = VNMAttr::getChecked(emit, context, numbers[0], numbers[1], numbers[2]);
     } else if (splitNumbers(text, "x", numbers) && numbers.size() == 2) {
       result = BlockAttr::getChecked(emit, context, numbers[0], numbers[1]);
     }
   }
   if (!result) {
     if (error.empty())
-      error = "expected unstructured, N:M, RxC, slice:DIM, slice:DIM:GROUP or an attribute";
+      error = "expected unstructured, N:M, V:N:M, transposable:N:M, RxC, slice:DIM, slice:DIM:GROUP or an attribute";
     error = ("pattern '" + text + "': " + error).str();
   }
   return result;

@@ -11,6 +11,7 @@
 #include "prune/Dialect/Prune/Transforms/Structured/Shrink.h"
 #include "prune/Support/Constants.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/Sequence.h"
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -273,6 +274,27 @@ FailureOr<std::vector<ShrunkWeight>> mlir::prune::shrinkDims(ModuleOp module, co
   if (failed(result))
     return failure();
   return weights;
+}
+
+LogicalResult mlir::prune::reorderConstants(ModuleOp module, const ShrunkDims &order) {
+  ConstantStore store(module.getContext(), NormalizeOptions().inlineLimit);
+  SmallVector<std::pair<arith::ConstantOp, ElementsAttr>> constants;
+  WalkResult walk = module.walk([&](arith::ConstantOp constant) {
+    auto type = dyn_cast<RankedTensorType>(constant.getType());
+    if (!type || llvm::none_of(llvm::seq(type.getRank()), [&](int64_t dim) { return order.getKept(constant, dim); }))
+      return WalkResult::advance();
+    FailureOr<ElementsAttr> attr = shrinkConstant(constant, type, order, store);
+    if (failed(attr))
+      return WalkResult::interrupt();
+    constants.push_back({constant, *attr});
+    return WalkResult::advance();
+  });
+  if (walk.wasInterrupted())
+    return failure();
+  for (auto [constant, attr] : constants)
+    constant.setValueAttr(attr);
+  store.nameWeights(module);
+  return success();
 }
 
 //===----------------------------------------------------------------------===//

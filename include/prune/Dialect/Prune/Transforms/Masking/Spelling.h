@@ -13,7 +13,8 @@
 
 namespace mlir::prune {
 
-/// `unstructured`, `N:M`, `RxC`, `slice:DIM[:GROUP]` or an attribute. Null with a message in `error` on anything else.
+/// `unstructured`, `N:M`, `V:N:M`, `transposable:N:M`, `RxC`, `slice:DIM[:GROUP]` or an attribute. Null with a message in
+/// `error` on anything else.
 PatternAttrInterface parsePattern(StringRef text, MLIRContext *context, std::string &error);
 
 /// `magnitude[:l1|:l2|:linf]`, `random[:SEED]`, `taylor`, `fisher`, `movement[:RATE]`, `wanda`, `sparsegpt` or an attribute. Null

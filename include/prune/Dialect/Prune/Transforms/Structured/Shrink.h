@@ -27,6 +27,10 @@ FailureOr<std::vector<ShrunkWeight>> shrinkDims(ModuleOp module, const DimCoupli
 /// a dimension that the plan shrinks are taken over the survivors, as there.
 LogicalResult maskDims(ModuleOp module, const DimCoupling &coupling, const ShrinkPlan &plan);
 
+/// Rearranges all constants: `order` says which index each index of a dimension takes its elements from. Constants keep
+/// their names.
+LogicalResult reorderConstants(ModuleOp module, const ShrunkDims &order);
+
 /// Units that are not in `plan` yet but add nothing to any sum because of zeros in the weights. Adds them to `plan`;
 /// returns how many.
 int64_t findIdleUnits(ModuleOp module, const DimCoupling &coupling, ShrinkPlan &plan);
