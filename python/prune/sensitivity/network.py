@@ -24,7 +24,7 @@ from prune.train.runner import compile_functions
 # What a layer costs is told by these, without and with classes: they are 0 for the unpruned model and add up roughly.
 VECTORS, CLASSES = "cosine_distance", "divergence"
 # Criteria that need more than a weight.
-_OTHERS = re.compile(r"(movement|wanda|sparsegpt)\b")
+_OTHERS = re.compile(r"((soft[-_])?movement|wanda|sparsegpt|obs)\b")
 _TARGET = "target"
 
 
