@@ -27,6 +27,7 @@ void mlir::prune::buildPrunePipeline(OpPassManager &manager, const PruneOptions 
 
   PruneEvaluateMasksOptions evaluate;
   evaluate.gradients = options.gradients;
+  evaluate.refit = options.refit;
   evaluate.threads = options.threads;
   manager.addPass(createPruneEvaluateMasks(evaluate));
 

@@ -131,16 +131,21 @@ def _parser() -> argparse.ArgumentParser:
     _add_run_options(tune)
     tune.set_defaults(run=_finetune)
     slopes = commands.add_parser(
-        "gradients", help="gradients of the loss by the weights, for the criteria taylor and fisher",
+        "gradients", help="gradients of the loss by the weights, for the criteria taylor, fisher and obs",
         description="Runs a model on examples and writes for each weight the mean of the gradients of the loss over "
                     "batches, and the mean of their squares (NAME:squared), for "
-                    "--prune=\"criterion=taylor gradients=FILE ...\".")
+                    "--prune=\"criterion=taylor gradients=FILE ...\"; with --fisher-block also of their products in "
+                    "blocks (NAME:fisher), for criterion=obs.")
     slopes.add_argument("model", metavar="MODEL", type=Path)
     slopes.add_argument("-o", dest="output", metavar="OUT.npz", type=Path, required=True)
     slopes.add_argument("--data", metavar="FILE", type=Path, required=True,
                         help=".npz with an array [examples, ...] for each input, and 'labels' or 'target'")
     slopes.add_argument("--training", metavar="OPTIONS", default="", help="options of prune-train, such as 'loss=mse'")
     slopes.add_argument("--batches", type=int, default=0, help="how many to take (default: all that the examples fill)")
+    slopes.add_argument("--fisher-block", default="", metavar="SIZE",
+                        help="elements of a block: consecutive ones, such as 50, or ROWSxCOLUMNS, such as 4x12, for patterns whose "
+                        "units span rows. Needs a model with a batch of 1, and 8 SIZE + 64 bytes for each weight of two and more "
+                        "dimensions that is trained (--training=freeze=REGEX leaves some out)")
     slopes.add_argument("--threads", type=int, default=1, help="threads of each call (default 1)")
     slopes.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="limit for compilation")
     slopes.set_defaults(run=_gradients)
@@ -302,7 +307,7 @@ def _gradients(options: argparse.Namespace) -> int:
     from prune.train.gradients import GradientOptions, gradients
     steps = Steps("prune gradients")
     count = gradients(GradientOptions(options.model, options.output, options.data, options.training, options.batches,
-                                      options.threads, options.timeout), steps)
+                                      options.fisher_block, options.threads, options.timeout), steps)
     steps.note(f"wrote {options.output}: means over {count} batches")
     return 0
 

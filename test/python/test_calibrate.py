@@ -1,4 +1,4 @@
-"""prune-calibrate-masks against SparseGPT and Wanda in float64: masks, weights, order of the layers, convolutions."""
+"""What test_criteria_references.py leaves of prune-calibrate-masks: shapes, dead columns, damping, order of the layers, convolutions."""
 
 from __future__ import annotations
 
@@ -8,45 +8,7 @@ import numpy as np
 import pytest
 
 from calibration import layers, oracle
-from calibration.layers import Calibrated, integers
-
-
-def correlated(random, rows, columns) -> np.ndarray:
-    """Small integers with columns that depend on each other."""
-    x = integers(random, rows, columns)
-    x[:, 1::3] = np.clip(x[:, 1::3] + x[:, 0:-1:3][:, :x[:, 1::3].shape[1]], -3, 3)
-    return x
-
-
-def run(tools, folder, weight, x, batch, create, calibrate="") -> Calibrated:
-    np.savez(folder / "x.npz", x=x)
-    return Calibrated(tools, layers.linear_chain({"w": weight}, batch), folder / "x.npz", create, calibrate)
-
-
-def check(result: Calibrated, keep, weight, tolerance=1e-5):
-    np.testing.assert_array_equal(result.masks["w"].reshape(keep.shape), keep)
-    found = result.weights["w"].reshape(weight.shape)
-    np.testing.assert_allclose(found, weight, rtol=0, atol=tolerance)
-    assert not found[~keep].any()
-
-
-@pytest.mark.parametrize("pattern, sparsity, extra", [
-    ("unstructured", 0.6, ""), ("unstructured", 0.95, ""), ("2:4", None, ""), ("4:8", None, ""), ("2:4", 0.7, ""),
-    ("4x1", 0.5, ""), ("2x2", 0.8, ""), ("unstructured", 0.6, "column-counts=ranked"),
-    ("2:4", 0.7, "column-counts=ranked"), ("4x1", 0.5, "column-counts=ranked"),
-    ("unstructured", 0.6, "refit=true"), ("2:4", None, "refit=true"),
-    ("4x1", 0.5, "refit=true column-counts=ranked")])
-def test_sparsegpt(tools, tmp_path, pattern, sparsity, extra):
-    random = np.random.default_rng(5)
-    weight, x = random.standard_normal((64, 256)).astype(np.float32), correlated(random, 512, 256)
-    target = "" if sparsity is None else f" sparsity={sparsity}"
-    result = run(tools, tmp_path, weight, x, 64, f"criterion=sparsegpt pattern={pattern}{target}", extra)
-    keep, expected = oracle.sparsegpt(weight, [x], pattern, sparsity, ranked="ranked" in extra, refit="refit" in extra)
-    check(result, keep, expected)
-    (by_mask, updated), = result.errors()
-    assert by_mask == pytest.approx(oracle.squared_error(weight, weight * keep, x), rel=1e-4)
-    assert updated == pytest.approx(oracle.squared_error(weight, expected, x), rel=1e-4)
-    assert updated < by_mask
+from calibration.layers import Calibrated, calibrate, check, correlated, integers
 
 
 @pytest.mark.parametrize("shape, pattern, sparsity", [
@@ -58,7 +20,7 @@ def test_shapes_that_do_not_divide(tools, tmp_path, shape, pattern, sparsity):
     if pattern == "4x3":
         weight, x = weight[:, :198], x[:, :198]  # ragged units have another mean: not part of the statement
     target = "" if sparsity is None else f" sparsity={sparsity}"
-    result = run(tools, tmp_path, weight, x, 3, f"criterion=sparsegpt pattern={pattern}{target}")
+    result = calibrate(tools, tmp_path, weight, x, 3, f"criterion=sparsegpt pattern={pattern}{target}")
     if pattern in ("4x3", "3:5"):
         # Blocks of columns are whole units: 129 and 130 of them.
         oracle_block, oracle.BLOCK = oracle.BLOCK, {"4x3": 129, "3:5": 130}[pattern]
@@ -75,12 +37,12 @@ def test_dead_columns_are_pruned_first_and_become_zero(tools, tmp_path):
     random = np.random.default_rng(7)
     weight, x = random.standard_normal((16, 64)).astype(np.float32), correlated(random, 256, 64)
     x[:, [3, 40]] = 0
-    result = run(tools, tmp_path, weight, x, 32, "criterion=sparsegpt sparsity=0.25")
+    result = calibrate(tools, tmp_path, weight, x, 32, "criterion=sparsegpt sparsity=0.25")
     keep, expected = oracle.sparsegpt(weight, [x], "unstructured", 0.25)
     check(result, keep, expected)
     assert not keep[:, [3, 40]].any() and "2 dead columns" in result.remarks
     # They become zero even where nothing is pruned; nothing else changes.
-    result = run(tools, tmp_path, weight, x, 32, "criterion=sparsegpt sparsity=0")
+    result = calibrate(tools, tmp_path, weight, x, 32, "criterion=sparsegpt sparsity=0")
     assert result.masks["w"].all() and not result.weights["w"][:, [3, 40]].any()
     rest = np.setdiff1d(np.arange(64), [3, 40])
     np.testing.assert_array_equal(result.weights["w"][:, rest], weight[:, rest])
@@ -90,7 +52,7 @@ def test_equal_scores_keep_the_lower_index(tools, tmp_path):
     # Inputs without correlation: every column has the same diagonal, and all scores are equal.
     x = np.concatenate([np.eye(32)] * 2).astype(np.float32)
     weight = np.where(np.arange(8 * 32).reshape(8, 32) % 3, 2.0, -2.0).astype(np.float32)
-    result = run(tools, tmp_path, weight, x, 8, "criterion=sparsegpt sparsity=0.4")
+    result = calibrate(tools, tmp_path, weight, x, 8, "criterion=sparsegpt sparsity=0.4")
     keep = np.arange(weight.size).reshape(weight.shape) < weight.size - round(0.4 * weight.size)
     check(result, keep, weight * keep, 0)
 
@@ -98,34 +60,23 @@ def test_equal_scores_keep_the_lower_index(tools, tmp_path):
 def test_sparsity_of_one_keeps_nothing(tools, tmp_path):
     random = np.random.default_rng(8)
     weight, x = random.standard_normal((4, 16)).astype(np.float32), correlated(random, 32, 16)
-    result = run(tools, tmp_path, weight, x, 4, "criterion=sparsegpt sparsity=1")
+    result = calibrate(tools, tmp_path, weight, x, 4, "criterion=sparsegpt sparsity=1")
     assert not result.masks["w"].any() and not result.weights["w"].any()
-    result = run(tools, tmp_path, weight, x, 4, "criterion=sparsegpt sparsity=0.999")
+    result = calibrate(tools, tmp_path, weight, x, 4, "criterion=sparsegpt sparsity=0.999")
     assert result.masks["w"].sum() == 1
 
 
 def test_singular_statistics_raise_the_damping(tools, tmp_path):
     random = np.random.default_rng(9)
     weight, x = random.standard_normal((16, 96)).astype(np.float32), integers(random, 24, 96)
-    result = run(tools, tmp_path, weight, x, 24, "criterion=sparsegpt sparsity=0.5", "damping=1e-18")
+    result = calibrate(tools, tmp_path, weight, x, 24, "criterion=sparsegpt sparsity=0.5", "damping=1e-18")
     assert "raised from 1e-18 to 1e-1" in result.remarks
     assert np.isfinite(result.weights["w"]).all() and result.masks["w"].sum() == weight.size // 2
     # 24 rows in 96 dimensions: half of the weights give the same results.
     assert result.errors()[0][1] < 1e-6
-    result = run(tools, tmp_path, weight, x, 24, "criterion=sparsegpt sparsity=0.5")
+    result = calibrate(tools, tmp_path, weight, x, 24, "criterion=sparsegpt sparsity=0.5")
     assert "raised" not in result.remarks
     check(result, *oracle.sparsegpt(weight, [x], "unstructured", 0.5))
-
-
-@pytest.mark.parametrize("pattern, sparsity", [("unstructured", 0.6), ("unstructured", 0.333), ("4x1", 0.7)])
-def test_wanda(tools, tmp_path, pattern, sparsity):
-    random = np.random.default_rng(10)
-    weight, x = random.standard_normal((24, 100)).astype(np.float32), correlated(random, 64, 100)
-    x[:, ::7] *= 4
-    result = run(tools, tmp_path, weight, x, 16, f"criterion=wanda pattern={pattern} sparsity={sparsity}")
-    keep = oracle.wanda(weight, x, pattern, sparsity)
-    np.testing.assert_array_equal(result.masks["w"], keep)
-    np.testing.assert_array_equal(result.weights["w"], weight)  # the mask does the rest
 
 
 CONVOLUTIONS = {

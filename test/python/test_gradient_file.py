@@ -1,4 +1,4 @@
-"""`prune gradients` against NumPy, and the criteria taylor and fisher by what it writes."""
+"""`prune gradients` against NumPy, and the criteria taylor, fisher and obs by what it writes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import interpret
-from calibration import layers
+from calibration import layers, oracle
+from prune.train.fisher import WAITING, BlockSize, FisherBlocks
 
 ROWS = 8
 
@@ -20,16 +21,22 @@ def model(tmp_path_factory):
     random = np.random.default_rng(2)
     a, b = (random.standard_normal(size).astype(np.float32) for size in ((12, 6), (3, 12)))
     x, y = (random.standard_normal((3 * ROWS + 2, n)).astype(np.float32) for n in (6, 3))
-    (folder / "model.mlir").write_text(layers.linear_chain({"a": a, "b": b}, ROWS))
+    for name, rows in (("model", ROWS), ("single", 1)):
+        (folder / f"{name}.mlir").write_text(layers.linear_chain({"a": a, "b": b}, rows))
     np.savez(folder / "x.npz", x=x, target=y)
+    return folder, {"a": a, "b": b}, gradients_of({"a": a, "b": b}, x, y, ROWS)
+
+
+def gradients_of(weights, x, y, size) -> dict[str, np.ndarray]:
+    """Those of the mean square of batches, [batches, ...], as far as examples fill them."""
     found = {"a": [], "b": []}
-    for begin in range(0, 3 * ROWS, ROWS):
-        rows, wanted = x[begin:begin + ROWS].astype(np.float64), y[begin:begin + ROWS].astype(np.float64)
-        hidden = np.maximum(rows @ a.T.astype(np.float64), 0)
-        error = 2 * (hidden @ b.T - wanted) / wanted.size
+    for begin in range(0, len(x) - size + 1, size):
+        rows, wanted = x[begin:begin + size].astype(np.float64), y[begin:begin + size].astype(np.float64)
+        hidden = np.maximum(rows @ weights["a"].T.astype(np.float64), 0)
+        error = 2 * (hidden @ weights["b"].T - wanted) / wanted.size
         found["b"].append(error.T @ hidden)
-        found["a"].append(((error @ b) * (hidden > 0)).T @ rows)
-    return folder, {"a": a, "b": b}, {n: np.array(g) for n, g in found.items()}
+        found["a"].append(((error @ weights["b"]) * (hidden > 0)).T @ rows)
+    return {n: np.array(g) for n, g in found.items()}
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +78,62 @@ def test_masks_by_gradients(tools, model, written, criterion):
             np.testing.assert_array_equal(masks[name].ravel(), keep)
 
 
+@pytest.mark.parametrize("size, shape", [("50", (2, 50, 50)), ("4x5", (3, 2, 4, 5, 4, 5))])
+def test_fisher_blocks_are_those_of_numpy(tools, model, run_cli, tmp_path, size, shape):
+    """And OBS by them is OBS by the gradients, on a real loss."""
+    folder, weights, _ = model
+    finished = run_cli("gradients", folder / "single.mlir", "-o", tmp_path / "g.npz", f"--data={folder}/x.npz",
+                       "--training=loss=mse", f"--fisher-block={size}")
+    assert finished.returncode == 0 and f"Fisher blocks of {size}: 0." in finished.stderr, finished.stderr
+    with np.load(folder / "x.npz") as data:
+        gradients = gradients_of(weights, data["x"], data["target"], 1)
+    with np.load(tmp_path / "g.npz") as found:
+        assert set(found.files) == {f"{n}{kind}" for n in "ab" for kind in ("", ":squared", ":fisher")}
+        assert found["a:fisher"].shape == shape and found["a:fisher"].dtype == np.float64
+        for name, g in gradients.items():
+            flat, blocks = g.reshape(len(g), -1), oracle.fisher_blocks(g.shape[1:], size)
+            # Elements that are there; the others are zero.
+            count = np.prod(shape[-3:]) if "x" in size else shape[-1]
+            array = found[f"{name}:fisher"].reshape(len(blocks), count if "x" not in size else 20, -1)
+            total = 0.0
+            for block, square in zip(blocks, array):
+                rows, columns = divmod(block - block[0], g.shape[2]) if "x" in size else (0, block - block[0])
+                inside = rows * 5 + columns
+                np.testing.assert_allclose(square[np.ix_(inside, inside)], flat[:, block].T @ flat[:, block] / len(g), atol=1e-5)
+                total += np.abs(square[np.ix_(inside, inside)]).sum()
+            assert np.abs(array).sum() == pytest.approx(total)
+    finished = subprocess.run(
+        [tools / "prune-opt", folder / "model.mlir", f"--prune=criterion=obs:0.001 sparsity=0.5 gradients={tmp_path}/g.npz",
+         *interpret.GENERIC], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    module = interpret.Module(finished.stdout)
+    for op in module.walk("prune.apply"):
+        name = interpret.ir.StringAttr(op.attributes["name"]).value
+        keep, expected, _ = oracle.obs(weights[name], gradients[name], size, "unstructured", 0.5, 0.001)
+        np.testing.assert_array_equal(module.value_of(op.operands[1]), keep)
+        np.testing.assert_allclose(module.value_of(op.operands[0]), expected, atol=1e-4)
+
+
+def test_many_examples_add_up():
+    """More gradients than wait, blocks that do not divide the weight."""
+    random = np.random.default_rng(3)
+    for size in ("7", "3x4"):
+        blocks = FisherBlocks((8, 3, 3), BlockSize.parse(size))
+        gradients = random.standard_normal((2 * WAITING + 5, 8, 9)).astype(np.float32)
+        for gradient in gradients:
+            blocks.add(gradient.reshape(8, 3, 3))
+        mean, flat = blocks.mean(len(gradients)), gradients.reshape(len(gradients), -1).astype(np.float64)
+        full = flat.T @ flat / len(flat)
+        if size == "7":
+            np.testing.assert_allclose(mean[1], full[7:14, 7:14], rtol=1e-12)
+            np.testing.assert_allclose(mean[10, :2, :2], full[70:, 70:], rtol=1e-12)
+            assert mean.shape == (11, 7, 7) and not mean[10, 2:].any()
+        else:
+            rows, columns = np.divmod(np.arange(4), 4)[0] + 6, np.arange(4) + 4
+            np.testing.assert_allclose(mean[2, 1, 0, :, 0, :], full[np.ix_(rows * 9 + columns, rows * 9 + columns)], rtol=1e-12)
+            assert mean.shape == (3, 3, 3, 4, 3, 4) and not mean[2, 0, 2].any() and not mean[0, 2, :, 1:].any()
+
+
 @pytest.mark.parametrize("edit, message", [
     (lambda g: g.pop("b"), "has no gradient of 'b' among its 3 tensors"),
     (lambda g: g.update(b=g["b"].T), "the gradient of 'b' is [12, 3], the weight [3, 12]"),
@@ -98,7 +161,9 @@ def test_without_gradients_masks_wait(tools, model):
 
 @pytest.mark.parametrize("arguments, message", [
     (["-o", "{}/g.txt"], "a .npz file"), (["--batches=-1"], "--batches: range: got -1"),
-    (["--training=loss=mse entry=none"], "expected a function"), (["--training=loss=cross-entropy"], "no 'labels'")])
+    (["--training=loss=mse entry=none"], "expected a function"), (["--fisher-block=0"], "--fisher-block: size: got '0'"),
+    (["--fisher-block=65x64"], "of at most 4096 elements"),
+    (["--training=loss=mse", "--fisher-block=50"], "--fisher-block: batch of the model: got 8, expected 1"), (["--training=loss=cross-entropy"], "no 'labels'")])
 def test_wrong_use_is_one_line(model, run_cli, arguments, message):
     folder, _, _ = model
     given = [argument.format(folder) for argument in arguments]

@@ -206,12 +206,13 @@ class Reference:
     RATE, MOMENTUM, DECAY = 0.1, 0.9, 0.01
     OPTIONS = "optimizer=sgd lr=0.1 momentum=0.9 weight-decay=0.01"
 
-    def __init__(self, masks=None, straight_through=False):
+    def __init__(self, masks=None, straight_through=False, rate=1.0, penalty=0.0):
         self.w = {n: v.astype(np.float64) for n, v in weights().items()}
         self.m = {n: np.zeros_like(v) for n, v in self.w.items()}
         self.masks = masks or {n: np.ones(self.w[n].shape, bool) for n in MASKED}
         self.scores = {n: np.zeros(self.w[n].shape) for n in MASKED}
         self.straight_through = straight_through
+        self.rate, self.penalty = rate, penalty
         self.apply()
 
     def apply(self):
@@ -239,7 +240,9 @@ class Reference:
     def step(self, batch):
         for name, g in self.gradients(batch).items():
             if name in self.scores:
-                self.scores[name] -= g * self.w[name]
+                # The penalty is the derivative of that many times the sum of all sigmoids.
+                sigmoid = 1 / (1 + np.exp(-self.scores[name]))
+                self.scores[name] -= self.rate * (g * self.w[name] + self.penalty * sigmoid * (1 - sigmoid))
             self.m[name] = self.MOMENTUM * self.m[name] + g + self.DECAY * self.w[name]
             self.w[name] = self.w[name] - self.RATE * self.m[name]
         self.apply()
@@ -320,6 +323,24 @@ def test_movement_matches_numpy(build, target):
             reference.masks = {n: reference.scores[n] > 0.001 for n in MASKED}
         elif updates(step):
             reference.keep_best(reference.scores, expected_sparsity("polynomial", step, 0.8, 4, 20))
+
+    follow(program, reference, update, 26)
+    for name in MASKED:
+        np.testing.assert_allclose(program.values[f"state:{name}:score"], reference.scores[name], atol=1e-6)
+        assert 0 < reference.masks[name].sum() < reference.masks[name].size
+
+
+@pytest.mark.parametrize("penalty", [0, 2e-4])
+def test_soft_movement_matches_numpy(build, penalty):
+    """The sigmoid of a score above the threshold keeps; the penalty draws all scores down."""
+    rate, threshold = 0.5, 0.49996
+    program = build((f"--prune-create-masks=threshold={threshold} criterion=soft-movement:{rate}:{penalty}",),
+                    f"{Reference.OPTIONS} schedule=constant:begin=4:end=20:every=4 update=straight-through")
+    reference = Reference(straight_through=True, rate=rate, penalty=penalty)
+
+    def update(step, batch):
+        if updates(step):
+            reference.masks = {n: 1 / (1 + np.exp(-reference.scores[n])) > threshold for n in MASKED}
 
     follow(program, reference, update, 26)
     for name in MASKED:

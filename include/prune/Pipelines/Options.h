@@ -18,7 +18,7 @@ struct PruneOptions : public PassPipelineOptions<PruneOptions> {
   Option<std::string> criterion{
       *this, "criterion",
       llvm::cl::desc("What a weight is worth: magnitude, magnitude:l2, magnitude:linf, random, "
-                     "random:SEED, wanda, sparsegpt or an attribute"),
+                     "random:SEED, taylor, fisher, obs, obs:DAMPING, wanda, sparsegpt or an attribute"),
       llvm::cl::init("magnitude")};
   Option<std::string> pattern{*this, "pattern",
                               llvm::cl::desc("What lives or dies together: unstructured, N:M, V:N:M, "
@@ -54,7 +54,7 @@ struct PruneOptions : public PassPipelineOptions<PruneOptions> {
                            llvm::cl::desc(".npz file with examples of the inputs, for criteria that see activations"),
                            llvm::cl::init("")};
   Option<std::string> gradients{*this, "gradients",
-                                llvm::cl::desc(".npz file with the gradients that taylor and fisher need"),
+                                llvm::cl::desc(".npz file with the gradients that taylor, fisher and obs need"),
                                 llvm::cl::init("")};
   Option<std::string> entry{*this, "entry", llvm::cl::desc("Function that is run on the examples"),
                             llvm::cl::init("main")};
@@ -68,7 +68,7 @@ struct PruneOptions : public PassPipelineOptions<PruneOptions> {
       *this, "column-counts", llvm::cl::desc("Units of each stretch of columns that sparsegpt prunes: even, ranked"),
       llvm::cl::init("even")};
   Option<bool> refit{*this, "refit",
-                     llvm::cl::desc("Give what sparsegpt keeps its best values once the mask is decided"),
+                     llvm::cl::desc("Give what sparsegpt and obs keep its best values once the mask is decided"),
                      llvm::cl::init(false)};
   Option<unsigned> threads{
       *this, "threads",

@@ -15,7 +15,7 @@ from prune.errors import PruneError
 from prune.export.source import Mask, Source
 
 # Criteria that only training decides, and those that need the file of `python -m prune gradients`.
-_TRAINED, _GRADIENTS = re.compile(r"movement\b"), re.compile(r"(taylor|fisher)\b")
+_TRAINED, _GRADIENTS = re.compile(r"(soft[-_])?movement\b"), re.compile(r"(taylor|fisher|obs)\b")
 # An input that says which tokens count, as in evaluation.
 _PADDING = "attention_mask"
 _DATA = re.compile(r"(?:^|\s)data=(\S+)")

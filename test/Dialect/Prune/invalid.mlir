@@ -211,6 +211,14 @@ func.func @mask_c3_neither(%w: tensor<4x4xf32>) {
 
 // -----
 
+func.func @mask_c8(%w: tensor<4x4xf32>) {
+  // expected-error @+1 {{threshold: expected a value in (0, 1) with soft-movement, got 0}}
+  %0 = prune.mask %w by(#prune.soft_movement) as(#prune.unstructured) threshold(0.0) : tensor<4x4xf32>
+  return
+}
+
+// -----
+
 func.func @mask_c7_no_group(%w: tensor<4x4xf32>) {
   // expected-error@+1 {{normalize(lamp) expects a target sparsity and a group, got no group}}
   %0 = prune.mask %w by(#prune.magnitude<l1>) as(#prune.unstructured) sparsity(0.5) normalize(lamp) : tensor<4x4xf32>

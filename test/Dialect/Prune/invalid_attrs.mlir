@@ -154,3 +154,28 @@ module attributes {key = #prune.schedule<cosine, end = 9, end = 9>} {}
 
 // expected-error @+1 {{expected a positive rate of movement, got 0}}
 module attributes {movement_c1 = #prune.movement<rate = 0>} {}
+
+// -----
+
+// expected-error @+1 {{expected a positive rate of movement, got -1}}
+module attributes {soft_movement_c1 = #prune.soft_movement<rate = -1>} {}
+
+// -----
+
+// expected-error @+1 {{expected a penalty of 0 or more of soft movement, got -0.1}}
+module attributes {soft_movement_c2 = #prune.soft_movement<penalty = -0.1>} {}
+
+// -----
+
+// expected-error @+1 {{expected rate or penalty, got speed}}
+module attributes {key = #prune.soft_movement<speed = 1>} {}
+
+// -----
+
+// expected-error @+1 {{expected rate or penalty once, got rate twice}}
+module attributes {key = #prune.soft_movement<rate = 1, rate = 2>} {}
+
+// -----
+
+// expected-error @+1 {{expected a positive damping of obs, got 0}}
+module attributes {obs_c1 = #prune.obs<damping = 0>} {}

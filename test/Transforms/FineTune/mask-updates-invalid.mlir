@@ -29,6 +29,12 @@
 // RUN: %{run}
 // UPDATE: error: update: expected masked or straight-through, got 'dense'
 
+// REDEFINE: %{check} = FISHER
+// REDEFINE: %{edit} = s/prune.magnitude<l1>/prune.obs/
+// REDEFINE: %{pass} = --prune-build-training
+// RUN: %{run}
+// FISHER: error: mask of 'a' cannot be decided in training: criterion obs has no scores there
+
 // REDEFINE: %{check} = TAYLOR
 // REDEFINE: %{edit} = s/prune.magnitude<l1>/prune.taylor/
 // REDEFINE: %{pass} = --prune-build-training

@@ -5,6 +5,7 @@
 // RUN: prune-opt %s --prune-build-training="loss=mse optimizer=sgd schedule='#prune.schedule<polynomial, begin = 10, end = 50, every = 10>'" | FileCheck %s
 // RUN: prune-opt %s --prune-build-training="loss=mse optimizer=sgd update=straight-through" | FileCheck %s --check-prefix=DENSE
 // RUN: sed -e 's/prune.magnitude<l1>/prune.movement/' %s | prune-opt --prune-build-training="loss=mse optimizer=sgd update=straight-through schedule=constant:begin=5" | FileCheck %s --check-prefix=MOVE
+// RUN: sed -e 's/prune.magnitude<l1>/prune.soft_movement<penalty = 0.25>/; s/sparsity(0.5)/threshold(0.1)/; s/ normalize(lamp)//' %s | prune-opt --prune-build-training="loss=mse optimizer=sgd update=straight-through schedule=constant:begin=5" | FileCheck %s --check-prefix=SOFT
 // RUN: prune-opt %s --prune-evaluate-masks --prune-build-training="loss=mse optimizer=sgd" | FileCheck %s --check-prefix=DECIDED
 // RUN: prune-opt %s --prune-evaluate-masks --prune-build-training="loss=mse optimizer=sgd regrow=0.3 schedule=constant:begin=5:end=21:every=5" --remarks-filter=fine-tune -o %t 2>%t.remarks
 // RUN: FileCheck %s --check-prefix=REGROW < %t
@@ -68,6 +69,13 @@
 // MOVE-LABEL: func.func @update_masks(
 // MOVE-SAME: %[[A:[^:]*]]: tensor<2x2xf32> {prune.name = "state:a:score"}, %[[B:[^:]*]]: tensor<2x2xf32> {prune.name = "state:b:score"}
 // MOVE: prune.select_masks by(#prune.movement) {{.*}} ins(%[[B]], %[[A]] :
+
+// The slope of a sigmoid, and the score at which it is the threshold: log(0.1 / 0.9).
+// SOFT-LABEL: func.func @train_step(
+// SOFT: %[[E:.*]] = math.exp
+// SOFT: arith.divf %[[E]],
+// SOFT-LABEL: func.func @update_masks(
+// SOFT: prune.select_masks by(#prune.soft_movement<penalty = 2.500000e-01>) as(#prune.unstructured) threshold(-2.197
 
 // DECIDED-LABEL: func.func @eval_step(
 // DECIDED-NOT: func.func @update_masks

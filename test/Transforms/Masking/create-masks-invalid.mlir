@@ -49,10 +49,22 @@
 // IMPOSED: {{.*}}: error: sparsity: 0.25 prunes 2 of 8 units of 'fc', but pattern 2:4 imposes 4
 // REDEFINE: %{options} = criterion=hessian
 // RUN: %{fails} CRITERION
-// CRITERION: {{.*}}: error: criterion 'hessian': expected magnitude, magnitude:l1, magnitude:l2, magnitude:linf, random, random:SEED, taylor, fisher, wanda, sparsegpt, movement, movement:RATE or an attribute
+// CRITERION: {{.*}}: error: criterion 'hessian': expected magnitude, magnitude:l1, magnitude:l2, magnitude:linf, random, random:SEED, taylor, fisher, obs, obs:DAMPING, wanda, sparsegpt, movement, movement:RATE, soft-movement, soft-movement:RATE, soft-movement:RATE:PENALTY or an attribute
 // REDEFINE: %{options} = criterion=movement:0
-// RUN: %{fails} RATE
-// RATE: {{.*}}: error: criterion 'movement:0': expected a positive rate of movement, got 0
+// RUN: %{fails} SPEED
+// SPEED: {{.*}}: error: criterion 'movement:0': expected a positive rate of movement, got 0
+// REDEFINE: %{options} = criterion=soft-movement:1:-2
+// RUN: %{fails} PENALTY
+// PENALTY: {{.*}}: error: criterion 'soft-movement:1:-2': expected a penalty of 0 or more of soft movement, got -2
+// REDEFINE: %{options} = criterion=soft-movement:1:0:1
+// RUN: %{fails} NUMBERS
+// NUMBERS: {{.*}}: error: criterion 'soft-movement:1:0:1': expected magnitude, {{.*}} or an attribute
+// REDEFINE: %{options} = criterion=soft-movement threshold=1.5
+// RUN: %{fails} SOFT
+// SOFT: {{.*}}: error: threshold: expected a value in (0, 1) with soft-movement, got 1.5
+// REDEFINE: %{options} = criterion=obs:0
+// RUN: %{fails} DAMPING
+// DAMPING: {{.*}}: error: criterion 'obs:0': expected a positive damping of obs, got 0
 // REDEFINE: %{options} = include=nothing
 // RUN: %{fails} INCLUDE
 // INCLUDE: {{.*}}: error: include: 'nothing' matches none of 1 prunable weights

@@ -24,6 +24,9 @@
 // REDEFINE: %{options} = criterion=hessian
 // RUN: %{fails} CRITERION
 // CRITERION: {{.*}}: error: criterion 'hessian': expected l1, l2, linf, fpgm, taylor, fisher, bn-scale, random, random:SEED or an attribute
+// REDEFINE: %{options} = criterion=obs
+// RUN: %{fails} FISHER
+// FISHER: {{.*}}: error: criterion 'obs': needs activations or Fisher blocks, which groups are not scored by
 // REDEFINE: %{options} = criterion=#prune.unstructured
 // RUN: %{fails} PATTERN
 // PATTERN: {{.*}}: error: criterion '#prune.unstructured': the attribute is no criterion

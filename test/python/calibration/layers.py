@@ -92,3 +92,24 @@ class Calibrated:
 def integers(random, *size, largest=3) -> np.ndarray:
     """Small integers, whose products f32 sums exactly: the statistics are those of the oracle to the last bit."""
     return random.integers(-largest, largest, size, endpoint=True).astype(np.float32)
+
+
+def correlated(random, rows, columns) -> np.ndarray:
+    """Small integers with columns that depend on each other."""
+    x = integers(random, rows, columns)
+    x[:, 1::3] = np.clip(x[:, 1::3] + x[:, 0:-1:3][:, :x[:, 1::3].shape[1]], -3, 3)
+    return x
+
+
+def calibrate(tools, folder, weight, x, batch, create, options="") -> Calibrated:
+    """One layer, on rows x."""
+    np.savez(folder / "x.npz", x=x)
+    return Calibrated(tools, linear_chain({"w": weight}, batch), folder / "x.npz", create, options)
+
+
+def check(result: Calibrated, keep, weight, tolerance=1e-5):
+    """The mask is that, the weight is within the tolerance of that, and zero where it is pruned."""
+    np.testing.assert_array_equal(result.masks["w"].reshape(keep.shape), keep)
+    found = result.weights["w"].reshape(weight.shape)
+    np.testing.assert_allclose(found, weight, rtol=0, atol=tolerance)
+    assert not found[~keep].any()

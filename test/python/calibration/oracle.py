@@ -1,4 +1,4 @@
-"""SparseGPT and Wanda in float64, written from the statements of their papers; columns one by one, rows by NumPy."""
+"""SparseGPT, Wanda and OBS in float64, written from the statements of their papers; columns one by one, rows by NumPy."""
 
 from __future__ import annotations
 
@@ -121,6 +121,56 @@ def wanda(weight, x, pattern, sparsity):
         count = even(kept, row + 1, len(scores)) - even(kept, row, len(scores))
         pruned[row] = lowest(scores[row], scores.shape[1] - count)
     return ~(np.kron(pruned, np.ones((height, width), bool)) if "x" in pattern else pruned)
+
+
+def fisher_blocks(shape, size: str) -> list[np.ndarray]:
+    """The elements of each block: so many consecutive ones, or ROWSxCOLUMNS of the matrix."""
+    rows, columns = shape
+    if "x" not in size:
+        return [np.arange(i, min(i + int(size), rows * columns)) for i in range(0, rows * columns, int(size))]
+    high, wide = map(int, size.split("x"))
+    return [np.add.outer(np.arange(i, min(i + high, rows)) * columns, np.arange(j, min(j + wide, columns))).ravel()
+            for i in range(0, rows, high) for j in range(0, columns, wide)]
+
+
+def inverse_fisher(gradients, damping) -> np.ndarray:
+    """oBERT: from 1/damping · I, gradient by gradient (Woodbury)."""
+    inverse = np.eye(gradients.shape[1]) / damping
+    for g in gradients:
+        v = inverse @ g
+        inverse -= np.outer(v, v) / (len(gradients) + g @ v)
+    return inverse
+
+
+def obs(weight, gradients, size, pattern, sparsity, damping=1e-7, refit=False, prunes=None):
+    """Mask, new weight and scores by gradients [examples, rows, columns]; `prunes` are the pruned elements if they are
+    decided elsewhere."""
+    w = weight.astype(np.float64).ravel()
+    g = gradients.astype(np.float64).reshape(len(gradients), -1)
+    units = np.arange(w.size).reshape(weight.shape)
+    if "x" in pattern:
+        high, wide = map(int, pattern.split("x"))
+        units = units // weight.shape[1] // high * weight.shape[1] + units % weight.shape[1] // wide
+    units, scores, change, blocks = units.ravel(), np.zeros(w.size), np.zeros(w.size), fisher_blocks(weight.shape, size)
+    inverses, multipliers = [inverse_fisher(g[:, block], damping) for block in blocks], np.zeros(w.size)
+    for block, inverse in zip(blocks, inverses):
+        if "x" not in pattern:  # ([F^-1]_ii)^-1 w_i, and w_i² / (2 [F^-1]_ii)
+            multipliers[block] = w[block] / np.diag(inverse)
+            scores[block] = w[block] * multipliers[block] / 2
+            continue
+        for unit in np.unique(units[block]):
+            q = np.flatnonzero(units[block] == unit)
+            multipliers[block[q]] = np.linalg.solve(inverse[np.ix_(q, q)], w[block[q]])
+            scores[block[q]] = w[block[q]] @ multipliers[block[q]] / 2 / len(q)
+    scores = scores.reshape(weight.shape)
+    if prunes is None:
+        count = imposed(pattern, weight.shape) if sparsity is None else round(sparsity * len(np.unique(units)))
+        prunes = select(scores, pattern, count)
+    for block, inverse in zip(blocks, inverses):
+        q = np.flatnonzero(prunes.ravel()[block])
+        own = np.linalg.solve(inverse[np.ix_(q, q)], w[block[q]]) if refit else multipliers[block[q]]
+        change[block] = -inverse[:, q] @ own
+    return ~prunes, np.where(prunes, 0, (w + change).reshape(weight.shape)), scores
 
 
 def squared_error(before, after, x) -> float:

@@ -72,6 +72,10 @@ LogicalResult MaskOp::verify() {
   // mask_c2
   if (getThreshold() && getThreshold()->isNaN())
     return emitOpError() << "expected a number as threshold, got NaN";
+  // mask_c8
+  if (getThreshold() && failed(getCriterion().getScoreThreshold([&] { return emitOpError() << "threshold: "; },
+                                                                getThreshold()->convertToDouble())))
+    return failure();
   // mask_c4
   if (getMinKeep() && static_cast<int64_t>(*getMinKeep()) > numUnits)
     return emitOpError() << "min_keep of " << *getMinKeep() << " exceeds the " << numUnits << " units of the weight";

@@ -250,6 +250,35 @@ def Prune_FisherAttr : Prune_Attr<"Fisher", "fisher", [DeclareAttrInterfaceMetho
   }];
 }
 
+def Prune_OBSAttr : Prune_Attr<"OBS", "obs",
+    [DeclareAttrInterfaceMethods<CriterionAttrInterface, ["getScoreOrder", "updatesWeights", "getFisherDamping"]>]> {
+  let summary = "A unit is worth the loss that is left when the weights around it make up for it";
+  let description = [{
+    Optimal brain surgeon with blocks (oBERT, Kurtic et al. 2022; Hassibi and Stork 1992). Let F be the empirical Fisher
+    information, the mean of g gᵀ over the gradients g of single examples, plus the damping on its diagonal, of which only
+    blocks of elements are looked at (50 in the paper). Pruning the unit q costs `1/2 w_qᵀ λ_q`, where
+    `λ_q = ([F^-1]_qq)^-1 w_q`, once the other weights of its block change by `-F^-1[:,q] λ_q`. For units of one element
+    that is w² / (2 [F^-1]_ii). The score of an element is w λ / 2; those of a unit are averaged.
+
+    All is decided by these scores; then each weight that is kept makes up for every unit that is pruned in its block, and
+    what is pruned is +0.0. Needs Fisher blocks: `prune-evaluate-masks` reads them from a file, which
+    `python -m prune gradients --fisher-block=50` writes.
+
+    ```mlir
+    #prune.obs                     // damping 1e-7
+    #prune.obs<damping = 1.0e-05>
+    ```
+    Short spelling: `obs`, `obs:1e-05`.
+
+    **Constraints**
+    1. `obs_c1`: `damping` is positive and finite.
+  }];
+  let parameters = (ins APFloatParameter<"added to the diagonal of the Fisher information">:$damping);
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = "static constexpr double kUsualDamping = 1e-7;";
+}
+
 def Prune_WandaAttr : Prune_Attr<"Wanda", "wanda",
     [DeclareAttrInterfaceMethods<CriterionAttrInterface, ["ranksWithinRows"]>]> {
   let summary = "A weight is worth its absolute value times the norm of what it multiplies";
@@ -291,7 +320,8 @@ def Prune_MovementAttr : Prune_Attr<"Movement", "movement",
     their size. Scores compare as numbers, and those of a unit are averaged. The rate only matters to a threshold.
 
     Training keeps the scores (`state:NAME:score`) and needs `update=straight-through`: a weight that is pruned goes on
-    moving, and may come back. `prune-evaluate-masks` leaves the mask undecided.
+    moving, and may come back. `prune-evaluate-masks` leaves the mask undecided. Its threshold is one of these scores;
+    `#prune.soft_movement` has another.
 
     ```mlir
     #prune.movement                // rate 1
@@ -303,6 +333,35 @@ def Prune_MovementAttr : Prune_Attr<"Movement", "movement",
     1. `movement_c1`: `rate` is positive and finite.
   }];
   let parameters = (ins APFloatParameter<"subtracted from a score for each unit of g * w">:$rate);
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+}
+
+def Prune_SoftMovementAttr : Prune_Attr<"SoftMovement", "soft_movement",
+    [DeclareAttrInterfaceMethods<CriterionAttrInterface,
+      ["getScoreOrder", "keepsScores", "emitScoreStep", "getScoreThreshold"]>]> {
+  let summary = "As movement, with scores that are probabilities of staying";
+  let description = [{
+    Soft movement pruning (Sanh, Wolf and Rush 2020). The threshold t of a mask, in (0, 1), keeps the units with
+    `sigmoid(s) > t`, that is `s > log(t / (1 - t))`, where s are the scores of `#prune.movement`; and the loss gets a term
+    `penalty * sum(sigmoid(s))` over the elements of the weight, which draws all scores down. So a step subtracts
+    `rate * (g * w + penalty * sigmoid(s) (1 - sigmoid(s)))` from s. How sparse the weight becomes follows from the penalty
+    and from training. With a sparsity instead of a threshold it ranks as `#prune.movement` does.
+
+    The term is not in the `loss` that a step gives. All else is as for `#prune.movement`.
+
+    ```mlir
+    #prune.soft_movement<penalty = 1.0e-03>               // rate 1
+    #prune.soft_movement<rate = 0.1, penalty = 1.0e-03>
+    ```
+    Short spelling: `soft-movement`, `soft-movement:RATE`, `soft-movement:RATE:PENALTY`; the penalty is 0 unless said otherwise.
+
+    **Constraints**
+    1. `soft_movement_c1`: `rate` is positive and finite.
+    2. `soft_movement_c2`: `penalty` is 0 or more, and finite.
+  }];
+  let parameters = (ins APFloatParameter<"subtracted from a score for each unit of its slope">:$rate,
+    APFloatParameter<"of the sum of all sigmoids in the loss">:$penalty);
   let hasCustomAssemblyFormat = 1;
   let genVerifyDecl = 1;
 }

@@ -108,10 +108,12 @@ def CriterionAttrInterface : AttrInterface<"CriterionAttrInterface"> {
       the count of the weight is exact.
       }], "bool", "ranksWithinRows", (ins), "", "return false;">,
     InterfaceMethod<[{
-      True if weights that are kept change to make up for those that are pruned. Columns are then decided from left to
-      right, by scores of what the weights have become, and the error of each is spread over the columns behind it. Needs
-      the Gram matrix.
+      True if weights that are kept change to make up for those that are pruned. With the Gram matrix, columns are then
+      decided from left to right, by scores of what the weights have become, and the error of each is spread over the
+      columns behind it. With Fisher blocks, all is decided at once, and then what is kept of each block changes.
       }], "bool", "updatesWeights", (ins), "", "return false;">,
+    InterfaceMethod<"What is added to the diagonal of Fisher blocks, if it needs them.", "double", "getFisherDamping",
+      (ins), "", "return 0;">,
     InterfaceMethod<[{
       Writes the scores of the elements `[begin, end)` to `scores[0 .. end - begin)`. Called from several threads on
       disjoint ranges; must not depend on how the elements are split into ranges.
@@ -126,6 +128,11 @@ def CriterionAttrInterface : AttrInterface<"CriterionAttrInterface"> {
       }], "::mlir::Value", "emitScoreStep",
       (ins "::mlir::OpBuilder &":$builder, "::mlir::Location":$loc, "::mlir::Value":$score, "::mlir::Value":$weight,
            "::mlir::Value":$gradient), "", "return {};">,
+    InterfaceMethod<[{
+      The score that the threshold of a mask stands for. Reports the rule and the value of one that stands for none.
+      }], "::llvm::FailureOr<double>", "getScoreThreshold",
+      (ins "::llvm::function_ref<::mlir::InFlightDiagnostic()>":$emitError, "double":$threshold), "",
+      "return threshold;">,
     InterfaceMethod<"Prints the short spelling of options and reports, for example `magnitude`.", "void", "printShort",
       (ins "::llvm::raw_ostream &":$os)>
   ];

@@ -54,6 +54,7 @@ def Prune_MaskOp : Prune_Op<"mask", [Pure, Prune_MaskOf<"weight", "mask">,
     5. `mask_c5`: the pattern can be laid on the shape of the weight.
     6. `mask_c6`: `target_sparsity` prunes at least what the pattern imposes (2:4 imposes one half).
     7. `mask_c7`: `normalization` comes with `target_sparsity` and `group`.
+    8. `mask_c8`: `threshold` is one that the criterion knows.
   }];
   let arguments = (ins Prune_WeightTensor:$weight, CriterionAttrInterface:$criterion, PatternAttrInterface:$pattern,
                        OptionalAttr<F64Attr>:$target_sparsity, OptionalAttr<F64Attr>:$threshold,

@@ -39,6 +39,7 @@ enum ScoreInputKind : uint32_t {
   NeedsColumnNorms = 1u << 2, ///< mean square of each column of the layer's input
   NeedsGram = 1u << 3,        ///< columns x columns products of the layer's input
   NeedsSquaredGradient = 1u << 4,
+  NeedsFisherBlocks = 1u << 5, ///< products of gradients of single examples, in blocks of elements
 };
 
 /// What a criterion gets to see. Arrays that were not asked for may be empty; all are row-major and live until the
@@ -54,6 +55,8 @@ struct ScoreInputs {
   ArrayRef<float> columnNorms;
   /// Of each column: the diagonal of the upper triangular U with UᵀU the inverse of the damped Gram matrix.
   ArrayRef<float> factorDiagonal;
+  /// Of each element: λ = ([F^-1]_qq)^-1 w_q for its unit q, where F is the Fisher information in blocks, damped.
+  ArrayRef<float> multipliers;
 
   /// The inputs that are present, as ScoreInputKind bits.
   uint32_t available() const {
@@ -68,6 +71,8 @@ struct ScoreInputs {
       kinds |= NeedsColumnNorms;
     if (!factorDiagonal.empty())
       kinds |= NeedsGram;
+    if (!multipliers.empty())
+      kinds |= NeedsFisherBlocks;
     return kinds;
   }
 };
@@ -110,6 +115,13 @@ struct UnitBoxes {
     for (auto [size, extent] : llvm::zip_equal(sizes, box))
       count *= (size - 1) / extent + 1;
     return count;
+  }
+  /// The unit of an element, by its row-major index.
+  int64_t getUnit(int64_t element) const {
+    int64_t place[] = {element / sizes[2] / sizes[1], element / sizes[2] % sizes[1], element % sizes[2]}, unit = 0;
+    for (auto [index, size, extent] : llvm::zip_equal(place, sizes, box))
+      unit = unit * ((size - 1) / extent + 1) + index / extent;
+    return unit;
   }
 };
 

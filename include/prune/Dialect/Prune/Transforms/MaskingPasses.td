@@ -49,7 +49,7 @@ def PruneCreateMasks : Pass<"prune-create-masks", "::mlir::ModuleOp"> {
   }];
   let options = [
     Option<"criterion", "criterion", "std::string", "\"magnitude\"",
-           "What a weight is worth: `magnitude`, `magnitude:l2`, `magnitude:linf`, `random`, `random:SEED`, `taylor`, `fisher`, `movement`, `wanda`, `sparsegpt` (see `prune-calibrate-masks`) or an attribute">,
+           "What a weight is worth: `magnitude`, `magnitude:l2`, `magnitude:linf`, `random`, `random:SEED`, `taylor`, `fisher`, `obs` (see `prune-evaluate-masks`), `movement`, `soft-movement`, `wanda`, `sparsegpt` (see `prune-calibrate-masks`) or an attribute">,
     Option<"pattern", "pattern", "std::string", "\"unstructured\"",
            "What lives or dies together: `unstructured`, `N:M`, `V:N:M`, `transposable:N:M`, `RxC`, `slice:DIM`, `slice:DIM:GROUP` or an attribute">,
     Option<"sparsity", "sparsity", "double", "std::numeric_limits<double>::quiet_NaN()",
@@ -85,12 +85,18 @@ def PruneEvaluateMasks : Pass<"prune-evaluate-masks", "::mlir::ModuleOp"> {
 
     Criteria that need gradients (`taylor`, `fisher`) read them from `gradients`, an .npz file with an array of each
     weight's shape by its name, or NAME:squared for the mean of squares; `python -m prune gradients` writes such files.
+    `obs` needs NAME:fisher, the mean of g gᵀ in blocks of elements: an array [blocks, n, n] for blocks of n consecutive
+    elements, or [rows / r, columns / c, r, c, r, c] for r x c of the matrix view, both rounded up. It changes what is kept
+    of a block to make up for each unit that is pruned in it as if that were the only one (as the paper has it), or with
+    `refit=true` for all of them together, which gives the least loss for the mask. The units of the pattern must lie
+    within blocks. A remark says what that does to the loss, as the Fisher information has it.
 
     Leaves masks alone whose weight is not a constant or whose criterion needs more than that, with a remark
     (category `masks`); `prune-calibrate-masks` decides those that need activations.
 
     Refuses weights that hold NaN (the message names weight and index), groups whose members disagree, and masks that
-    turn out empty under a `prune.apply` without `allow_empty`.
+    turn out empty under a `prune.apply` without `allow_empty`; for `obs` also weights that are not f32 or are used
+    without the mask too, units that reach across blocks, and blocks that are not positive definite with the damping.
 
     ```mlir
     %w = arith.constant dense<[[1.0, -4.0], [3.0, 2.0]]> : tensor<2x2xf32>
@@ -101,13 +107,15 @@ def PruneEvaluateMasks : Pass<"prune-evaluate-masks", "::mlir::ModuleOp"> {
     ```
   }];
   let options = [
-    Option<"gradients", "gradients", "std::string", "\"\"", ".npz file with the gradients that `taylor` and `fisher` need">,
+    Option<"gradients", "gradients", "std::string", "\"\"", ".npz file with the gradients that `taylor`, `fisher` and `obs` need">,
+    Option<"refit", "refit", "bool", "false", "Give what `obs` keeps its best values once the mask is decided">,
     Option<"threads", "threads", "unsigned", "0", "Number of threads; 0 takes all cores. The result does not depend on it">,
   ];
   let statistics = [
     Statistic<"numMasks", "masks", "Number of masks decided">,
     Statistic<"numWeights", "weights", "Number of weights under these masks">,
     Statistic<"numPruned", "pruned-weights", "Number of weights that these masks prune">,
+    Statistic<"numUpdated", "updated-weights", "Number of weight tensors whose values changed">,
     Statistic<"numUndecided", "undecided-masks", "Number of masks left undecided, each with a remark">,
   ];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::prune::PruneDialect"];

@@ -109,20 +109,7 @@ LogicalResult MaskCalibrator::checkMask(MaskOp mask) {
     return success();
   if (mask.getPattern().getColumnPeriod() == 0)
     return refuse() << "expects a pattern whose units lie within columns, got " << spell(mask.getPattern());
-  // A resource is shared by all constants with its key.
-  Attribute value = getConstantAttr(mask.getWeight());
-  Operation *other = nullptr;
-  module.walk([&](arith::ConstantOp constant) {
-    if (constant != mask.getWeight().getDefiningOp() &&
-        (!isa<DenseResourceElementsAttr>(value) || constant.getValue() != value))
-      return;
-    for (Operation *user : constant->getUsers())
-      if (auto apply = dyn_cast<ApplyOp>(user); user != mask && !(apply && apply.getMask() == mask.getMask()))
-        other = user;
-  });
-  if (other)
-    return refuse() << "changes the weight, which " << other->getName() << " uses without that mask";
-  return success();
+  return checkSoleMask(mask, module);
 }
 
 LogicalResult MaskCalibrator::checkMasks() {

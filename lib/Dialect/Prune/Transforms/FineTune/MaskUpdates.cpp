@@ -193,9 +193,14 @@ static SmallVector<Value> emitGroupMasks(ImplicitLocOpBuilder &b, Value step, co
   Value sparsity;
   if (std::optional<double> target = group.getTarget())
     sparsity = emitSparsity(b, step, plan.schedule, *target);
+  FloatAttr threshold = first.getThresholdAttr();
+  if (threshold)
+    // The verifier of the mask has accepted it.
+    threshold = b.getF64FloatAttr(
+        *criterion.getScoreThreshold([&] { return first.emitOpError(); }, threshold.getValueAsDouble()));
   bool isUsual = llvm::all_of(minKeep, [](int64_t count) { return count < 0; });
-  auto select = SelectMasksOp::create(b, types, scores, sparsity, inits, criterion, first.getPattern(),
-                                      first.getThresholdAttr(), first.getNormalizationAttr(),
+  auto select = SelectMasksOp::create(b, types, scores, sparsity, inits, criterion, first.getPattern(), threshold,
+                                      first.getNormalizationAttr(),
                                       isUsual ? DenseI64ArrayAttr() : b.getDenseI64ArrayAttr(minKeep));
   return SmallVector<Value>(select.getMasks());
 }

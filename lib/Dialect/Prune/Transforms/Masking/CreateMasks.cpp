@@ -276,6 +276,9 @@ LogicalResult MaskCreator::create(arith::ConstantOp constant, const MaskedWeight
     return fail() << "sparsity: " << formatNumber(*sparsity) << " prunes " << countPruned(*sparsity, numUnits) << " of "
                   << numUnits << " units of '" << weight.name << "', but pattern " << spell(pattern) << " imposes "
                   << imposed;
+  if (settings.threshold &&
+      failed(settings.criterion.getScoreThreshold([&] { return fail() << "threshold: "; }, *settings.threshold)))
+    return failure();
   if (settings.minKeep && *settings.minKeep > numUnits)
     return fail() << "min-keep: '" << weight.name << "' has " << numUnits << " units, fewer than " << *settings.minKeep;
 

@@ -4,10 +4,12 @@
 #include "mlir/IR/Remarks.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Masking.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
+#include "prune/Dialect/Prune/Transforms/Scoring/FisherBlocks.h"
 #include "prune/Dialect/Prune/Transforms/Scoring/GradientFile.h"
 #include "prune/Support/Constants.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -29,6 +31,8 @@ private:
   std::string whyUndecided(MaskOp mask);
   void leave(MaskOp mask, const Twine &reason);
   LogicalResult evaluate(ArrayRef<MaskOp> masks);
+  FailureOr<std::vector<float>> findMultipliers(MaskOp mask, FisherProblem &problem);
+  LogicalResult update(MaskOp mask, const FisherProblem &problem, ArrayRef<uint8_t> bytes);
 
   ModuleOp module;
   const PruneEvaluateMasksOptions &options;
@@ -90,7 +94,7 @@ std::string MaskEvaluator::whyUndecided(MaskOp mask) {
   std::string criterion = "criterion " + spell(mask.getCriterion());
   if (mask.getCriterion().keepsScores())
     return criterion + " adds scores up in training";
-  if (needs & ~kNeedsGradients)
+  if (needs & ~(kNeedsGradients | NeedsFisherBlocks))
     return criterion + " needs more than the weight";
   return gradients ? "" : criterion + " needs gradients=FILE";
 }
@@ -112,6 +116,24 @@ FailureOr<WeightData> mlir::prune::readWeight(MaskOp mask, WorkerPool &pool) {
   return weight;
 }
 
+LogicalResult mlir::prune::checkSoleMask(MaskOp mask, ModuleOp module) {
+  // A resource is shared by all constants with its key.
+  Attribute value = getConstantAttr(mask.getWeight());
+  Operation *other = nullptr;
+  module.walk([&](arith::ConstantOp constant) {
+    if (constant != mask.getWeight().getDefiningOp() &&
+        (!isa<DenseResourceElementsAttr>(value) || constant.getValue() != value))
+      return;
+    for (Operation *user : constant->getUsers())
+      if (auto apply = dyn_cast<ApplyOp>(user); user != mask && !(apply && apply.getMask() == mask.getMask()))
+        other = user;
+  });
+  if (!other)
+    return success();
+  return emitError(mask.getLoc()) << "mask of '" << getWeightName(mask) << "' by " << spell(mask.getCriterion())
+                                  << " changes the weight, which " << other->getName() << " uses without that mask";
+}
+
 SelectionOptions mlir::prune::getSelectionOptions(MaskOp mask) {
   SelectionOptions options;
   options.pattern = mask.getPattern();
@@ -126,6 +148,50 @@ SelectionOptions mlir::prune::getSelectionOptions(MaskOp mask) {
   return options;
 }
 
+/// Finds the Fisher blocks of the weight of `mask` and, by them, the multipliers of its elements.
+FailureOr<std::vector<float>> MaskEvaluator::findMultipliers(MaskOp mask, FisherProblem &problem) {
+  auto refuse = [&](const Twine &why) {
+    return emitError(mask.getLoc()) << "mask of '" << getWeightName(mask) << "' by " << spell(mask.getCriterion())
+                                    << ": " << why;
+  };
+  RankedTensorType type = mask.getWeight().getType();
+  if (!type.getElementType().isF32())
+    return refuse("expected a weight of f32, got ") << type;
+  if (failed(checkSoleMask(mask, module)))
+    return failure();
+  llvm::Expected<FisherBlocks> blocks = gradients->getFisherBlocks(getWeightName(mask), type, pool);
+  if (!blocks)
+    return emitError(mask.getLoc()) << "gradients: " << llvm::toString(blocks.takeError());
+  problem.blocks = *blocks;
+  problem.damping = mask.getCriterion().getFisherDamping();
+  if (llvm::Error error = findUnits(problem, mask.getPattern(), type.getShape()))
+    return refuse(llvm::toString(std::move(error)));
+  llvm::Expected<std::vector<float>> multipliers = computeMultipliers(problem, pool);
+  if (!multipliers)
+    return refuse(llvm::toString(multipliers.takeError()));
+  return std::move(*multipliers);
+}
+
+/// Gives what `bytes` keeps of the weight new values.
+LogicalResult MaskEvaluator::update(MaskOp mask, const FisherProblem &problem, ArrayRef<uint8_t> bytes) {
+  std::vector<float> updated(bytes.size());
+  FisherLoss loss = updateByFisher(problem, bytes, options.refit, updated, pool);
+  if (auto wrong = llvm::find_if_not(updated, [](float value) { return std::isfinite(value); }); wrong != updated.end())
+    return emitError(mask.getLoc()) << "weight '" << getWeightName(mask) << "' becomes " << formatNumber(*wrong)
+                                    << " at index "
+                                    << formatIndex(mask.getWeight().getType().getShape(), wrong - updated.begin())
+                                    << " when it makes up for what is pruned";
+  setConstantBytes(prune::getConstant(mask.getWeight()),
+                   ArrayRef(reinterpret_cast<const char *>(updated.data()), updated.size() * sizeof(float)));
+  ++result.updated;
+  remark::passed(mask.getLoc(), remark::RemarkOpts::name("Updated").category("masks"))
+      << remark::add("'{0}' makes up for what is pruned in {1} Fisher blocks of {2}: loss up by {3} by the mask alone, "
+                     "{4} with the update",
+                     getWeightName(mask).str(), problem.blocks.getNumBlocks(), problem.blocks.spell(),
+                     formatNumber(loss.byMask), formatNumber(loss.updated));
+  return success();
+}
+
 LogicalResult MaskEvaluator::evaluate(ArrayRef<MaskOp> masks) {
   if (failed(checkMaskGroup(masks)))
     return failure();
@@ -136,6 +202,8 @@ LogicalResult MaskEvaluator::evaluate(ArrayRef<MaskOp> masks) {
   std::vector<WeightData> weights;
   std::vector<std::vector<float>> scores(masks.size());
   std::vector<std::vector<uint8_t>> bytes(masks.size());
+  std::vector<FisherProblem> problems(masks.size());
+  bool needsFisherBlocks = criterion.getRequiredInputs() & NeedsFisherBlocks;
   weights.reserve(masks.size());
   SmallVector<SelectionTensor> tensors;
   for (auto [index, op] : llvm::enumerate(masks)) {
@@ -154,6 +222,14 @@ LogicalResult MaskEvaluator::evaluate(ArrayRef<MaskOp> masks) {
       if (uint32_t needs = criterion.getRequiredInputs() & kNeedsGradients)
         if (llvm::Error error = gradients->provide(inputs, needs, inputs.name, mask.getWeight().getType(), pool))
           return emitError(mask.getLoc()) << "gradients: " << llvm::toString(std::move(error));
+      FailureOr<std::vector<float>> multipliers;
+      if (needsFisherBlocks) {
+        problems[index].weight = values;
+        multipliers = findMultipliers(mask, problems[index]);
+        if (failed(multipliers))
+          return failure();
+        inputs.multipliers = *multipliers;
+      }
       scores[index].resize(values.size());
       pool.forEachChunk(values.size(), kScoreChunk, [&, index = index](int64_t begin, int64_t end) {
         criterion.scoreElements(inputs, begin, end, scores[index].data() + begin);
@@ -167,7 +243,9 @@ LogicalResult MaskEvaluator::evaluate(ArrayRef<MaskOp> masks) {
     tensors.push_back({shape, values, mask.getEffectiveMinKeep(), bytes[index]});
   }
   selectMasks(tensors, getSelectionOptions(first), pool);
-  for (auto [mask, kept] : llvm::zip_equal(masks, bytes)) {
+  for (auto [mask, kept, problem] : llvm::zip_equal(masks, bytes, problems)) {
+    if (needsFisherBlocks && failed(update(mask, problem, kept)))
+      return failure();
     result.weights += kept.size();
     result.pruned += llvm::count(kept, 0);
     ++result.masks;

@@ -46,6 +46,7 @@ struct EvaluateMasks : prune::impl::PruneEvaluateMasksBase<EvaluateMasks> {
   void runOnOperation() override {
     PruneEvaluateMasksOptions options;
     options.gradients = gradients;
+    options.refit = refit;
     options.threads = threads;
     FailureOr<EvaluateMasksResult> result = evaluateMasks(getOperation(), options);
     if (failed(result))
@@ -54,6 +55,7 @@ struct EvaluateMasks : prune::impl::PruneEvaluateMasksBase<EvaluateMasks> {
     numWeights = result->weights;
     numPruned = result->pruned;
     numUndecided = result->undecided;
+    numUpdated = result->updated;
   }
 };
 

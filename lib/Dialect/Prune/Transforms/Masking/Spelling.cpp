@@ -39,6 +39,18 @@ static bool splitNumbers(StringRef text, StringRef separator, SmallVectorImpl<in
   return true;
 }
 
+/// Reads numbers between colons into `numbers`, as many as there are at most; false if `text` is something else.
+static bool readNumbers(StringRef text, MutableArrayRef<double> numbers) {
+  SmallVector<StringRef> parts;
+  text.split(parts, ':');
+  if (parts.size() > numbers.size())
+    return false;
+  for (auto [part, number] : llvm::zip(parts, numbers))
+    if (part.getAsDouble(number))
+      return false;
+  return true;
+}
+
 /// Parses `text`, or what it is short for, as an attribute.
 template <typename Interface>
 static Interface parseAs(StringRef text, MLIRContext *context, StringRef kind, std::string &error,
@@ -96,6 +108,9 @@ CriterionAttrInterface mlir::prune::parseCriterion(StringRef text, MLIRContext *
     return parseAs<CriterionAttrInterface>(text, context, "criterion", error);
   auto [name, argument] = text.split(':');
   bool hasArgument = text.contains(':');
+  Catcher catcher(context, error);
+  auto emit = [&] { return catcher.emit(); };
+  CriterionAttrInterface result;
   if (name == "magnitude") {
     std::optional<Norm> norm = hasArgument ? symbolizeNorm(argument) : Norm::l1;
     if (norm)
@@ -112,19 +127,26 @@ CriterionAttrInterface mlir::prune::parseCriterion(StringRef text, MLIRContext *
     return WandaAttr::get(context);
   } else if (text == "sparsegpt") {
     return SparseGPTAttr::get(context);
+  } else if (name == "obs") {
+    double damping = OBSAttr::kUsualDamping;
+    if (!hasArgument || readNumbers(argument, damping))
+      result = OBSAttr::getChecked(emit, context, APFloat(damping));
   } else if (name == "movement") {
     double rate = 1;
-    if (!hasArgument || !argument.getAsDouble(rate)) {
-      Catcher catcher(context, error);
-      if (auto movement = MovementAttr::getChecked([&] { return catcher.emit(); }, context, APFloat(rate)))
-        return movement;
-      error = ("criterion '" + text + "': " + error).str();
-      return {};
-    }
+    if (!hasArgument || readNumbers(argument, rate))
+      result = MovementAttr::getChecked(emit, context, APFloat(rate));
+  } else if (name == "soft-movement") {
+    double numbers[] = {1, 0};
+    if (!hasArgument || readNumbers(argument, numbers))
+      result = SoftMovementAttr::getChecked(emit, context, APFloat(numbers[0]), APFloat(numbers[1]));
   }
-  error = ("criterion '" + text + "': expected magnitude, magnitude:l1, magnitude:l2, magnitude:linf, random, " +
-           "random:SEED, taylor, fisher, wanda, sparsegpt, movement, movement:RATE or an attribute")
-              .str();
+  if (result)
+    return result;
+  if (error.empty())
+    error = "expected magnitude, magnitude:l1, magnitude:l2, magnitude:linf, random, random:SEED, taylor, fisher, obs, "
+            "obs:DAMPING, wanda, sparsegpt, movement, movement:RATE, soft-movement, soft-movement:RATE, "
+            "soft-movement:RATE:PENALTY or an attribute";
+  error = ("criterion '" + text + "': " + error).str();
   return {};
 }
 

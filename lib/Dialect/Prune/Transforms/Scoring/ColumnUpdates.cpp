@@ -1,14 +1,11 @@
 //===- ColumnUpdates.cpp - Masks with updates of what is kept -----------------===//
 
 #include "prune/Dialect/Prune/Transforms/Scoring/ColumnUpdates.h"
+#include "Matrices.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Selection.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/Support/MathExtras.h"
-// Threads are ours.
-#define EIGEN_DONT_PARALLELIZE
-#define EIGEN_MPL2_ONLY
-#include <Eigen/Cholesky>
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -17,8 +14,6 @@ using namespace mlir;
 using namespace mlir::prune;
 
 namespace {
-using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
 /// Columns that are decided by the scores at their beginning.
 constexpr int64_t kBlockColumns = 128;
 /// Rows, or columns of a triangular system, that one thread takes at a time.
@@ -26,9 +21,6 @@ constexpr int64_t kRowChunk = 64, kSolveChunk = 64;
 /// How often scores are brought up to date at most while units of columns are chosen.
 constexpr int64_t kChoiceRounds = 128;
 } // namespace
-
-/// Sums are split by the sizes of caches, which must not differ between machines.
-static void fixCacheSizes() { Eigen::setCpuCacheSizes(32 << 10, 512 << 10, 4 << 20); }
 
 std::optional<InverseFactor> mlir::prune::factorInverse(ArrayRef<double> gram, double numRows, double damping,
                                                         WorkerPool &pool) {

@@ -14,12 +14,16 @@ llvm::Expected<GradientFile> GradientFile::read(StringRef path) {
     return tensors.takeError();
   GradientFile file;
   file.path = path.str();
-  for (const NamedTensor &named : *tensors) {
-    const HostTensor &tensor = named.tensor;
+  for (NamedTensor &named : *tensors) {
+    HostTensor &tensor = named.tensor;
     if (!llvm::is_contained({ElementKind::Float16, ElementKind::BFloat16, ElementKind::Float32, ElementKind::Float64},
                             tensor.kind))
       return llvm::createStringError("%s: '%s' is %s, expected floats", file.path.c_str(), named.name.c_str(),
                                      getName(tensor.kind).str().c_str());
+    if (StringRef name = named.name; name.consume_back(":fisher")) {
+      file.fisher[name] = std::move(tensor);
+      continue;
+    }
     Entry &entry = file.entries[named.name];
     entry.shape.assign(tensor.shape.begin(), tensor.shape.end());
     entry.values.resize(tensor.getNumElements());
@@ -66,4 +70,17 @@ llvm::Error GradientFile::provide(ScoreInputs &inputs, uint32_t needs, StringRef
     inputs.squaredGradient = *squared;
   }
   return llvm::Error::success();
+}
+
+llvm::Expected<FisherBlocks> GradientFile::getFisherBlocks(StringRef name, RankedTensorType type,
+                                                           WorkerPool &pool) const {
+  auto it = fisher.find(name);
+  if (it == fisher.end())
+    return llvm::createStringError(
+        llvm::formatv("{0} has no '{1}:fisher' (python -m prune gradients --fisher-block)", path, name).str());
+  llvm::Expected<FisherBlocks> blocks = FisherBlocks::get(it->second, type.getShape(), pool);
+  if (!blocks)
+    return llvm::createStringError(
+        llvm::formatv("{0}: '{1}:fisher': {2}", path, name, llvm::toString(blocks.takeError())).str());
+  return blocks;
 }

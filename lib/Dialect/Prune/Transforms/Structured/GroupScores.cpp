@@ -29,7 +29,7 @@ std::optional<GroupCriterion> GroupCriterion::parse(StringRef text, MLIRContext 
     return GroupCriterion{Kind::Elements, MagnitudeAttr::get(context, *symbolizeNorm(text))};
   if (CriterionAttrInterface criterion = parseCriterion(text, context, error)) {
     if (criterion.getRequiredInputs() & ~(NeedsWeight | kNeedsGradients)) {
-      error = ("criterion '" + text + "': needs statistics of activations, which groups are not scored by").str();
+      error = ("criterion '" + text + "': needs activations or Fisher blocks, which groups are not scored by").str();
       return std::nullopt;
     }
     return GroupCriterion{isa<RandomAttr>(criterion) ? Kind::Random : Kind::Elements, criterion};

@@ -36,12 +36,16 @@ struct EvaluateMasksResult {
   int64_t weights = 0;
   int64_t pruned = 0;
   int64_t undecided = 0;
+  int64_t updated = 0;
 };
 /// Replaces prune.mask of constant weights by constants and records them.
 FailureOr<EvaluateMasksResult> evaluateMasks(ModuleOp module, const PruneEvaluateMasksOptions &options);
 
 /// The elements of the constant weight under `mask`. Reports NaN.
 FailureOr<WeightData> readWeight(MaskOp mask, WorkerPool &pool);
+
+/// Checks that nothing but `mask` and its applications uses the weight, which the criterion may then change.
+LogicalResult checkSoleMask(MaskOp mask, ModuleOp module);
 
 /// How the pattern and the target of `mask`, and the criterion's scores, are to be selected by.
 SelectionOptions getSelectionOptions(MaskOp mask);

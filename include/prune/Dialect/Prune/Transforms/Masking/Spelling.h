@@ -17,8 +17,8 @@ namespace mlir::prune {
 /// `error` on anything else.
 PatternAttrInterface parsePattern(StringRef text, MLIRContext *context, std::string &error);
 
-/// `magnitude[:l1|:l2|:linf]`, `random[:SEED]`, `taylor`, `fisher`, `movement[:RATE]`, `wanda`, `sparsegpt` or an attribute. Null
-/// with a message in `error` on anything else.
+/// `magnitude[:l1|:l2|:linf]`, `random[:SEED]`, `taylor`, `fisher`, `obs[:DAMPING]`, `wanda`, `sparsegpt`,
+/// `movement[:RATE]`, `soft-movement[:RATE[:PENALTY]]` or an attribute. Null with a message in `error` on anything else.
 CriterionAttrInterface parseCriterion(StringRef text, MLIRContext *context, std::string &error);
 
 /// `KIND[:KEY=VALUE...]` (`polynomial:begin=0:end=1000`, `multi-step:end=20:every=10:milestones=[10,20]`) or an

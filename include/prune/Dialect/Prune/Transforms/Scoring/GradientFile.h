@@ -4,6 +4,8 @@
 
 #include "mlir/IR/BuiltinTypes.h"
 #include "prune/Dialect/Prune/IR/Scoring.h"
+#include "prune/Dialect/Prune/Transforms/Scoring/FisherBlocks.h"
+#include "prune/Support/HostTensor.h"
 #include "prune/Support/Parallel.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/Error.h"
@@ -12,10 +14,11 @@
 
 namespace mlir::prune {
 
-/// What a file of gradients is needed for (ScoreInputKind).
+/// What `GradientFile::provide` gives (ScoreInputKind).
 inline constexpr uint32_t kNeedsGradients = NeedsGradient | NeedsSquaredGradient;
 
-/// Gradients of the loss by weights, by the weights' names, and their squares, as NAME:squared.
+/// Gradients of the loss by weights, by the weights' names, their squares, as NAME:squared, and their products in
+/// blocks, as NAME:fisher.
 class GradientFile {
 public:
   /// Reads a .npz. Fails if a tensor is not of floats.
@@ -26,6 +29,10 @@ public:
   llvm::Error provide(ScoreInputs &inputs, uint32_t needs, StringRef name, RankedTensorType type,
                       WorkerPool &pool) const;
 
+  /// The blocks of the Fisher information of the weight `name` of type `type`, which live as long as the file. Fails if
+  /// they are missing, have another shape or hold numbers that are not finite.
+  llvm::Expected<FisherBlocks> getFisherBlocks(StringRef name, RankedTensorType type, WorkerPool &pool) const;
+
 private:
   llvm::Expected<ArrayRef<float>> get(const llvm::Twine &name, RankedTensorType type, WorkerPool &pool) const;
 
@@ -35,6 +42,8 @@ private:
   };
   std::string path;
   llvm::StringMap<Entry> entries;
+  /// By the names of weights. They are large, and stay as they are.
+  llvm::StringMap<HostTensor> fisher;
 };
 
 } // namespace mlir::prune
