@@ -145,10 +145,12 @@ def test_kernels_load_widely(tools, tmp_path, pruned_layer, cpu, broadcast):
         if offsets or values:
             split = [f"{m} {o}" for m, o in loop if (m in ("movzwl", "vbroadcastss") and "(" in o.split("#")[0])]
             fused = sum(m.startswith("vfmadd") for m, _ in loop)
-            found.append((len(offsets), len(values), fused, split))
-    # Four nonzeros per turn, of one row or of two side by side, each with four vectors of tokens.
+            loads = sum(m.startswith(("vfmadd", "vmova", "vmovu")) and re.search(r"\(.*\),.*%[yz]mm", o) is not None
+                        for m, o in loop)
+            found.append((len(offsets), len(values), fused, loads, split))
+    # Two nonzeros of each of two rows per turn, each with four vectors of tokens.
     assert found, "no loop with wide loads"
-    for offsets, values, fused, split in found:
-        assert values in (1, 2) and 1 <= offsets <= values and fused == 16 * values and not split
-    # Rows side by side that share columns share the offsets too.
-    assert any(offsets == 1 and values == 2 for offsets, values, _, _ in found)
+    for offsets, values, fused, loads, split in found:
+        assert values == offsets == 1 and fused == 16 and loads in (8, 16) and not split
+    # Columns that both rows have load their activations once.
+    assert {loads for *_, loads, _ in found} == {8, 16}

@@ -29,9 +29,9 @@ WeightCounts mlir::prune::countWeight(const PackedWeight &packed) {
   counts.rows = packed.rows;
   counts.chunk = packed.chunk;
   counts.bytes = static_cast<double>(packed.getNumBytes());
-  auto addRun = [&](int64_t length) {
-    counts.rest += length / kEntriesPerStep * kEntriesPerStep;
-    counts.single += length % kEntriesPerStep;
+  auto addRun = [&](int64_t length, int64_t step) {
+    counts.rest += length / step * step;
+    counts.single += length % step;
   };
   switch (packed.format) {
   case StorageFormat::Dense: {
@@ -41,14 +41,14 @@ WeightCounts mlir::prune::countWeight(const PackedWeight &packed) {
     counts.kind = KernelKind::ChunkedCSR;
     for (size_t pair = 0; pair < packed.sharedCounts.size(); ++pair) {
       counts.shared += packed.sharedCounts[pair];
-      addRun(packed.positions[2 * pair + 1] - packed.positions[2 * pair] - packed.sharedCounts[pair]);
+      addRun((packed.positions[pair + 1] - packed.positions[pair]) / 2 - packed.sharedCounts[pair], kEntriesPerStep / 2);
     }
     counts.groups = packed.sharedCounts.size();
     return counts;
   case StorageFormat::BlockRows:
     counts.kind = KernelKind::BlockRows;
     for (size_t block = 0; block + 1 < packed.positions.size(); ++block)
-      addRun(packed.positions[block + 1] - packed.positions[block]);
+      addRun(packed.positions[block + 1] - packed.positions[block], kEntriesPerStep);
     counts.groups = packed.rowOrder.size();
     return counts;
   default:

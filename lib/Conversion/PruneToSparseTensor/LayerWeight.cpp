@@ -149,7 +149,7 @@ SmallVector<Value> mlir::prune::makeStorage(ImplicitLocOpBuilder &b, const Packe
   Value coordinates = makeConstant<uint16_t>(b, packed.coordinates, numEntries, b.getI16Type(), name + ".coordinates");
   Value values = makeValues(static_cast<int64_t>(packed.sources.size()));
   bool isBlocked = packed.format == StorageFormat::BlockRows;
-  // Shared columns come first and padding repeats a column: coordinates are neither sorted nor unique.
+  // The entries of a pair of rows are one level, shared columns first: coordinates are neither sorted nor unique.
   auto compressed = isBlocked ? *buildLevelType(LevelFormat::Compressed, /*ordered=*/true, /*unique=*/true)
                               : *buildLevelType(LevelFormat::Compressed, /*ordered=*/false, /*unique=*/false);
   LevelType dense = *buildLevelType(LevelFormat::Dense, /*ordered=*/true, /*unique=*/true);
@@ -163,9 +163,10 @@ SmallVector<Value> mlir::prune::makeStorage(ImplicitLocOpBuilder &b, const Packe
   auto encoding = SparseTensorEncodingAttr::get(context, levels, identity, identity, /*posWidth=*/32, /*crdWidth=*/16);
   Value assembled =
       AssembleOp::create(b, RankedTensorType::get(shape, f32, encoding), ValueRange{positions, coordinates}, values);
-  Value rowOrder = makeConstant<int32_t>(b, packed.rowOrder, {chunks, rows}, b.getI32Type(), name + ".rows");
+  int64_t ordered = isBlocked ? rows : 2 * rows;
+  Value rowOrder = makeConstant<int32_t>(b, packed.rowOrder, {chunks, ordered}, b.getI32Type(), name + ".rows");
   if (isBlocked)
     return {assembled, rowOrder};
   return {assembled, rowOrder,
-          makeConstant<uint16_t>(b, packed.sharedCounts, {chunks, rows / 2}, b.getI16Type(), name + ".shared")};
+          makeConstant<uint16_t>(b, packed.sharedCounts, {chunks, rows}, b.getI16Type(), name + ".shared")};
 }

@@ -33,7 +33,7 @@ int64_t PackedWeight::getNumStorageRows() const {
   case StorageFormat::Dense:
     return (numRows + rows - 1) / rows;
   case StorageFormat::ChunkedCSR:
-    return (numRows + 1) / 2 * 2;
+    return (numRows + 1) / 2;
   case StorageFormat::BlockRows:
     return numRows / rows;
   }
@@ -77,14 +77,14 @@ static int countCommon(const ChunkRow &a, const ChunkRow &b) {
   return common;
 }
 
-/// Moves the columns that both rows have to the front, rounded down to a multiple of the kernel's step of four.
+/// Moves the columns that both rows have to the front, rounded down to a multiple of the kernel's step of two.
 static RowPair makePair(ChunkRow first, ChunkRow second) {
   RowPair pair{std::move(first), std::move(second), 0};
   auto isCommon = [&](uint16_t column) {
     return (pair.first.bits[column / 64] & pair.second.bits[column / 64]) >> (column % 64) & 1;
   };
   size_t common = llvm::count_if(pair.first.columns, isCommon);
-  pair.shared = common / 4 * 4;
+  pair.shared = common / 2 * 2;
   auto reorder = [&](std::vector<uint16_t> &columns) {
     std::vector<uint16_t> front, back;
     for (uint16_t column : columns) {
@@ -158,19 +158,15 @@ PackedWeight mlir::prune::packChunkedCSR(const MaskedMatrix &matrix, int64_t chu
     }
     for (const RowPair &pair : pairRows(std::move(rows))) {
       packed.sharedCounts.push_back(pair.shared);
-      for (const ChunkRow *row : {&pair.first, &pair.second}) {
-        packed.rowOrder.push_back(row->row);
-        for (uint16_t column : row->columns) {
+      packed.rowOrder.insert(packed.rowOrder.end(), {pair.first.row, pair.second.row});
+      for (size_t i = 0; i < pair.getLength(); ++i)
+        for (const ChunkRow *row : {&pair.first, &pair.second}) {
+          bool isPadding = i >= row->columns.size();
+          uint16_t column = !isPadding ? row->columns[i] : row->columns.empty() ? 0 : row->columns.back();
           packed.coordinates.push_back(column);
-          packed.sources.push_back(getSource(matrix, row->row, begin + column));
+          packed.sources.push_back(isPadding ? -1 : getSource(matrix, row->row, begin + column));
         }
-        uint16_t last = row->columns.empty() ? 0 : row->columns.back();
-        for (size_t i = row->columns.size(); i < pair.getLength(); ++i) {
-          packed.coordinates.push_back(last);
-          packed.sources.push_back(-1);
-        }
-        packed.positions.push_back(packed.sources.size());
-      }
+      packed.positions.push_back(packed.sources.size());
     }
   }
   return packed;
@@ -241,13 +237,17 @@ std::vector<float> mlir::prune::unpack(const PackedWeight &packed, ArrayRef<floa
             values[((row / packed.rows) * packed.numColumns + column) * packed.rows + row % packed.rows];
     return matrix;
   }
-  int64_t rowsPerEntry = packed.format == StorageFormat::BlockRows ? packed.rows : 1;
   for (int64_t i = 0; i < packed.getNumChunks() * storageRows; ++i) {
-    int64_t begin = i / storageRows * packed.chunk;
-    for (int32_t p = packed.positions[i]; p < packed.positions[i + 1]; ++p)
-      for (int64_t r = 0; r < rowsPerEntry; ++r)
-        matrix[(packed.rowOrder[i] + r) * packed.numColumns + begin + packed.coordinates[p]] +=
-            values[p * rowsPerEntry + r];
+    float *begin = matrix.data() + i / storageRows * packed.chunk;
+    for (int32_t p = packed.positions[i]; p < packed.positions[i + 1]; ++p) {
+      if (packed.format == StorageFormat::ChunkedCSR) {
+        int64_t row = packed.rowOrder[2 * i + (p - packed.positions[i]) % 2];
+        begin[row * packed.numColumns + packed.coordinates[p]] += values[p];
+        continue;
+      }
+      for (int64_t r = 0; r < packed.rows; ++r)
+        begin[(packed.rowOrder[i] + r) * packed.numColumns + packed.coordinates[p]] += values[p * packed.rows + r];
+    }
   }
   return matrix;
 }

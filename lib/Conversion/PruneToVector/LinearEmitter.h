@@ -29,19 +29,23 @@ private:
   void emitChunkCopy(Value scratch, Value firstColumn);
   void emitLaneTile(Value batch, Value lane, int64_t vectors, int64_t tailLanes);
   void emitRowGroups(Value chunk);
+  void prefetchSums(Value group, int64_t groups, Value chunk);
   void prefetchExtras(Value group, int64_t groups, Value chunk);
+  SmallVector<Value> loadGroupRows(Value group, Value chunk);
   void emitGroup(ArrayRef<Value> rows, Value chunk, function_ref<Tile(Tile)> accumulate);
   bool hasEpilogue();
   void emitRowEpilogue();
 
   // Inner products by format.
-  Tile accumulatePair(Tile tile, Value begin, Value second, Value end, Value shared);
-  Tile accumulateSinglePair(Tile tile, Value begin, Value second, Value end, Value shared);
+  Tile accumulatePair(Tile tile, Value begin, Value end, Value shared);
+  Tile accumulateSinglePair(Tile tile, Value begin, Value end, Value shared);
   Tile accumulateBlock(Tile tile, Value begin, Value end);
   Tile accumulateSingleBlock(Tile tile, Value begin, Value end);
-  Tile accumulateSingleEntries(Tile tile, const Value (&rows)[2], Value begin, Value end);
+  Tile accumulateSingleEntries(Tile tile, Value begin, Value end);
   Tile accumulateDense(Tile tile, Value group, Value chunk);
 
+  Tile loopOverPair(Tile tile, Value begin, Value end, Value shared, int64_t step,
+                    function_ref<Tile(Tile, Value position, bool isShared)> body, Value &left);
   Tile loop(Tile tile, Value begin, Value end, int64_t step, function_ref<Tile(Tile, Value)> body);
   SmallVector<Value> loadActivations(Value column);
   SmallVector<Value> loadCoordinates(Value position) {

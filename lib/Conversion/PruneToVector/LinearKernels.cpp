@@ -215,7 +215,34 @@ void LinearEmitter::storeLanes(Value value, Value memref, SmallVector<Value> ind
     vector::MaskedStoreOp::create(b, memref, indices, tailMask, value);
 }
 
-/// Fetches what the epilogue of a later group will read: storage rows are in no order that the processor could guess.
+/// The rows of a group of a sparse format.
+SmallVector<Value> LinearEmitter::loadGroupRows(Value group, Value chunkIndex) {
+  SmallVector<Value> groupRows;
+  int64_t rows = op.getRows();
+  bool isPaired = op.getFormat() == StorageFormat::ChunkedCSR;
+  for (int64_t r = 0; r < rows; ++r)
+    groupRows.push_back(isPaired || r == 0
+                            ? loadIndex(op.getStorage()[3], {chunkIndex, isPaired ? add(mul(group, rows), r) : group})
+                            : add(groupRows.front(), r));
+  return groupRows;
+}
+
+/// Fetches the sums of the next group: storage rows are in no order that the processor could guess.
+void LinearEmitter::prefetchSums(Value group, int64_t groups, Value chunkIndex) {
+  constexpr int64_t perLine = 64 / 4;
+  Value next = arith::MinUIOp::create(b, add(group, 1), index(groups - 1));
+  bool inPartial = numChunks > 1 && partialSums;
+  for (Value row : loadGroupRows(next, chunkIndex))
+    for (int64_t offset = 0; offset < vectors * options.lanes; offset += perLine) {
+      SmallVector<Value> indices{row, index(offset)};
+      if (!inPartial)
+        indices = {batch, row, add(lane, offset)};
+      memref::PrefetchOp::create(b, inPartial ? partialSums : output, indices, /*isWrite=*/false, /*localityHint=*/3,
+                                 /*isDataCache=*/true);
+    }
+}
+
+/// Fetches what the epilogue of a later group will read.
 void LinearEmitter::prefetchExtras(Value group, int64_t groups, Value chunkIndex) {
   constexpr int64_t distance = 4, lineBytes = 64;
   if (coldExtras.empty())
@@ -225,22 +252,13 @@ void LinearEmitter::prefetchExtras(Value group, int64_t groups, Value chunkIndex
     Value isLast = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, chunkIndex, index(numChunks - 1));
     b.setInsertionPointToStart(scf::IfOp::create(b, isLast).thenBlock());
   }
-  bool isPaired = op.getFormat() == StorageFormat::ChunkedCSR;
-  int64_t rows = op.getRows(), perLine = lineBytes / 4;
-  Value ahead = arith::MinUIOp::create(b, add(group, distance), index(groups - 1)), first;
-  for (int64_t r = 0; r < rows; ++r) {
-    Value row;
-    if (isPaired) {
-      row = loadIndex(op.getStorage()[3], {chunkIndex, add(mul(ahead, rows), r)});
-    } else {
-      first = first ? first : loadIndex(op.getStorage()[3], {chunkIndex, ahead});
-      row = add(first, r);
-    }
+  int64_t perLine = lineBytes / 4;
+  Value ahead = arith::MinUIOp::create(b, add(group, distance), index(groups - 1));
+  for (Value row : loadGroupRows(ahead, chunkIndex))
     for (Value extra : coldExtras)
       for (int64_t offset = 0; offset < vectors * options.lanes; offset += perLine)
         memref::PrefetchOp::create(b, extra, ValueRange{batch, row, add(lane, offset)}, /*isWrite=*/false,
                                    /*localityHint=*/3, /*isDataCache=*/true);
-  }
 }
 
 void LinearEmitter::emitRowGroups(Value chunkIndex) {
@@ -269,33 +287,26 @@ void LinearEmitter::emitRowGroups(Value chunkIndex) {
   }
   case StorageFormat::ChunkedCSR: {
     int64_t pairs = (numRows + 1) / 2;
-    Value chunkBase = mul(chunkIndex, 2 * pairs);
     overGroups(pairs, [&](Value pair) {
+      prefetchSums(pair, pairs, chunkIndex);
       prefetchExtras(pair, pairs, chunkIndex);
-      Value firstRow = add(chunkBase, mul(pair, 2)), secondRow = add(firstRow, 1);
-      Value begin = loadIndex(storage[0], firstRow), second = loadIndex(storage[0], secondRow);
-      Value end = loadIndex(storage[0], add(firstRow, 2));
-      Value inChunk = mul(pair, 2);
-      SmallVector<Value> groupRows{loadIndex(storage[3], {chunkIndex, inChunk}),
-                                   loadIndex(storage[3], {chunkIndex, add(inChunk, 1)})};
+      Value storageRow = add(mul(chunkIndex, pairs), pair);
+      Value begin = loadIndex(storage[0], storageRow), end = loadIndex(storage[0], add(storageRow, 1));
       Value shared = loadIndex(storage[4], {chunkIndex, pair});
-      emitGroup(groupRows, chunkIndex,
-                [&](Tile tile) { return accumulatePair(std::move(tile), begin, second, end, shared); });
+      emitGroup(loadGroupRows(pair, chunkIndex), chunkIndex,
+                [&](Tile tile) { return accumulatePair(std::move(tile), begin, end, shared); });
     });
     return;
   }
   case StorageFormat::BlockRows: {
     int64_t blocks = numRows / rows;
-    Value chunkBase = mul(chunkIndex, blocks);
     overGroups(blocks, [&](Value block) {
+      prefetchSums(block, blocks, chunkIndex);
       prefetchExtras(block, blocks, chunkIndex);
-      Value storageRow = add(chunkBase, block);
+      Value storageRow = add(mul(chunkIndex, blocks), block);
       Value begin = loadIndex(storage[0], storageRow), end = loadIndex(storage[0], add(storageRow, 1));
-      Value first = loadIndex(storage[3], {chunkIndex, block});
-      SmallVector<Value> groupRows;
-      for (int64_t r = 0; r < rows; ++r)
-        groupRows.push_back(add(first, r));
-      emitGroup(groupRows, chunkIndex, [&](Tile tile) { return accumulateBlock(std::move(tile), begin, end); });
+      emitGroup(loadGroupRows(block, chunkIndex), chunkIndex,
+                [&](Tile tile) { return accumulateBlock(std::move(tile), begin, end); });
     });
     return;
   }

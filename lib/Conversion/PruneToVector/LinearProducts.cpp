@@ -71,24 +71,40 @@ void LinearEmitter::multiplyAdd(SmallVector<Value> &row, Value value, ArrayRef<V
     row[first + v] = vector::FMAOp::create(b, value, activation, row[first + v]);
 }
 
-/// What does not fill a step: the entries [begin, end) of two rows, which start at the positions `rows`.
-Tile LinearEmitter::accumulateSingleEntries(Tile tile, const Value (&rows)[2], Value begin, Value end) {
-  return loop(std::move(tile), begin, end, 1, [&](Tile tile, Value entry) {
-    Value positions[] = {add(rows[0], entry), add(rows[1], entry)};
+/// What does not fill a step: the entries of a pair from position `begin` to `end`.
+Tile LinearEmitter::accumulateSingleEntries(Tile tile, Value begin, Value end) {
+  return loop(std::move(tile), begin, end, 2, [&](Tile tile, Value position) {
     for (int64_t r = 0; r < 2; ++r) {
-      Value value = memref::LoadOp::create(b, op.getStorage()[2], positions[r]);
-      multiplyAdd(tile[r], broadcast(value), loadActivations(loadIndex(op.getStorage()[1], positions[r])), 0);
+      Value entry = add(position, r), value = memref::LoadOp::create(b, op.getStorage()[2], entry);
+      multiplyAdd(tile[r], broadcast(value), loadActivations(loadIndex(op.getStorage()[1], entry)), 0);
     }
     return tile;
   });
 }
 
-/// Two rows times one lane: the lanes of a vector are entries of a row, their activations gathered by scalar loads.
-Tile LinearEmitter::accumulateSinglePair(Tile tile, Value begin, Value second, Value end, Value shared) {
+/// The positions [begin, end) of a pair in steps of `step` (a power of two): first columns that both rows have, then
+/// columns of each, then what is left one by one.
+Tile LinearEmitter::loopOverPair(Tile tile, Value begin, Value end, Value shared, int64_t step,
+                                 function_ref<Tile(Tile, Value, bool)> body, Value &left) {
+  auto roundDown = [&](Value count) { return arith::AndIOp::create(b, count, index(~(step - 1))).getResult(); };
+  Value sharedEnd = add(begin, roundDown(mul(shared, 2)));
+  tile = loop(std::move(tile), begin, sharedEnd, step,
+              [&](Tile tile, Value position) { return body(std::move(tile), position, /*isShared=*/true); });
+  left = add(sharedEnd, roundDown(arith::SubIOp::create(b, end, sharedEnd)));
+  return loop(std::move(tile), sharedEnd, left, step,
+              [&](Tile tile, Value position) { return body(std::move(tile), position, /*isShared=*/false); });
+}
+
+/// Two rows times one lane: the lanes of a vector are entries of the pair, their activations gathered by scalar loads.
+Tile LinearEmitter::accumulateSinglePair(Tile tile, Value begin, Value end, Value shared) {
   auto type = VectorType::get(kEntriesPerStep, vectorType.getElementType());
-  auto gather = [&](Value position) {
+  auto gather = [&](Value position, bool isShared) {
     SmallVector<Value> elements;
-    for (Value column : loadCoordinates(position)) {
+    for (auto [i, column] : llvm::enumerate(loadCoordinates(position))) {
+      if (isShared && i % 2 == 1) {
+        elements.push_back(elements.back());
+        continue;
+      }
       SmallVector<Value> indices(activationsBase);
       indices.push_back(add(activationsRow, column));
       indices.push_back(index(0));
@@ -96,65 +112,52 @@ Tile LinearEmitter::accumulateSinglePair(Tile tile, Value begin, Value second, V
     }
     return vector::FromElementsOp::create(b, type, elements).getResult();
   };
-  auto values = [&](Value position) { return vector::LoadOp::create(b, type, op.getStorage()[2], position); };
-  Value length = arith::SubIOp::create(b, second, begin);
-  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type));
-  Tile sums{{zero}, {zero}};
-  sums = loop(std::move(sums), index(0), shared, kEntriesPerStep, [&](Tile sums, Value entry) {
-    Value first = add(begin, entry), gathered = gather(first);
-    sums[0][0] = vector::FMAOp::create(b, values(first), gathered, sums[0][0]);
-    sums[1][0] = vector::FMAOp::create(b, values(add(second, entry)), gathered, sums[1][0]);
-    return sums;
-  });
-  Value rest = arith::SubIOp::create(b, length, shared);
-  Value stepsEnd = add(shared, arith::AndIOp::create(b, rest, index(~(kEntriesPerStep - 1))));
-  sums = loop(std::move(sums), shared, stepsEnd, kEntriesPerStep, [&](Tile sums, Value entry) {
-    Value first = add(begin, entry), other = add(second, entry);
-    sums[0][0] = vector::FMAOp::create(b, values(first), gather(first), sums[0][0]);
-    sums[1][0] = vector::FMAOp::create(b, values(other), gather(other), sums[1][0]);
-    return sums;
-  });
-  tile = accumulateSingleEntries(std::move(tile), {begin, second}, stepsEnd, length);
-  for (int64_t r = 0; r < 2; ++r) {
-    Value sum = sums[r][0];
-    for (SmallVector<int64_t> high : {SmallVector<int64_t>{2, 3, 2, 3}, SmallVector<int64_t>{1, 1, 1, 1}})
-      sum = arith::AddFOp::create(b, sum, vector::ShuffleOp::create(b, sum, sum, high));
-    tile[r][0] = arith::AddFOp::create(b, tile[r][0], vector::ShuffleOp::create(b, sum, sum, ArrayRef<int64_t>{0}));
-  }
+  // Two vectors of sums: one alone would wait for itself.
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type)), left;
+  Tile sums{{zero, zero}};
+  sums = loopOverPair(
+      std::move(sums), begin, end, shared, 2 * kEntriesPerStep,
+      [&](Tile sums, Value position, bool isShared) {
+        for (int64_t i = 0; i < 2; ++i) {
+          Value entry = add(position, i * kEntriesPerStep);
+          Value values = vector::LoadOp::create(b, type, op.getStorage()[2], entry);
+          sums[0][i] = vector::FMAOp::create(b, values, gather(entry, isShared), sums[0][i]);
+        }
+        return sums;
+      },
+      left);
+  tile = accumulateSingleEntries(std::move(tile), left, end);
+  // Entries alternate between the rows, and so do the lanes.
+  Value sum = arith::AddFOp::create(b, sums[0][0], sums[0][1]);
+  sum = arith::AddFOp::create(b, sum, vector::ShuffleOp::create(b, sum, sum, ArrayRef<int64_t>{2, 3, 2, 3}));
+  for (int64_t r = 0; r < 2; ++r)
+    tile[r][0] = arith::AddFOp::create(b, tile[r][0], vector::ShuffleOp::create(b, sum, sum, ArrayRef<int64_t>{r}));
   return tile;
 }
 
-Tile LinearEmitter::accumulatePair(Tile tile, Value begin, Value second, Value end, Value shared) {
+Tile LinearEmitter::accumulatePair(Tile tile, Value begin, Value end, Value shared) {
   if (numLanes == 1)
-    return accumulateSinglePair(std::move(tile), begin, second, end, shared);
-  Value length = arith::SubIOp::create(b, second, begin);
-  // Columns both rows have: one load of the activations feeds two rows.
-  tile = loop(std::move(tile), index(0), shared, kEntriesPerStep, [&](Tile tile, Value entry) {
-    Value first = add(begin, entry), other = add(second, entry);
-    SmallVector<Value> columns = loadCoordinates(first);
-    SmallVector<Value> x = loadValues(first, kEntriesPerStep), y = loadValues(other, kEntriesPerStep);
-    for (int64_t i = 0; i < kEntriesPerStep; ++i) {
-      SmallVector<Value> activations = loadActivations(columns[i]);
-      multiplyAdd(tile[0], x[i], activations, i);
-      multiplyAdd(tile[1], y[i], activations, i);
-    }
-    return tile;
-  });
-  // The rest of both rows side by side: two independent chains hide the latency of the multiply-adds.
-  Value rest = arith::SubIOp::create(b, length, shared);
-  Value steps = arith::AndIOp::create(b, rest, index(~(kEntriesPerStep - 1)));
-  Value stepsEnd = add(shared, steps);
-  tile = loop(std::move(tile), shared, stepsEnd, kEntriesPerStep, [&](Tile tile, Value entry) {
-    Value first = add(begin, entry), other = add(second, entry);
-    SmallVector<Value> firstColumns = loadCoordinates(first), otherColumns = loadCoordinates(other);
-    SmallVector<Value> x = loadValues(first, kEntriesPerStep), y = loadValues(other, kEntriesPerStep);
-    for (int64_t i = 0; i < kEntriesPerStep; ++i) {
-      multiplyAdd(tile[0], x[i], loadActivations(firstColumns[i]), i);
-      multiplyAdd(tile[1], y[i], loadActivations(otherColumns[i]), i);
-    }
-    return tile;
-  });
-  return accumulateSingleEntries(std::move(tile), {begin, second}, stepsEnd, length);
+    return accumulateSinglePair(std::move(tile), begin, end, shared);
+  // Rows side by side are two independent chains that hide the latency of the multiply-adds.
+  Value left;
+  int64_t step = std::max<int64_t>(kEntriesPerStep, 2 * chains);
+  tile = loopOverPair(
+      std::move(tile), begin, end, shared, step,
+      [&](Tile tile, Value position, bool isShared) {
+        for (int64_t first = 0; first < step; first += kEntriesPerStep) {
+          Value quad = add(position, first);
+          SmallVector<Value> columns = loadCoordinates(quad), values = loadValues(quad, kEntriesPerStep), activations;
+          for (int64_t i = 0; i < kEntriesPerStep; ++i) {
+            // One load of the activations feeds both rows where they share the column.
+            if (!isShared || i % 2 == 0)
+              activations = loadActivations(columns[i]);
+            multiplyAdd(tile[i % 2], values[i], activations, (first + i) / 2);
+          }
+        }
+        return tile;
+      },
+      left);
+  return accumulateSingleEntries(std::move(tile), left, end);
 }
 
 /// Blocks of four or eight rows times one lane: the lanes of a vector are rows, one activation is broadcast to them.

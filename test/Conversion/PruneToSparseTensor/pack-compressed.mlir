@@ -12,9 +12,9 @@
 #dx = affine_map<(n, k, m) -> (m, k)>
 #dw = affine_map<(n, k, m) -> (n, k)>
 
-// Values are gathered from the kept elements, those of the longest row first; -1 is padding.
+// Values are gathered from the kept elements, one of the longest row and one of its partner in turn; -1 is padding.
 // CHECK-LABEL: @forward
-// CHECK-DAG: %[[PLACES:.*]] = arith.constant dense<[1, 2, 3, 0, -1, -1]> : tensor<6xi32>
+// CHECK-DAG: %[[PLACES:.*]] = arith.constant dense<[1, 0, 2, -1, 3, -1]> : tensor<6xi32>
 // CHECK: %[[VALUES:.*]] = linalg.generic {{.*}} ins(%[[PLACES]] : tensor<6xi32>)
 // CHECK: arith.cmpi sge
 // CHECK: tensor.extract %arg1

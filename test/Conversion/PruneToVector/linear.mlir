@@ -4,11 +4,18 @@
 // RUN: prune-opt %s --convert-prune-to-vector="lanes=8 vectors=4 registers=8" | FileCheck %s --check-prefix=FEW
 
 // CHECK-LABEL: @pairs
+// The next pair's sums are on their way while this one runs.
+// CHECK: scf.for
+// CHECK-COUNT-4: memref.prefetch
+// Four positions: two columns that both rows have.
 // CHECK: scf.for
 // CHECK: vector.load {{.*}} vector<4xi16>
 // CHECK: llvm.inline_asm {{.*}}"=r,0"
 // CHECK: llvm.inline_asm {{.*}}"=v,0"
-// CHECK-COUNT-8: vector.fma
+// CHECK-COUNT-16: vector.fma
+// Two columns of each row.
+// CHECK: scf.for
+// CHECK-COUNT-16: vector.fma
 // CHECK: scf.if
 // Two vectors side by side: with sixteen registers more would spill.
 // CHECK: arith.addf {{.*}} : vector<2x8xf32>
@@ -18,10 +25,10 @@
 // Eight registers leave room for six accumulators: two rows of two vectors.
 // FEW-LABEL: @pairs
 // FEW: scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>) {
-func.func @pairs(%pos: memref<17xi32>, %crd: memref<20xi16>, %val: memref<20xf32>, %rows: memref<2x8xi32>,
+func.func @pairs(%pos: memref<9xi32>, %crd: memref<20xi16>, %val: memref<20xf32>, %rows: memref<2x8xi32>,
                  %shared: memref<2x4xi16>, %x: memref<3x8x32xf32>, %bias: memref<8xf32>, %y: memref<3x8x32xf32>) {
   prune.linear chunked_csr rows 2 chunk 4
-    storage(%pos, %crd, %val, %rows, %shared : memref<17xi32>, memref<20xi16>, memref<20xf32>, memref<2x8xi32>, memref<2x4xi16>)
+    storage(%pos, %crd, %val, %rows, %shared : memref<9xi32>, memref<20xi16>, memref<20xf32>, memref<2x8xi32>, memref<2x4xi16>)
     ins(%x : memref<3x8x32xf32>) extras(%bias : memref<8xf32>) outs(%y : memref<3x8x32xf32>) {
   ^bb0(%sum: f32, %b: f32):
     %0 = arith.addf %sum, %b : f32
@@ -46,19 +53,19 @@ func.func @ragged(%val: memref<2x4x4xf32>, %x: memref<4x15xf32>, %y: memref<8x15
 // Extras that the second-level cache cannot hold, or parts of such, are fetched some groups of rows ahead, in the last chunk;
 // a bias and small ones are not.
 // CHECK-LABEL: @large_extras
+// CHECK: memref.prefetch %arg8[
 // CHECK: %[[AHEAD:.*]] = arith.minui
 // CHECK: %[[ROW:.*]] = memref.load %arg3[%{{.*}}] : memref<2x1024xi32>
 // CHECK: memref.prefetch %arg7[%{{.*}}], read, locality<3>, data : memref<16x1024x32xf32>
-// CHECK-NOT: memref.prefetch %arg8
 // CHECK-LABEL: @part_of_large_extras
-// CHECK: memref.prefetch
+// CHECK: memref.prefetch %{{.*}} : memref<1x8x32xf32, strided
 // CHECK-LABEL: @small_extras
-// CHECK-NOT: memref.prefetch
-func.func @large_extras(%pos: memref<2049xi32>, %crd: memref<4096xi16>, %val: memref<4096xf32>, %rows: memref<2x1024xi32>,
+// CHECK-NOT: memref.prefetch %arg6
+func.func @large_extras(%pos: memref<1025xi32>, %crd: memref<4096xi16>, %val: memref<4096xf32>, %rows: memref<2x1024xi32>,
                         %shared: memref<2x512xi16>, %x: memref<16x8x32xf32>, %bias: memref<1024xf32>, %r: memref<16x1024x32xf32>,
                         %y: memref<16x1024x32xf32>) {
   prune.linear chunked_csr rows 2 chunk 4
-    storage(%pos, %crd, %val, %rows, %shared : memref<2049xi32>, memref<4096xi16>, memref<4096xf32>, memref<2x1024xi32>, memref<2x512xi16>)
+    storage(%pos, %crd, %val, %rows, %shared : memref<1025xi32>, memref<4096xi16>, memref<4096xf32>, memref<2x1024xi32>, memref<2x512xi16>)
     ins(%x : memref<16x8x32xf32>) extras(%bias, %r : memref<1024xf32>, memref<16x1024x32xf32>) outs(%y : memref<16x1024x32xf32>) {
   ^bb0(%sum: f32, %b: f32, %e: f32):
     %0 = arith.addf %sum, %b : f32
@@ -80,10 +87,10 @@ func.func @part_of_large_extras(%val: memref<2x8x4xf32>, %pos: memref<3xi32>, %c
   }
   return
 }
-func.func @small_extras(%pos: memref<17xi32>, %crd: memref<20xi16>, %val: memref<20xf32>, %rows: memref<2x8xi32>,
+func.func @small_extras(%pos: memref<9xi32>, %crd: memref<20xi16>, %val: memref<20xf32>, %rows: memref<2x8xi32>,
                         %shared: memref<2x4xi16>, %x: memref<3x8x32xf32>, %r: memref<3x8x32xf32>, %y: memref<3x8x32xf32>) {
   prune.linear chunked_csr rows 2 chunk 4
-    storage(%pos, %crd, %val, %rows, %shared : memref<17xi32>, memref<20xi16>, memref<20xf32>, memref<2x8xi32>, memref<2x4xi16>)
+    storage(%pos, %crd, %val, %rows, %shared : memref<9xi32>, memref<20xi16>, memref<20xf32>, memref<2x8xi32>, memref<2x4xi16>)
     ins(%x : memref<3x8x32xf32>) extras(%r : memref<3x8x32xf32>) outs(%y : memref<3x8x32xf32>) {
   ^bb0(%sum: f32, %e: f32):
     %0 = arith.addf %sum, %e : f32

@@ -51,16 +51,24 @@ TEST(Packing, chunked_csr_unpacks_to_the_masked_weight) {
         }
 }
 
-TEST(Packing, pairs_have_equal_lengths_and_equal_shared_columns) {
+TEST(Packing, entries_of_a_pair_alternate_and_shared_columns_come_first) {
   RandomMatrix matrix(96, 384, 0.2, 1, 1);
   PackedWeight packed = packChunkedCSR(matrix.view, 192);
+  int64_t pairs = packed.getNumStorageRows(), sharedColumns = 0;
+  ASSERT_EQ(packed.positions.size(), static_cast<size_t>(2 * pairs + 1));
   for (size_t pair = 0; pair < packed.sharedCounts.size(); ++pair) {
-    int32_t a = packed.positions[2 * pair], b = packed.positions[2 * pair + 1], end = packed.positions[2 * pair + 2];
-    EXPECT_EQ(b - a, end - b);
-    EXPECT_EQ(packed.sharedCounts[pair] % 4, 0);
-    for (int32_t i = 0; i < packed.sharedCounts[pair]; ++i)
-      EXPECT_EQ(packed.coordinates[a + i], packed.coordinates[b + i]);
+    int32_t begin = packed.positions[pair], end = packed.positions[pair + 1];
+    EXPECT_EQ((end - begin) % 2, 0);
+    EXPECT_EQ(packed.sharedCounts[pair] % 2, 0);
+    for (int32_t p = begin; p < begin + 2 * packed.sharedCounts[pair]; p += 2)
+      EXPECT_EQ(packed.coordinates[p], packed.coordinates[p + 1]);
+    for (int32_t p = begin; p < end; ++p)
+      if (packed.sources[p] >= 0) {
+        EXPECT_EQ(packed.sources[p] / 384, packed.rowOrder[2 * pair + (p - begin) % 2]);
+      }
+    sharedColumns += packed.sharedCounts[pair];
   }
+  EXPECT_GT(sharedColumns, 0);
 }
 
 TEST(Packing, block_rows_unpack_to_the_masked_weight) {

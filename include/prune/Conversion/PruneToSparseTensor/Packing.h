@@ -37,7 +37,7 @@ struct PackedWeight {
   int64_t numNonzeros = 0; ///< kept weights; `sources` may hold padding beside them
 
   int64_t getNumChunks() const { return (numColumns + chunk - 1) / chunk; }
-  /// Storage rows of a chunk: matrix rows rounded up to a pair, or blocks of rows.
+  /// Storage rows of a chunk: pairs or blocks of matrix rows.
   int64_t getNumStorageRows() const;
   /// Bytes of all arrays together, with values of f32.
   int64_t getNumBytes() const;
@@ -46,8 +46,9 @@ struct PackedWeight {
 };
 
 /// Packs for `StorageFormat::ChunkedCSR`: in each chunk rows are sorted by falling count and paired with a similar row;
-/// the columns both rows have come first. The rest of the shorter row is padded by zeros to the length of the longer
-/// one. An odd number of rows pairs the last row with an empty copy of itself.
+/// the columns both rows have come first. Entries of a pair alternate between its rows: one stream of coordinates and one
+/// of values. The rest of the shorter row is padded by zeros to the length of the longer one. An odd number of rows
+/// pairs the last row with an empty copy of itself.
 PackedWeight packChunkedCSR(const MaskedMatrix &matrix, int64_t chunk);
 
 /// Packs for `StorageFormat::BlockRows` with blocks of `rows` x 1. `rows` must divide the number of rows.

@@ -34,17 +34,17 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     | format | operands of `storage` |
     |---|---|
     | `dense` | values `[G x K x R]`: row groups of R rows, rows of a group contiguous; the last group is padded by zeros |
-    | `chunked_csr` | sparse tensor `[C x P x chunk]` (dense, dense, compressed), row of each storage row `[C x P]`, shared counts `[C x P/2]` |
+    | `chunked_csr` | sparse tensor `[C x P x chunk]` (dense, dense, compressed) of P pairs of rows, rows of the pairs `[C x 2P]`, shared counts `[C x P]` |
     | `block_rows` | sparse tensor `[C x N/R x chunk x R]` (dense, dense, compressed, dense), first row of each block `[C x N/R]` |
 
-    `C` counts the chunks of `chunk` columns. Storage rows come in the order of falling counts, in pairs of similar
-    rows; the first `shared` entries of a pair have the same columns in both of its rows.
+    `C` counts the chunks of `chunk` columns. Pairs of similar rows and blocks come in the order of falling counts. The
+    entries of a pair alternate between its two rows, of equal length; the first `shared` entries of both have the same columns.
 
     `vectors` is the width of the register tile in vector registers; without it, that of `convert-prune-to-vector`.
 
     ```mlir
-    %y = prune.linear chunked_csr rows 2 chunk 192 storage(%w, %rows, %shared : tensor<2x1536x192xf32, #sparse>,
-           tensor<2x1536xi16>, tensor<2x768xi16>) ins(%x : tensor<4x384x32xf32>) extras(%bias : tensor<1536xf32>)
+    %y = prune.linear chunked_csr rows 2 chunk 192 storage(%w, %rows, %shared : tensor<2x768x192xf32, #sparse>,
+           tensor<2x1536xi32>, tensor<2x768xi16>) ins(%x : tensor<4x384x32xf32>) extras(%bias : tensor<1536xf32>)
          outs(%init : tensor<4x1536x32xf32>) {
     ^bb0(%sum: f32, %b: f32):
       %0 = arith.addf %sum, %b : f32
