@@ -9,7 +9,8 @@
 using namespace mlir::prune;
 using llvm::StringRef;
 
-static constexpr StringRef kKindNames[] = {"contract", "dense", "chunked_csr", "block_rows"};
+static constexpr StringRef kKindNames[] = {"contract",    "convolution", "depthwise", "dense",
+                                           "chunked_csr", "block_rows",  "window"};
 
 StringRef mlir::prune::stringifyKernelKind(KernelKind kind) { return kKindNames[static_cast<size_t>(kind)]; }
 
@@ -38,13 +39,13 @@ double mlir::prune::multiply(const CostArray &counts, const CostArray &ns) {
 // Counting and estimating
 //===----------------------------------------------------------------------===//
 
-/// The share of a working set that a cache does not hold.
-static double getMissShare(double bytes, double cacheBytes) { return bytes > cacheBytes ? 1 - cacheBytes / bytes : 0; }
-
 std::vector<TileWork> CostModel::countWork(const WeightCounts &weight, const TokenShape &tokens) const {
-  auto at = [](CostArray &counts, Cost cost) -> double & { return counts[static_cast<size_t>(cost)]; };
+  if (weight.kind == KernelKind::Convolution)
+    return {countConvolution(weight, tokens)};
+  if (weight.kind == KernelKind::Depthwise)
+    return {countDepthwise(weight, tokens)};
   if (weight.kind == KernelKind::Contract) {
-    TileWork work{{KernelKind::Contract, 1, lanes, 1}, {}};
+    TileWork work{{KernelKind::Contract, 1, lanes, 1}};
     double tokensInAll = static_cast<double>(tokens.batches * tokens.lanes);
     at(work.counts, Cost::Rest) = weight.rest * tokensInAll / lanes;
     at(work.counts, Cost::Group) = static_cast<double>(weight.numRows) * tokensInAll;
@@ -59,7 +60,7 @@ std::vector<TileWork> CostModel::countWork(const WeightCounts &weight, const Tok
   auto addTiles = [&](int64_t tiles, int64_t tileVectors) {
     if (tiles == 0)
       return;
-    TileWork work{{weight.kind, weight.rows, tileLanes, tileVectors}, {}};
+    TileWork work{{weight.kind, weight.rows, tileLanes, tileVectors}, {}, tiles * tokens.batches};
     double count = static_cast<double>(tiles * tokens.batches), rowBytes = 4.0 * tileLanes * tileVectors;
     double loads = weight.kind == KernelKind::ChunkedCSR ? weight.shared + 2 * (weight.rest + weight.single)
                                                          : weight.rest + weight.single;
@@ -69,7 +70,7 @@ std::vector<TileWork> CostModel::countWork(const WeightCounts &weight, const Tok
     at(work.counts, Cost::Single) = count * weight.single;
     at(work.counts, Cost::Group) = count * weight.groups;
     at(work.counts, Cost::Partial) = count * weight.groups * (chunks - 1) / chunks;
-    bool inPlace = tokens.lanes == tileLanes * tileVectors;
+    bool inPlace = tokens.convolution || tokens.lanes == tileLanes * tileVectors;
     at(work.counts, Cost::Column) = inPlace ? 0 : count * weight.numColumns;
     at(work.counts, Cost::Miss) =
         count * loads * getMissShare(rowBytes * std::min(weight.chunk, weight.numColumns), firstLevelBytes);
@@ -82,10 +83,17 @@ std::vector<TileWork> CostModel::countWork(const WeightCounts &weight, const Tok
   addTiles(left ? 1 : 0, (left + tileLanes - 1) / tileLanes);
   if (!result.empty())
     at(result.front().counts, Cost::Call) = 1;
+  if (tokens.convolution)
+    result.push_back(countWindow(weight, tokens, tileLanes, vectors));
   return result;
 }
 
 std::optional<CostArray> CostModel::getCosts(const KernelTile &tile) const {
+  std::optional<CostArray> measured = findMeasured(tile);
+  return measured ? measured : deriveCosts(tile);
+}
+
+std::optional<CostArray> CostModel::findMeasured(const KernelTile &tile) const {
   const KernelCosts *best = nullptr;
   double bestDistance = 0;
   auto distance = [](int64_t a, int64_t b) { return std::abs(std::log2(double(a) / b)); };
@@ -126,13 +134,14 @@ double CostModel::estimate(const WeightCounts &weight, const TokenShape &tokens)
 //===----------------------------------------------------------------------===//
 
 CostArray mlir::prune::fitCosts(llvm::ArrayRef<CostSample> samples) {
-  // Normal equations of counts / ns = 1, solved by coordinate descent, which keeps every constant at zero or above.
+  // Normal equations of counts / ns = 1 - known / ns, solved by coordinate descent, which keeps every constant at zero
+  // or above.
   std::array<CostArray, kNumCosts> gram{};
   CostArray target{}, costs{};
   for (const CostSample &sample : samples)
     for (size_t i = 0; i < kNumCosts; ++i) {
       double x = sample.counts[i] / sample.ns;
-      target[i] += x;
+      target[i] += x * (1 - sample.knownNs / sample.ns);
       for (size_t j = 0; j < kNumCosts; ++j)
         gram[i][j] += x * sample.counts[j] / sample.ns;
     }

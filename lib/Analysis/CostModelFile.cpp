@@ -20,9 +20,6 @@ static const BuiltIn kBuiltIns[] = {
 #include "CostModels.inc"
 };
 
-static constexpr KernelKind kKinds[] = {KernelKind::Contract, KernelKind::Dense, KernelKind::ChunkedCSR,
-                                        KernelKind::BlockRows};
-
 /// Names of `Cost`, in its order.
 static constexpr StringRef kCostNames[kNumCosts] = {"shared", "rest", "single", "group", "partial",
                                                     "column", "miss", "byte",   "call"};
@@ -118,9 +115,9 @@ llvm::Expected<CostModel> CostModel::parse(StringRef text, StringRef file) {
     }
     KernelCosts costs;
     std::string kind = reader.string(*entry, "kind", path);
-    const KernelKind *found = llvm::find_if(kKinds, [&](KernelKind k) { return stringifyKernelKind(k) == kind; });
-    if (found == std::end(kKinds))
-      reader.fail(path + ".kind", "one of " + llvm::join(llvm::map_range(kKinds, stringifyKernelKind), ", "),
+    const KernelKind *found = llvm::find_if(kKernelKinds, [&](KernelKind k) { return stringifyKernelKind(k) == kind; });
+    if (found == std::end(kKernelKinds))
+      reader.fail(path + ".kind", "one of " + llvm::join(llvm::map_range(kKernelKinds, stringifyKernelKind), ", "),
                   entry->get("kind"));
     else
       costs.tile.kind = *found;

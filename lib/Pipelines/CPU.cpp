@@ -77,8 +77,10 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   pack.chunk = options.chunk;
   pack.vectors = options.vectors;
   pack.denseRows = options.denseRows;
+  pack.threads = options.threads;
   pack.costModel = options.costModel.getValue().empty() ? target.costModel : options.costModel.getValue();
   pack.measure = options.measure;
+  pack.measureLimit = options.measureLimit;
   pack.report = options.report;
   pm.addPass(createPruneVerifyMasks());
   pm.addPass(createPrunePack(pack));

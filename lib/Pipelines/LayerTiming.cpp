@@ -56,42 +56,78 @@ private:
 
 } // namespace
 
-/// main(x) = x w^T: activations [panel, column, token], or [token, column] for linalg.contract.
-static OwningOpRef<ModuleOp> buildLayer(MLIRContext *context, const LayerShape &shape, KernelKind kind) {
-  OpBuilder builder(context);
-  ImplicitLocOpBuilder b(UnknownLoc::get(context), builder);
+namespace {
+/// Builds a module whose `main` is one layer.
+class LayerBuilder {
+public:
+  LayerBuilder(MLIRContext *context, const LayerShape &shape)
+      : builder(context), b(UnknownLoc::get(context), builder), shape(shape), matrix(shape.matrix) {}
+
+  OwningOpRef<ModuleOp> build(KernelKind kind);
+
+private:
+  RankedTensorType getType(ArrayRef<int64_t> sizes) { return RankedTensorType::get(sizes, b.getF32Type()); }
+  Value makeWeight(ArrayRef<int64_t> sizes, ArrayRef<float> values, ArrayRef<uint8_t> bytes);
+  Value buildProduct(bool isContract);
+  Value buildConvolution(bool isDepthwise);
+  Value startFunction(RankedTensorType x, RankedTensorType y);
+
+  OpBuilder builder;
+  ImplicitLocOpBuilder b;
+  const LayerShape &shape;
+  const MaskedMatrix &matrix;
+  Value x, init; ///< activations, and zeros to add to
+};
+} // namespace
+
+OwningOpRef<ModuleOp> LayerBuilder::build(KernelKind kind) {
   OwningOpRef<ModuleOp> module(ModuleOp::create(b.getLoc()));
-  const MaskedMatrix &matrix = shape.matrix;
-  Type f32 = b.getF32Type();
-  bool isContract = kind == KernelKind::Contract;
-  auto getType = [&](int64_t size) {
-    if (isContract)
-      return RankedTensorType::get({shape.tokens.batches * shape.tokens.lanes, size}, f32);
-    return RankedTensorType::get({shape.tokens.batches, size, shape.tokens.lanes}, f32);
-  };
-  RankedTensorType xType = getType(matrix.numColumns), yType = getType(matrix.numRows);
   b.setInsertionPointToStart(module->getBody());
+  Value y = shape.tokens.convolution ? buildConvolution(kind == KernelKind::Depthwise)
+                                     : buildProduct(kind == KernelKind::Contract);
+  func::ReturnOp::create(b, y);
+  return module;
+}
+
+Value LayerBuilder::startFunction(RankedTensorType xType, RankedTensorType yType) {
   auto function = func::FuncOp::create(b, "main", b.getFunctionType({xType}, {yType}));
   b.setInsertionPointToStart(function.addEntryBlock());
-  auto weightType = RankedTensorType::get({matrix.numRows, matrix.numColumns}, f32);
-  auto bytes = [](const auto &array) {
+  Value zero = arith::ConstantOp::create(b, b.getF32FloatAttr(0));
+  Value empty = tensor::EmptyOp::create(b, yType.getShape(), b.getF32Type());
+  init = linalg::FillOp::create(b, ValueRange{zero}, ValueRange{empty}).getResult(0);
+  x = function.getArgument(0);
+  return zero;
+}
+
+Value LayerBuilder::makeWeight(ArrayRef<int64_t> sizes, ArrayRef<float> values, ArrayRef<uint8_t> bytes) {
+  auto type = getType(sizes);
+  auto view = [](const auto &array) {
     return ArrayRef<char>(reinterpret_cast<const char *>(array.data()), array.size() * sizeof(array[0]));
   };
   // Values that come at run time may be any.
-  std::vector<float> ones(matrix.weight.empty() ? weightType.getNumElements() : 0, 1.0f);
-  ArrayRef<float> values = matrix.weight.empty() ? ArrayRef(ones) : matrix.weight;
-  Value weight = arith::ConstantOp::create(b, cast<TypedAttr>(makeResourceAttr(weightType, bytes(values), "weight")));
-  if (!matrix.mask.empty()) {
-    auto maskType = RankedTensorType::get(weightType.getShape(), b.getI1Type());
-    Value mask = arith::ConstantOp::create(b, cast<TypedAttr>(makeResourceAttr(maskType, bytes(matrix.mask), "mask")));
-    PatternAttrInterface pattern = cast<PatternAttrInterface>(UnstructuredAttr::get(context));
-    if (shape.blockRows > 1)
-      pattern = cast<PatternAttrInterface>(BlockAttr::get(context, shape.blockRows, 1));
-    weight = ApplyOp::create(b, weight, mask, pattern, StringAttr());
-  }
-  Value zero = arith::ConstantOp::create(b, b.getF32FloatAttr(0));
-  Value empty = tensor::EmptyOp::create(b, yType.getShape(), f32);
-  Value init = linalg::FillOp::create(b, ValueRange{zero}, ValueRange{empty}).getResult(0);
+  std::vector<float> ones(values.empty() ? type.getNumElements() : 0, 1.0f);
+  ArrayRef<float> known = values.empty() ? ArrayRef(ones) : values;
+  Value weight = arith::ConstantOp::create(b, cast<TypedAttr>(makeResourceAttr(type, view(known), "weight")));
+  if (bytes.empty())
+    return weight;
+  auto maskType = RankedTensorType::get(sizes, b.getI1Type());
+  Value mask = arith::ConstantOp::create(b, cast<TypedAttr>(makeResourceAttr(maskType, view(bytes), "mask")));
+  auto pattern = cast<PatternAttrInterface>(UnstructuredAttr::get(b.getContext()));
+  if (shape.blockRows > 1)
+    pattern = cast<PatternAttrInterface>(BlockAttr::get(b.getContext(), shape.blockRows, 1));
+  return ApplyOp::create(b, weight, mask, pattern, StringAttr());
+}
+
+/// main(x) = x w^T: activations [panel, column, token], or [token, column] for linalg.contract.
+Value LayerBuilder::buildProduct(bool isContract) {
+  auto getActivations = [&](int64_t size) {
+    return isContract ? getType({shape.tokens.batches * shape.tokens.lanes, size})
+                      : getType({shape.tokens.batches, size, shape.tokens.lanes});
+  };
+  RankedTensorType yType = getActivations(matrix.numRows);
+  startFunction(getActivations(matrix.numColumns), yType);
+  Value weight = makeWeight({matrix.numRows, matrix.numColumns}, matrix.weight, matrix.mask);
+  MLIRContext *context = b.getContext();
   SmallVector<AffineExpr> d(4);
   bindDimsList<AffineExpr>(context, d);
   auto maps = isContract ? SmallVector<AffineMap>{AffineMap::get(3, 0, {d[0], d[2]}, context),
@@ -100,11 +136,64 @@ static OwningOpRef<ModuleOp> buildLayer(MLIRContext *context, const LayerShape &
                          : SmallVector<AffineMap>{AffineMap::get(4, 0, {d[0], d[3], d[2]}, context),
                                                   AffineMap::get(4, 0, {d[1], d[3]}, context),
                                                   AffineMap::get(4, 0, {d[0], d[1], d[2]}, context)};
-  Value product = linalg::ContractOp::create(b, TypeRange{yType}, ValueRange{function.getArgument(0), weight},
-                                             ValueRange{init}, b.getAffineMapArrayAttr(maps))
-                      ->getResult(0);
-  func::ReturnOp::create(b, product);
-  return module;
+  return linalg::ContractOp::create(b, TypeRange{yType}, ValueRange{x, weight}, ValueRange{init},
+                                    b.getAffineMapArrayAttr(maps))
+      ->getResult(0);
+}
+
+/// main(x) = the convolution of padded images, in the form that models have.
+Value LayerBuilder::buildConvolution(bool isDepthwise) {
+  const ConvolutionShape &convolution = *shape.tokens.convolution;
+  int64_t taps = convolution.getNumTaps(), groups = convolution.groups, rows = matrix.numRows;
+  int64_t channels = isDepthwise ? rows : matrix.numColumns / taps, batches = shape.tokens.batches;
+  auto getImages = [&](int64_t planes, int64_t height, int64_t width) {
+    return groups == 1 ? getType({batches, planes, height, width})
+                       : getType({batches, groups, planes / groups, height, width});
+  };
+  auto [height, width] = convolution.input;
+  RankedTensorType xType = getImages(channels, height, width),
+                   yType = getImages(rows, convolution.result[0], convolution.result[1]);
+  Value zero = startFunction(xType, yType);
+  auto [lowY, lowX] = convolution.low;
+  auto [highY, highX] = convolution.high;
+  if (lowY + lowX + highY + highX > 0) {
+    SmallVector<OpFoldResult> low(xType.getRank() - 2, b.getIndexAttr(0)), high(low);
+    low.append({b.getIndexAttr(lowY), b.getIndexAttr(lowX)});
+    high.append({b.getIndexAttr(highY), b.getIndexAttr(highX)});
+    x = tensor::PadOp::create(b, getImages(channels, height + lowY + highY, width + lowX + highX), x, low, high, zero);
+  }
+  Attribute strides = b.getI64VectorAttr(convolution.strides), dilations = b.getI64VectorAttr(convolution.dilations);
+  auto [kernelY, kernelX] = convolution.kernel;
+  if (isDepthwise) {
+    Value weight = makeWeight({rows, kernelY, kernelX}, matrix.weight, matrix.mask);
+    return linalg::DepthwiseConv2DNchwChwOp::create(b, TypeRange{yType}, ValueRange{x, weight}, ValueRange{init},
+                                                    strides, dilations)
+        ->getResult(0);
+  }
+  if (groups == 1) {
+    Value weight = makeWeight({rows, channels, kernelY, kernelX}, matrix.weight, matrix.mask);
+    return linalg::Conv2DNchwFchwOp::create(b, TypeRange{yType}, ValueRange{x, weight}, ValueRange{init}, strides,
+                                            dilations)
+        ->getResult(0);
+  }
+  // The columns of each row's own group.
+  int64_t columns = matrix.numColumns / groups;
+  std::vector<float> values;
+  std::vector<uint8_t> bytes;
+  for (int64_t row = 0; row < rows; ++row) {
+    int64_t from = row * matrix.numColumns + row / (rows / groups) * columns;
+    if (!matrix.weight.empty())
+      llvm::append_range(values, matrix.weight.slice(from, columns));
+    if (!matrix.mask.empty())
+      llvm::append_range(bytes, matrix.mask.slice(from, columns));
+  }
+  Value weight = makeWeight({rows, channels / groups, kernelY, kernelX}, values, bytes);
+  SmallVector<ReassociationIndices> split{{0, 1}, {2}, {3}, {4}};
+  weight = tensor::ExpandShapeOp::create(b, getType({groups, rows / groups, channels / groups, kernelY, kernelX}),
+                                         weight, split);
+  return linalg::Conv2DNgchwGfchwOp::create(b, TypeRange{yType}, ValueRange{x, weight}, ValueRange{init}, strides,
+                                            dilations)
+      ->getResult(0);
 }
 
 llvm::Expected<std::unique_ptr<TimedLayer>> TimedLayer::create(const DialectRegistry &registry, const LayerShape &shape,
@@ -123,12 +212,13 @@ llvm::Expected<std::unique_ptr<TimedLayer>> TimedLayer::create(const DialectRegi
       message = diagnostic.str();
     return success();
   });
-  OwningOpRef<ModuleOp> module = buildLayer(&context, shape, candidate.kind);
+  OwningOpRef<ModuleOp> module = LayerBuilder(&context, shape).build(candidate.kind);
   CPUPipelineOptions options;
   options.cpu = cpu.str();
   options.features = features.str();
   options.threads = threads;
-  options.kernel = candidate.isSparse() ? "sparse" : candidate.kind == KernelKind::Contract ? "contract" : "dense";
+  bool isLeft = candidate.kind == KernelKind::Contract || candidate.kind == KernelKind::Convolution;
+  options.kernel = candidate.isSparse() ? "sparse" : isLeft ? "contract" : "dense";
   options.chunk = candidate.chunk;
   options.vectors = candidate.vectors;
   options.denseRows = candidate.kind == KernelKind::Dense ? candidate.rows : 0;

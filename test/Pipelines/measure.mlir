@@ -1,11 +1,22 @@
 // With measure=true the best candidates of each layer are compiled alone, timed on this machine, and the fastest is taken.
 // RUN: prune-opt %s --prune="sparsity=0.75" --prune-to-cpu="measure=true report=%t.json" --remarks-filter=prune-pack \
 // RUN:   --remark-format=emitRemark -o /dev/null 2>&1 | FileCheck %s
-// CHECK: Pack {{.*}}weight: {{.*}} us measured, {{.*}} estimated); next {{.*}} us measured, {{.*}} estimated)
+// CHECK: Pack {{.*}}main.linear_0: {{.*}} us measured, {{.*}} estimated); next {{.*}} us measured, {{.*}} estimated)
 // RUN: FileCheck %s --check-prefix=JSON --input-file=%t.json
 // JSON: "estimated_us":
 // JSON: "measured_us":
 // JSON: "measured_us":
+// A limit that is over leaves layers to the estimate, and says how many.
+// RUN: prune-opt %s --prune="sparsity=0.75" --prune-to-cpu="measure=true measure-limit=1e-9 report=%t.json" --remarks-filter=prune-pack \
+// RUN:   --remark-format=emitRemark -o /dev/null 2>&1 | FileCheck %s --check-prefix=LIMIT
+// LIMIT: Pack {{.*}}main.linear_0: {{.*}} us estimated); next
+// LIMIT-NOT: measured
+// LIMIT: [Missed] Pack {{.*}}1 of 1 layers left to the estimate because measure-limit=1e-09 seconds were over
+// RUN: prune-opt %s --prune="sparsity=0.75" --prune-to-cpu="measure=true measure-limit=600" --remarks-filter=prune-pack \
+// RUN:   --remark-format=emitRemark -o /dev/null 2>&1 | FileCheck %s --check-prefix=WITHIN
+// WITHIN-NOT: left to the estimate
+// RUN: not prune-opt %s --prune-to-cpu="measure=true measure-limit=-1" 2>&1 | FileCheck %s --check-prefix=NEGATIVE
+// NEGATIVE: prune-pack: expected measure-limit of 0 or more seconds, got -1
 // Without it no clock is read, and the same model gives the same report.
 // RUN: prune-opt %s --prune="sparsity=0.75" --prune-to-cpu="report=%t.1.json" -o %t.1.mlir
 // RUN: prune-opt %s --prune="sparsity=0.75" --prune-to-cpu="report=%t.2.json" -o %t.2.mlir

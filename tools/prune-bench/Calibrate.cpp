@@ -29,6 +29,7 @@ struct Trial {
   double density;
   int64_t chunk; ///< 0: all columns
   int64_t batches, lanes;
+  std::optional<ConvolutionShape> convolution = std::nullopt;
 };
 
 /// Trials that run one tile alone.
@@ -77,6 +78,7 @@ public:
 
 private:
   std::vector<TrialGroup> makeGroups() const;
+  TrialGroup makeConvolutions(KernelKind kind) const;
   void measureGroup(const TrialGroup &group);
   int fail(const llvm::Twine &message) {
     llvm::errs() << "prune-bench: " << message << "\n";
@@ -161,7 +163,52 @@ std::vector<TrialGroup> Calibration::makeGroups() const {
         group.trials.push_back({rows, columns, 1.0, columns, 1, tokens});
     groups.push_back(std::move(group));
   }
+  // The copy of a window after the kernels that use it: what they take is known by then.
+  for (KernelKind kind : {KernelKind::Convolution, KernelKind::Depthwise, KernelKind::Window})
+    if (wants(kind))
+      groups.push_back(makeConvolutions(kind));
   return groups;
+}
+
+TrialGroup Calibration::makeConvolutions(KernelKind kind) const {
+  int64_t lanes = units.bits / 32;
+  TrialGroup group{{kind, 1, lanes, 1}, {}};
+  struct Layer {
+    int64_t filters, channels, size, kernel, stride, dilation;
+  };
+  // Those of common networks, and the same at other sizes of the image, so that vectors are full or not.
+  const Layer layers[] = {
+      {64, 64, 56, 3, 1, 1},   {128, 128, 28, 3, 1, 1}, {256, 256, 14, 3, 1, 1}, {512, 512, 7, 3, 1, 1},
+      {32, 32, 64, 3, 1, 1},   {64, 32, 112, 3, 1, 1},  {96, 96, 35, 3, 1, 1},   {64, 128, 56, 3, 2, 1},
+      {256, 128, 28, 3, 2, 1}, {512, 256, 14, 3, 2, 1}, {64, 3, 112, 7, 2, 1},   {128, 64, 56, 1, 2, 1},
+      {512, 256, 28, 1, 2, 1}, {48, 48, 28, 5, 1, 1},   {24, 48, 20, 5, 1, 1},   {128, 128, 32, 3, 1, 2},
+      {192, 192, 16, 3, 1, 2}, {8, 32, 32, 3, 1, 1},    {12, 64, 17, 3, 1, 1},   {4, 16, 64, 5, 1, 1}};
+  for (const Layer &layer : layers) {
+    bool isDepthwise = kind == KernelKind::Depthwise;
+    if (isDepthwise && layer.kernel == 1)
+      continue;
+    ConvolutionShape convolution;
+    int64_t reach = (layer.kernel - 1) * layer.dilation,
+            result = (layer.size + reach / 2 * 2 - reach - 1) / layer.stride + 1;
+    convolution.kernel = {layer.kernel, layer.kernel};
+    convolution.strides = {layer.stride, layer.stride};
+    convolution.dilations = {layer.dilation, layer.dilation};
+    convolution.low = convolution.high = {reach / 2, reach / 2};
+    convolution.input = {layer.size, layer.size};
+    convolution.result = {result, result};
+    int64_t taps = convolution.getNumTaps(), columns = isDepthwise ? taps : layer.channels * taps;
+    if (kind != KernelKind::Window) {
+      int64_t rows = isDepthwise ? layer.channels : layer.filters;
+      group.trials.push_back({rows, columns, 1.0, columns, 1, result * result, convolution});
+      continue;
+    }
+    // Few filters and entries, so that the copy is most of the time.
+    for (int64_t chunk : {96, 384}) {
+      chunk = std::min(std::max(chunk / taps, int64_t(1)) * taps, columns);
+      group.trials.push_back({16, columns, 0.05, chunk, 1, result * result, convolution});
+    }
+  }
+  return group;
 }
 
 void Calibration::measureGroup(const TrialGroup &group) {
@@ -177,12 +224,13 @@ void Calibration::measureGroup(const TrialGroup &group) {
     LayerShape shape;
     shape.matrix = {weight.weight, weight.mask, trial.numRows, trial.numColumns};
     shape.blockRows = blockRows > 1 ? blockRows : 0;
-    shape.tokens = {trial.batches, trial.lanes, units.bits / 32, units.registers, tile.vectors};
+    bool isWindow = tile.kind == KernelKind::Window;
     LayerCandidate candidate;
-    candidate.kind = tile.kind;
-    candidate.rows = tile.rows;
+    candidate.kind = isWindow ? KernelKind::ChunkedCSR : tile.kind;
+    candidate.rows = isWindow ? 2 : tile.rows;
     candidate.chunk = trial.chunk;
-    candidate.vectors = tile.vectors;
+    candidate.vectors = isWindow ? 4 : tile.vectors;
+    shape.tokens = {trial.batches, trial.lanes, units.bits / 32, units.registers, candidate.vectors, trial.convolution};
     auto layer = TimedLayer::create(registry, shape, candidate, target.cpu, target.features, /*threads=*/1);
     if (!layer) {
       llvm::errs() << "\nprune-bench: " << llvm::toString(layer.takeError()) << "\n";
@@ -192,8 +240,15 @@ void Calibration::measureGroup(const TrialGroup &group) {
                               ? countWeight(packCandidate(shape, candidate))
                               : countDense(tile.kind, trial.numRows, trial.numColumns, tile.rows, trial.chunk);
     layers.push_back(std::move(*layer));
-    // A trial runs one kind of tile only.
-    samples.push_back({model.countWork(counts, shape.tokens).front().counts, 0});
+    // A trial runs one kind of tile only, but for the kernel behind a window, whose constants are there already.
+    CostSample sample;
+    for (const TileWork &work : model.countWork(counts, shape.tokens)) {
+      if (isWindow && work.tile.kind != KernelKind::Window)
+        sample.knownNs += multiply(work.counts, model.getCosts(work.tile).value_or(CostArray{}));
+      else if (at(sample.counts, Cost::Call) == 0)
+        sample.counts = work.counts;
+    }
+    samples.push_back(sample);
   }
   std::vector<double> times = timeInTurn(layers, options.rounds, /*leastNs=*/3e5);
   for (auto [sample, time] : llvm::zip(samples, times))
@@ -203,9 +258,9 @@ void Calibration::measureGroup(const TrialGroup &group) {
     // A call costs far less than any of these layers and would only take up what other counts do not explain.
     constexpr double callNs = 100;
     for (CostSample &sample : samples)
-      sample.counts[static_cast<size_t>(Cost::Call)] = 0;
+      at(sample.counts, Cost::Call) = 0;
     ns = fitCosts(samples);
-    ns[static_cast<size_t>(Cost::Call)] = callNs;
+    at(ns, Cost::Call) = tile.kind == KernelKind::Window ? 0 : callNs; // that of the kernel behind it
     llvm::erase_if(model.kernels, [&](const KernelCosts &costs) { return costs.tile == tile; });
     model.kernels.push_back({tile, ns});
   } else {
@@ -213,7 +268,7 @@ void Calibration::measureGroup(const TrialGroup &group) {
   }
   double sum = 0, worst = 0;
   for (const CostSample &sample : samples) {
-    double error = std::abs(multiply(sample.counts, ns) / sample.ns - 1);
+    double error = std::abs((sample.knownNs + multiply(sample.counts, ns)) / sample.ns - 1);
     sum += error;
     worst = std::max(worst, error);
   }

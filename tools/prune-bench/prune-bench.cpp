@@ -52,7 +52,8 @@ static cl::opt<std::string, true> calibrationFeatures("features", cl::sub(calibr
                                                       cl::location(calibration.features), cl::value_desc("+a,-b"));
 static cl::opt<std::string, true>
     calibrationKinds("kinds", cl::sub(calibrateCommand),
-                     cl::desc("Kernels to measure: contract, dense, chunked_csr, block_rows (all)"),
+                     cl::desc("Kernels to measure: contract, convolution, depthwise, dense, chunked_csr, "
+                              "block_rows, window (all)"),
                      cl::location(calibration.kinds), cl::value_desc("names"));
 static cl::opt<std::string, true> calibrationBase("base", cl::sub(calibrateCommand),
                                                   cl::desc("Model whose constants stay where none are measured"),

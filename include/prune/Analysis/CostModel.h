@@ -11,12 +11,18 @@
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/Support/JSON.h"
 #include <array>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace mlir::prune {
 
-/// The code that computes a layer: `linalg.contract` left to the general loops, or one of the formats of
-/// `prune.linear`.
-enum class KernelKind { Contract, Dense, ChunkedCSR, BlockRows };
+/// The code that computes a layer: `linalg.contract` or a convolution left to the general loops, `prune.depthwise`, or
+/// one of the formats of `prune.linear`. `Window` is the copy that feeds the latter the activations of a convolution.
+enum class KernelKind { Contract, Convolution, Depthwise, Dense, ChunkedCSR, BlockRows, Window };
+inline constexpr KernelKind kKernelKinds[] = {KernelKind::Contract, KernelKind::Convolution, KernelKind::Depthwise,
+                                              KernelKind::Dense,    KernelKind::ChunkedCSR,  KernelKind::BlockRows,
+                                              KernelKind::Window};
 
 llvm::StringRef stringifyKernelKind(KernelKind kind);
 
@@ -42,7 +48,10 @@ int64_t getTileLanes(int64_t numLanes, int64_t registerLanes);
 /// `vectors`, or the largest half, quarter.. of it with which the accumulators of `rows` rows stay in registers.
 int64_t getTileVectors(int64_t vectors, int64_t rows, int64_t registers);
 
-/// What the loops do, by what each costs.
+/// Multiply-adds, about 5 us of them, below which a parallel region, a microsecond or two, does not pay.
+inline constexpr int64_t kMinParallelWork = 100000;
+
+/// What the loops do, by what each costs; docs/Design/2026-11-22-cost-model.md says what kernels of convolutions count.
 enum class Cost {
   Shared,  ///< columns that two rows have in common
   Rest,    ///< steps over one column for each row of a group
@@ -71,14 +80,31 @@ struct WeightCounts {
   int64_t getNumChunks() const { return chunk ? (numColumns + chunk - 1) / chunk : 1; }
 };
 
-/// The tokens of a layer and the registers they meet.
+/// The convolution that a layer is; its weight has a column for each channel and element of the kernel. Names as in
+/// `#prune.window`, pairs are rows and columns of the image.
+struct ConvolutionShape {
+  using Pair = std::array<int64_t, 2>;
+  Pair kernel{1, 1}, strides{1, 1}, dilations{1, 1}, low{0, 0}, high{0, 0};
+  Pair input{1, 1}, result{1, 1}; ///< pixels
+  int64_t groups = 1;             ///< of channels; rows of a group have no entries in the columns of others
+
+  int64_t getNumTaps() const { return kernel[0] * kernel[1]; }
+  int64_t getNumInputPixels() const { return input[0] * input[1]; }
+};
+
+/// The tokens or pixels of a layer and the registers they meet.
 struct TokenShape {
   int64_t batches = 1; ///< products with the same weight, or panels of tokens
   int64_t lanes = 1;   ///< tokens of each
   int64_t registerLanes = 8;
   int64_t registers = 16;
   int64_t vectors = 4; ///< most vectors of a tile
+  std::optional<ConvolutionShape> convolution = std::nullopt;
 };
+
+/// Runs into which the window copy cuts the pixels of one image: each lies in a tile of `tileLanes` lanes, in a row of
+/// the result and in one vector.
+int64_t countRuns(const ConvolutionShape &convolution, int64_t tileLanes, int64_t vectorLanes);
 
 /// Constants of one tile, in nanoseconds, in the order of `Cost`.
 struct KernelCosts {
@@ -90,6 +116,7 @@ struct KernelCosts {
 struct TileWork {
   KernelTile tile;
   CostArray counts{};
+  int64_t tiles = 1; ///< of which each could run on a thread of its own
 };
 
 class CostModel {
@@ -113,20 +140,35 @@ public:
   std::vector<TileWork> countWork(const WeightCounts &weight, const TokenShape &tokens) const;
   /// Nanoseconds of one call.
   double estimate(const WeightCounts &weight, const TokenShape &tokens) const;
-  /// Constants for `tile`: those measured, or the nearest ones scaled to its rows and vectors.
+  /// Constants for `tile`: those measured, or the nearest ones scaled to its rows and vectors. Kinds of convolutions
+  /// that a model does not have are derived from dense and chunked_csr.
   std::optional<CostArray> getCosts(const KernelTile &tile) const;
+
+private:
+  TileWork countConvolution(const WeightCounts &weight, const TokenShape &tokens) const;
+  TileWork countDepthwise(const WeightCounts &weight, const TokenShape &tokens) const;
+  TileWork countWindow(const WeightCounts &weight, const TokenShape &tokens, int64_t tileLanes, int64_t vectors) const;
+  std::optional<CostArray> findMeasured(const KernelTile &tile) const;
+  std::optional<CostArray> deriveCosts(const KernelTile &tile) const;
 };
 
-/// A measured layer that runs one kind of tile.
+/// A measured layer that runs one kind of tile, and `knownNs` of it that other constants explain.
 struct CostSample {
   CostArray counts{};
   double ns = 0;
+  double knownNs = 0;
 };
 
 /// Constants, none negative, with the least sum of squared relative errors.
 CostArray fitCosts(llvm::ArrayRef<CostSample> samples);
 
 double multiply(const CostArray &counts, const CostArray &ns);
+
+inline double &at(CostArray &counts, Cost cost) { return counts[static_cast<size_t>(cost)]; }
+inline double at(const CostArray &counts, Cost cost) { return counts[static_cast<size_t>(cost)]; }
+
+/// The share of a working set that a cache does not hold.
+inline double getMissShare(double bytes, double cacheBytes) { return bytes > cacheBytes ? 1 - cacheBytes / bytes : 0; }
 
 } // namespace mlir::prune
 

@@ -17,7 +17,10 @@ def ConvertPruneToVector : Pass<"convert-prune-to-vector"> {
     does not know them; all rows of the weight use it, and it stays in the first-level cache.
 
     A `prune.weight_gradient` becomes a fill and loops over lane tiles, chunks of columns and rows: a row of the gradient stays in
-    registers, four kept elements at a time are multiplied, folded and added to the result. Threads have blocks of rows.
+    registers, four kept elements at a time are multiplied, folded and added to the result.
+
+    With `parallel`, threads share lane tiles and leading dimensions, or the rows of a layer with `shares`, whose boundaries
+    give each about the same nonzeros. Layers of less than 100,000 multiply-adds without `shares` stay serial.
 
     A `prune.depthwise` becomes loops over channels, vectors of columns and blocks of rows; columns outside of the image are
     masked, rows outside of it left out.
@@ -207,19 +210,25 @@ def PrunePack : Pass<"prune-pack"> {
 
     A cost model of the processor predicts what each code of a layer takes, from what its mask keeps: dense or sparse, chunk
     and register tile are those of the least time. With `measure=true` the best candidates are compiled alone and timed, where
-    the tool can run code. A remark says for each masked layer which code it gets, why, and which comes next; `report` writes
+    the tool can run code, until `measure-limit` is over. A remark says for each masked layer which code it gets, why, and which comes next; `report` writes
     all candidates. The model is built in for some processors and calibrated by `prune-bench calibrate` for others.
 
     Activations `[.., m, k]` are transposed to `[.., k, m]` in panels of `panel` tokens where that divides m, and the
     result back; `prune-propagate-layouts` removes most of these copies. Activations `[b, k, h, w]` are used as they are.
 
+    With `threads` above 1, a layer with too few tokens for them (one tile, or three for two threads) gets shares of its rows
+    that hold about as many nonzeros each: boundaries for each chunk, as a constant. Which code a layer gets, and what a row
+    sums in which order, does not depend on the number of threads.
+
     The same is done where only the mask is a constant (`prune.decompress`): values are gathered into the storage by each call.
     Such a weight may also be the transposed one of a product, as in the gradient of a layer by its input. A product that ends in
     `prune.compress`, the gradient by the weight, becomes `prune.weight_gradient` up to a density of 0.6.
 
-    A `linalg.conv_2d_nchw_fchw` with a masked weight that is sparse enough (by density, without the model) becomes a `prune.linear` with a window; zero padding
-    before it moves into the window. The pixels are used as they lie, so there is no copy of the activations but the one that
-    the kernel makes of a chunk. Grouped convolutions stay dense.
+    A `linalg.conv_2d_nchw_fchw` or `linalg.conv_2d_ngchw_gfchw` is chosen for in the same way: it stays, for the loops of
+    `convert-linalg-to-vector-loops`, or becomes a `prune.linear` with a window, sparse or dense; zero padding before it moves into
+    the window. The pixels are used as they lie, so there is no copy of the activations but the one that the kernel makes of a
+    chunk. Groups become one weight over all channels, whose rows keep nothing of the channels of other groups; dense, a grouped
+    convolution stays. Masked convolutions of other forms stay, with a remark.
 
     A `linalg.depthwise_conv_2d_nchw_chw`, masked or not, becomes `prune.depthwise` with such a window, unless the filter has more
     than 25 elements or the stride is above 4.
@@ -239,9 +248,11 @@ def PrunePack : Pass<"prune-pack"> {
     Option<"chunk", "chunk", "int64_t", "0", "Columns of a chunk, whose activations stay in the first-level cache; 0: as the cost model says">,
     Option<"vectors", "vectors", "int64_t", "0", "Vectors of a register tile; 0: as the cost model says">,
     Option<"denseRows", "dense-rows", "int64_t", "0", "Rows of a register tile of the dense kernel; 0: as the cost model says">,
+    Option<"threads", "threads", "int64_t", "1", "Threads that the code may use; they share the rows of a layer, by their nonzeros, that has too few tokens for them">,
     Option<"minLanes", "min-lanes", "int64_t", "1", "Least number of tokens or pixels">,
     Option<"costModel", "cost-model", "std::string", "\"x86-64-v3\"", "Cost model: the cpu of a built-in one, or a file of prune-bench calibrate">,
     Option<"measure", "measure", "bool", "false", "Time the best candidates of each layer on this machine">,
+    Option<"measureLimit", "measure-limit", "double", "0", "Seconds after which measure=true leaves the layers that follow to the estimate; 0: no limit">,
     Option<"report", "report", "std::string", "\"\"", "JSON file for the candidates of each layer and what they take">];
   let statistics = [
     Statistic<"numPacked", "num-packed", "Layers packed">,

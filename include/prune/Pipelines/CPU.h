@@ -41,6 +41,10 @@ struct CPUPipelineOptions : PassPipelineOptions<CPUPipelineOptions> {
   PassOptions::Option<bool> measure{*this, "measure",
                                     llvm::cl::desc("Time the best candidates of each masked layer on this machine"),
                                     llvm::cl::init(false)};
+  PassOptions::Option<double> measureLimit{
+      *this, "measure-limit",
+      llvm::cl::desc("Seconds after which measure=true leaves the layers that follow to the estimate; 0: no limit"),
+      llvm::cl::init(0)};
   PassOptions::Option<std::string> report{
       *this, "report", llvm::cl::desc("JSON file for the candidates of each layer and what they take"),
       llvm::cl::init("")};

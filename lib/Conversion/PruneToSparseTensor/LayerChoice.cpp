@@ -12,12 +12,18 @@ std::string LayerCandidate::describe() const {
   switch (kind) {
   case KernelKind::Contract:
     return "dense, by linalg.contract";
+  case KernelKind::Convolution:
+    return "dense, by the loops of a convolution";
+  case KernelKind::Depthwise:
+    return "dense, by prune.depthwise";
   case KernelKind::Dense:
     return llvm::formatv("dense, {0} rows, chunk {1}, {2} vectors", rows, chunk, vectors).str();
   case KernelKind::ChunkedCSR:
     return llvm::formatv("chunked_csr, chunk {0}, {1} vectors", chunk, vectors).str();
   case KernelKind::BlockRows:
     return llvm::formatv("block_rows, {0} rows, chunk {1}, {2} vectors", rows, chunk, vectors).str();
+  case KernelKind::Window:
+    break; // a part of others
   }
   llvm_unreachable("covered switch");
 }
@@ -64,7 +70,7 @@ WeightCounts mlir::prune::countDense(KernelKind kind, int64_t numRows, int64_t n
   counts.numColumns = numColumns;
   counts.rows = rows;
   counts.chunk = chunk;
-  if (kind == KernelKind::Contract) {
+  if (kind == KernelKind::Contract || kind == KernelKind::Convolution || kind == KernelKind::Depthwise) {
     counts.rest = static_cast<double>(numRows) * numColumns;
     counts.bytes = 4.0 * numRows * numColumns;
     return counts;
@@ -79,16 +85,15 @@ WeightCounts mlir::prune::countDense(KernelKind kind, int64_t numRows, int64_t n
 
 PackedWeight mlir::prune::packCandidate(const LayerShape &shape, const LayerCandidate &candidate) {
   switch (candidate.kind) {
-  case KernelKind::Contract:
-    return {};
   case KernelKind::Dense:
     return packDense(shape.matrix, candidate.rows);
   case KernelKind::ChunkedCSR:
     return packChunkedCSR(shape.matrix, candidate.chunk);
   case KernelKind::BlockRows:
     return packBlockRows(shape.matrix, candidate.rows, candidate.chunk);
+  default:
+    return {}; // the weight stays as it is
   }
-  llvm_unreachable("covered switch");
 }
 
 namespace {
@@ -138,16 +143,24 @@ SmallVector<int64_t> Chooser::getVectors(int64_t rows) const {
 
 SmallVector<int64_t> Chooser::getChunks() const {
   constexpr int64_t maxChunk = 65536; // 16-bit offsets
-  int64_t columns = shape.matrix.numColumns;
+  int64_t columns = shape.matrix.numColumns, unit = 1, most = maxChunk;
+  if (const auto &convolution = shape.tokens.convolution) {
+    // Whole channels, and a buffer of columns that fits on the stack of a thread.
+    constexpr int64_t maxBuffer = 1536;
+    unit = convolution->getNumTaps();
+    most = std::max(maxBuffer / unit, int64_t(1)) * unit;
+  }
   if (options.chunk)
-    return {std::min(options.chunk, columns)};
+    return {std::min(std::max(options.chunk / unit, int64_t(1)) * unit, columns)};
   SmallVector<int64_t> chunks;
   for (int64_t chunk : {96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096}) {
-    if (chunk >= columns)
+    chunk = std::max(chunk / unit, int64_t(1)) * unit;
+    if (chunk >= std::min(columns, most))
       break;
-    chunks.push_back(chunk);
+    if (chunks.empty() || chunks.back() != chunk)
+      chunks.push_back(chunk);
   }
-  chunks.push_back(std::min(columns, maxChunk));
+  chunks.push_back(std::min(columns, most));
   return chunks;
 }
 
@@ -166,7 +179,16 @@ void Chooser::addTiles(KernelKind kind, const WeightCounts &weight, ArrayRef<int
 
 void Chooser::addDense() {
   int64_t numRows = shape.matrix.numRows, numColumns = shape.matrix.numColumns;
-  bool isContract = options.allowContract && shape.tokens.lanes < options.contractLanes;
+  const std::optional<ConvolutionShape> &convolution = shape.tokens.convolution;
+  if (convolution && options.allowContract) {
+    WeightCounts whole = countDense(KernelKind::Convolution, numRows, numColumns, 1, numColumns);
+    whole.rest /= static_cast<double>(convolution->groups);
+    whole.bytes /= static_cast<double>(convolution->groups);
+    addTiles(KernelKind::Convolution, whole, {1});
+  }
+  if (convolution && convolution->groups > 1)
+    return; // packed, it would multiply with all channels
+  bool isContract = !convolution && options.allowContract && shape.tokens.lanes < options.contractLanes;
   if (isContract)
     addTiles(KernelKind::Contract, countDense(KernelKind::Contract, numRows, numColumns, 1, numColumns), {1});
   if (isContract && shape.tokens.lanes == 1)
@@ -239,7 +261,7 @@ void Chooser::measure() {
     if (!llvm::is_contained(picked, i))
       picked.push_back(i);
   };
-  for (KernelKind kind : {KernelKind::Contract, KernelKind::Dense, KernelKind::ChunkedCSR, KernelKind::BlockRows}) {
+  for (KernelKind kind : kKernelKinds) {
     auto *first = llvm::find_if(all, [&](const LayerCandidate &c) { return c.kind == kind; }).base();
     if (first != all.data() + all.size())
       pick(first - all.data());
@@ -260,10 +282,38 @@ void Chooser::measure() {
   });
 }
 
+double mlir::prune::getDensity(const LayerShape &shape) {
+  if (shape.matrix.mask.empty())
+    return 1.0;
+  int64_t groups = shape.tokens.convolution ? shape.tokens.convolution->groups : 1;
+  int64_t size = shape.matrix.numRows * shape.matrix.numColumns / groups;
+  int64_t kept = llvm::count_if(shape.matrix.mask, [](uint8_t byte) { return byte != 0; });
+  return static_cast<double>(kept) / static_cast<double>(size);
+}
+
+bool mlir::prune::isFasterByRows(const CostModel &model, const WeightCounts &weight, const TokenShape &tokens,
+                                 int64_t threads) {
+  constexpr double regionNs = 2000, leastGain = 0.9;
+  if (threads < 2)
+    return false;
+  double byTiles = 0, byRows = regionNs * static_cast<double>(weight.getNumChunks());
+  for (const TileWork &work : model.countWork(weight, tokens)) {
+    std::optional<CostArray> ns = model.getCosts(work.tile);
+    if (!ns)
+      return false;
+    double total = multiply(work.counts, *ns);
+    // Every thread copies what all rows read.
+    bool isCopy = work.tile.kind == KernelKind::Window;
+    double copy = isCopy ? total : at(work.counts, Cost::Column) * at(*ns, Cost::Column);
+    int64_t turns = (work.tiles + threads - 1) / threads;
+    byTiles += total * static_cast<double>(turns) / static_cast<double>(work.tiles);
+    byRows += copy + (total - copy) / static_cast<double>(threads);
+  }
+  return byRows < leastGain * byTiles;
+}
+
 LayerChoice Chooser::run() {
-  int64_t size = shape.matrix.numRows * shape.matrix.numColumns;
-  int64_t kept = shape.matrix.mask.empty() ? size : size - llvm::count(shape.matrix.mask, 0);
-  choice.density = size ? static_cast<double>(kept) / size : 1.0;
+  choice.density = getDensity(shape);
   if (options.allowDense)
     addDense();
   if (options.allowSparse)
@@ -280,7 +330,13 @@ LayerChoice Chooser::run() {
   llvm::stable_sort(choice.candidates, better);
   if (options.measure)
     measure();
-  choice.packed = packCandidate(shape, choice.getBest());
+  const LayerCandidate &best = choice.getBest();
+  choice.packed = packCandidate(shape, best);
+  if (best.isSparse() || best.kind == KernelKind::Dense) {
+    WeightCounts known = countWeight(choice.packed);
+    known.chunk = best.chunk;
+    choice.splitsRows = isFasterByRows(model, known, withVectors(best.vectors), options.threads);
+  }
   return std::move(choice);
 }
 
@@ -309,6 +365,8 @@ std::string LayerChoice::explain() const {
   for (const LayerCandidate &candidate : llvm::drop_begin(candidates))
     if (!second || (second->isSparse() == best.isSparse() && candidate.isSparse() != best.isSparse()))
       second = &candidate;
+  if (splitsRows)
+    text += "; threads share its rows";
   if (second)
     text += "; next " + second->describe() + " (" + describeTime(*second) + ")";
   return text;

@@ -71,12 +71,12 @@ FailureOr<LayerWeight> LayerWeight::read(Operation *op, Value weight, bool isTra
     if (isTransposed) {
       for (int64_t column = 0; column < columns; ++column)
         for (int64_t row = 0; row < rows; ++row) {
-          result.transposedMask.push_back(bytes[row * columns + column]);
+          result.ownMask.push_back(bytes[row * columns + column]);
           result.ranks.push_back(ranks[row * columns + column]);
         }
       result.name += " transposed";
       std::swap(rows, columns);
-      bytes = result.transposedMask;
+      bytes = result.ownMask;
     } else {
       result.ranks = std::move(ranks);
     }
@@ -86,7 +86,8 @@ FailureOr<LayerWeight> LayerWeight::read(Operation *op, Value weight, bool isTra
   }
 
   auto apply = weight.getDefiningOp<ApplyOp>();
-  Attribute constant = getConstantAttr(apply ? apply.getWeight() : weight);
+  Value values = apply ? apply.getWeight() : weight;
+  Attribute constant = getConstantAttr(values);
   FailureOr<WeightData> data = WeightData::read(constant, emitError);
   if (failed(data))
     return failure();
@@ -102,27 +103,32 @@ FailureOr<LayerWeight> LayerWeight::read(Operation *op, Value weight, bool isTra
   }
   if (auto resource = dyn_cast<DenseResourceElementsAttr>(constant))
     result.name = resource.getRawHandle().getKey().str();
+  else if (StringRef own = getLocationName(values.getLoc()); !own.empty())
+    result.name = own.str();
+  else if (StringRef layer = getLocationName(op->getLoc()); !layer.empty())
+    result.name = layer.str();
   return result;
 }
 
-PackedWeight mlir::prune::choosePacking(const LayerWeight &weight, const PackOptions &options, std::string &reason) {
-  // Shares of the multiply-add peak that sparse kernels reach, against dense ones.
-  constexpr double unstructuredBreakEven = 0.65, blockBreakEven = 0.9;
-  if (options.kernel == "dense") {
-    reason = "dense because kernel=dense was asked for";
-    return {};
+void LayerWeight::expandGroups(int64_t groups) {
+  int64_t rows = matrix.numRows, columns = matrix.numColumns, rowsOfGroup = rows / groups;
+  std::vector<uint8_t> wideMask(rows * columns * groups);
+  std::vector<float> wideWeight(matrix.weight.empty() ? 0 : wideMask.size());
+  std::vector<int32_t> wideRanks(ranks.empty() ? 0 : wideMask.size(), -1);
+  for (int64_t row = 0; row < rows; ++row) {
+    int64_t from = row * columns, to = (row * groups + row / rowsOfGroup) * columns;
+    llvm::copy(matrix.mask.slice(from, columns), wideMask.begin() + to);
+    if (!wideWeight.empty())
+      llvm::copy(matrix.weight.slice(from, columns), wideWeight.begin() + to);
+    if (!wideRanks.empty())
+      llvm::copy(ArrayRef(ranks).slice(from, columns), wideRanks.begin() + to);
   }
-  const MaskedMatrix &matrix = weight.matrix;
-  int64_t size = matrix.numRows * matrix.numColumns;
-  int64_t kept = llvm::count_if(matrix.mask, [](uint8_t bit) { return bit != 0; });
-  double density = size ? static_cast<double>(kept) / size : 1.0;
-  double breakEven = options.kernel == "sparse" ? 1.0 : weight.blockRows ? blockBreakEven : unstructuredBreakEven;
-  if (density > breakEven) {
-    reason = llvm::formatv("dense because density {0:f2} is above break-even {1:f2}", density, breakEven).str();
-    return {};
-  }
-  int64_t chunk = std::min(options.chunk, matrix.numColumns);
-  return weight.blockRows ? packBlockRows(matrix, weight.blockRows, chunk) : packChunkedCSR(matrix, chunk);
+  ownMask = std::move(wideMask);
+  ownWeight = std::move(wideWeight);
+  ranks = std::move(wideRanks);
+  matrix = {ownWeight, ownMask, rows, columns * groups};
+  if (blockRows && rowsOfGroup % blockRows != 0)
+    blockRows = 0;
 }
 
 SmallVector<Value> mlir::prune::makeStorage(ImplicitLocOpBuilder &b, const PackedWeight &packed,
@@ -133,7 +139,7 @@ SmallVector<Value> mlir::prune::makeStorage(ImplicitLocOpBuilder &b, const Packe
   int64_t chunks = packed.getNumChunks(), rows = packed.getNumStorageRows();
   auto makeValues = [&](ArrayRef<int64_t> shape) -> Value {
     if (!weight.values)
-      return makeConstant<float>(b, packed.getValues(weight.data->values()), shape, f32, name + ".values");
+      return makeConstant<float>(b, packed.getValues(weight.matrix.weight), shape, f32, name + ".values");
     std::vector<int32_t> places;
     for (int32_t source : packed.sources)
       places.push_back(source < 0 ? -1 : weight.ranks[source]);

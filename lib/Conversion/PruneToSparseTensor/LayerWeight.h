@@ -13,9 +13,10 @@ namespace mlir::prune {
 struct LayerWeight {
   std::optional<WeightData> data; ///< none: the values come at run time
   std::optional<MaskData> mask;
-  std::vector<uint8_t> transposedMask;
-  MaskedMatrix matrix;   ///< views of those above
-  int64_t blockRows = 0; ///< rows of the blocks that a kernel can take; 0: the mask has no such blocks
+  std::vector<uint8_t> ownMask; ///< where it is not that of `mask` as it stands
+  std::vector<float> ownWeight; ///< where it is not that of `data`
+  MaskedMatrix matrix;          ///< views of those above
+  int64_t blockRows = 0;        ///< rows of the blocks that a kernel can take; 0: the mask has no such blocks
   std::string name;
   std::string pattern; ///< of the mask, as options spell it; empty where it is not known
 
@@ -30,13 +31,24 @@ struct LayerWeight {
   /// Reads a weight that is known; errors name `op`. `isTransposed`: `matrix` is the transpose of the weight, which
   /// then has rank 2 and values that come at run time.
   static FailureOr<LayerWeight> read(Operation *op, Value weight, bool isTransposed = false);
+
+  /// Makes the masked filter of a grouped convolution that of one over all channels: rows keep nothing of the channels
+  /// of other groups.
+  void expandGroups(int64_t groups);
 };
 
 bool isZeroFill(Value value);
 
-/// The storage for the masked filter of a convolution. Dense storage, without content, where dense code would be faster;
-/// `reason` then says why.
-PackedWeight choosePacking(const LayerWeight &weight, const PackOptions &options, std::string &reason);
+/// Chooses the code of a layer. For a masked one a remark at `op` says which and why; the report gets both.
+LayerChoice chooseCode(Operation *op, const LayerWeight &weight, const LayerShape &shape, const PackOptions &options);
+
+/// Reports what has no other code than `candidate`.
+void reportOnlyCode(Operation *op, const LayerWeight &weight, const LayerShape &shape, const LayerCandidate &candidate,
+                    const PackOptions &options);
+
+/// The boundaries of the groups of rows that each thread computes, as `prune.linear` takes them; null if threads share
+/// the tiles of lanes.
+Value makeShares(ImplicitLocOpBuilder &b, const LayerChoice &choice, const PackOptions &options, StringRef name);
 
 /// The storage operands of `prune.linear`: constants, but for values that come at run time.
 SmallVector<Value> makeStorage(ImplicitLocOpBuilder &b, const PackedWeight &packed, const LayerWeight &weight);

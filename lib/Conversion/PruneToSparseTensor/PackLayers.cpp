@@ -21,6 +21,10 @@
 #include "prune/Conversion/PruneToSparseTensor/Packing.h"
 #include "prune/Conversion/PruneToSparseTensor/PruneToSparseTensor.h"
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
+#include "prune/Dialect/Prune/IR/Numbers.h"
+#include "prune/Support/Progress.h"
+#include <chrono>
+#include <limits>
 
 namespace mlir::prune {
 #define GEN_PASS_DEF_PRUNEEXPANDSTORAGE
@@ -101,31 +105,6 @@ static TokenShape getTokenShape(const LayerMatch &match, const LaneLayout &layou
   return tokens;
 }
 
-static llvm::json::Object reportLayer(const LayerWeight &weight, const LayerShape &shape, const LayerChoice &choice) {
-  llvm::json::Array candidates;
-  for (const LayerCandidate &candidate : choice.candidates) {
-    llvm::json::Object entry{{"kernel", stringifyKernelKind(candidate.kind)},
-                             {"rows", candidate.rows},
-                             {"chunk", candidate.chunk},
-                             {"vectors", candidate.vectors},
-                             {"estimated_us", candidate.estimatedNs / 1e3}};
-    if (candidate.measuredNs)
-      entry["measured_us"] = *candidate.measuredNs / 1e3;
-    candidates.push_back(std::move(entry));
-  }
-  llvm::json::Object layer{{"name", weight.name},
-                           {"rows", shape.matrix.numRows},
-                           {"columns", shape.matrix.numColumns},
-                           {"tokens", shape.tokens.batches * shape.tokens.lanes},
-                           {"pattern", weight.pattern},
-                           {"density", choice.density},
-                           {"choice", choice.explain()},
-                           {"candidates", std::move(candidates)}};
-  if (choice.breakEven)
-    layer["break_even"] = *choice.breakEven;
-  return layer;
-}
-
 LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::LinalgOp op, const PackOptions &options) {
   auto declined = [&](const Twine &why) {
     remark::missed(op.getLoc(), remark::RemarkOpts::name("Pack").category("prune-pack")) << why.str();
@@ -169,27 +148,8 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::LinalgOp op
   layer.matrix = matrix;
   layer.tokens = getTokenShape(*match, layout, options);
   layer.blockRows = weight->blockRows;
-  ChoiceOptions choiceOptions;
-  choiceOptions.allowSparse = weight->isMasked() && options.kernel != "dense";
-  choiceOptions.allowDense = !choiceOptions.allowSparse || options.kernel != "sparse";
-  choiceOptions.allowContract = choiceOptions.allowDense && options.denseRows == 0;
-  choiceOptions.chunk = options.chunk;
-  choiceOptions.vectors = options.vectors;
-  choiceOptions.denseRows = options.denseRows;
-  choiceOptions.contractLanes = options.contractLanes;
-  choiceOptions.measure = options.measure;
-  LayerChoice choice = chooseLayer(layer, options.model, choiceOptions);
+  LayerChoice choice = chooseCode(op, *weight, layer, options);
   const LayerCandidate &best = choice.getBest();
-  if (options.report)
-    options.report->push_back(reportLayer(*weight, layer, choice));
-  auto remarkOptions = remark::RemarkOpts::name("Pack").category("prune-pack");
-  if (weight->isMasked()) {
-    std::string text = weight->name + ": " + choice.explain();
-    if (best.isSparse())
-      remark::passed(op.getLoc(), remarkOptions) << text;
-    else
-      remark::missed(op.getLoc(), remarkOptions) << text;
-  }
   if (best.kind == KernelKind::Contract)
     return failure(); // its columns are the lanes of the general loops
   const PackedWeight &packed = choice.packed;
@@ -202,10 +162,18 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::LinalgOp op
   shape[type.getRank() - 1 - layout.getLaneDims()] = matrix.numRows;
   Value init = tensor::EmptyOp::create(b, shape, type.getElementType());
   SmallVector<Value> storage = makeStorage(b, packed, *weight);
-  auto linear =
-      LinearOp::create(b, storage, x, init, packed.format, packed.rows, best.chunk, best.vectors, layout.getLaneDims());
+  auto linear = LinearOp::create(b, storage, x, init, packed.format, packed.rows, best.chunk, best.vectors,
+                                 layout.getLaneDims(), WindowAttr(), makeShares(b, choice, options, weight->name));
   rewriter.replaceOp(op, layout.leave(b, linear.getResult(0), matrix.numRows));
   return success();
+}
+
+/// A convolution that has sparse code, or a mask and should hear why it gets none.
+static bool isConvolution(Operation *op) {
+  if (isa<linalg::Conv2DNchwFchwOp, linalg::Conv2DNgchwGfchwOp, linalg::DepthwiseConv2DNchwChwOp>(op))
+    return true;
+  return isa<linalg::ConvolutionOpInterface>(op) &&
+         isa_and_nonnull<ApplyOp, DecompressOp>(op->getOperand(1).getDefiningOp());
 }
 
 /// A product of a tensor and a weight whose values come at run time, as differentiation makes it.
@@ -236,6 +204,7 @@ struct PrunePack : prune::impl::PrunePackBase<PrunePack> {
     options.denseRows = denseRows;
     options.minLanes = minLanes;
     options.byColumn = byColumn;
+    options.threads = threads;
     llvm::Expected<CostModel> model = CostModel::load(costModel);
     if (!model) {
       emitError(UnknownLoc::get(&getContext())) << "prune-pack: " << llvm::toString(model.takeError());
@@ -251,17 +220,18 @@ struct PrunePack : prune::impl::PrunePackBase<PrunePack> {
     llvm::json::Array layers;
     if (!report.empty())
       options.report = &layers;
-    if (measure && failed(setUpMeasuring(options)))
+    LayerTimer timer;
+    if (measure && failed(setUpMeasuring(options, timer)))
       return signalPassFailure();
     SmallVector<Operation *> targets;
     getOperation()->walk([&](Operation *op) {
-      if (isa<linalg::ContractOp, linalg::Conv2DNchwFchwOp, linalg::Conv2DNgchwGfchwOp,
-              linalg::DepthwiseConv2DNchwChwOp, CompressOp>(op) ||
-          isProductByCompressed(op))
+      if (isa<linalg::ContractOp, CompressOp>(op) || isConvolution(op) || isProductByCompressed(op))
         targets.push_back(op);
     });
     IRRewriter rewriter(&getContext());
+    timer.numLayers = targets.size();
     for (Operation *op : targets) {
+      ++timer.layer;
       bool hadError = false;
       ScopedDiagnosticHandler handler(&getContext(), [&](Diagnostic &diagnostic) {
         hadError |= diagnostic.getSeverity() == DiagnosticSeverity::Error;
@@ -272,7 +242,7 @@ struct PrunePack : prune::impl::PrunePackBase<PrunePack> {
         packed = packWeightGradient(rewriter, compress, options);
       else if (auto depthwise = dyn_cast<linalg::DepthwiseConv2DNchwChwOp>(op))
         packed = packDepthwise(rewriter, depthwise, options);
-      else if (isa<linalg::Conv2DNchwFchwOp, linalg::Conv2DNgchwGfchwOp>(op))
+      else if (isConvolution(op))
         packed = packConvolution(rewriter, cast<linalg::LinalgOp>(op), options);
       else
         packed = packLayer(rewriter, cast<linalg::LinalgOp>(op), options);
@@ -283,12 +253,28 @@ struct PrunePack : prune::impl::PrunePackBase<PrunePack> {
       if (hadError)
         return signalPassFailure();
     }
+    if (timer.numLeft)
+      remark::missed(getOperation()->getLoc(), remark::RemarkOpts::name("Pack").category("prune-pack"))
+          << llvm::formatv("{0} of {1} layers left to the estimate because measure-limit={2} seconds were over",
+                           timer.numLeft, timer.numLeft + timer.numTimed, formatNumber(measureLimit))
+                 .str();
     if (!report.empty() && failed(writeReport(std::move(layers), options.model)))
       return signalPassFailure();
   }
 
 private:
-  LogicalResult setUpMeasuring(PackOptions &options) {
+  /// Times layers until the limit is reached, and says on a terminal how far it is.
+  struct LayerTimer {
+    std::optional<Progress> progress;
+    std::chrono::steady_clock::time_point begin;
+    size_t layer = 0, numLayers = 0; ///< the one that is being packed, from 1 on
+    size_t numTimed = 0, numLeft = 0;
+  };
+
+  LogicalResult setUpMeasuring(PackOptions &options, LayerTimer &timer) {
+    if (!(measureLimit >= 0))
+      return emitError(UnknownLoc::get(&getContext()))
+             << "prune-pack: expected measure-limit of 0 or more seconds, got " << formatNumber(measureLimit);
     auto *dialect = getContext().getLoadedDialect<PruneDialect>();
     auto *interface = dialect ? dialect->getRegisteredInterface<LayerMeasurementInterface>() : nullptr;
     EntryOp entry;
@@ -298,7 +284,17 @@ private:
              << "prune-pack: expected "
              << (interface ? "prune.entry, which says for what processor to measure" : "a tool that runs code")
              << " with measure=true";
-    options.measure = [interface, entry](const LayerShape &shape, ArrayRef<LayerCandidate> candidates) mutable {
+    timer.progress.emplace();
+    timer.begin = std::chrono::steady_clock::now();
+    double limit = measureLimit;
+    options.measure = [interface, entry, limit, &timer](const LayerShape &shape, ArrayRef<LayerCandidate> candidates) {
+      std::chrono::duration<double> past = std::chrono::steady_clock::now() - timer.begin;
+      if (limit > 0 && past.count() >= limit) {
+        ++timer.numLeft;
+        return std::vector<double>(candidates.size(), std::numeric_limits<double>::infinity());
+      }
+      ++timer.numTimed;
+      timer.progress->start(llvm::formatv("timing code of layer {0} of {1}", timer.layer, timer.numLayers).str());
       return interface->measure(entry, shape, candidates);
     };
     return success();

@@ -23,6 +23,16 @@ struct GradientMatch {
 struct KeptColumns {
   std::vector<int32_t> positions{0};
   std::vector<uint16_t> coordinates;
+  int64_t numChunks = 0;
+
+  /// Boundaries of shares of the rows, by the elements they keep.
+  std::vector<int32_t> split(int64_t shares) const {
+    constexpr int64_t rowCost = 4; // of loading its gradient, in elements
+    std::vector<int64_t> costs;
+    for (size_t row = 0; row + 1 < positions.size(); row += numChunks)
+      costs.push_back(positions[row + numChunks] - positions[row] + rowCost * numChunks);
+    return splitByCost(costs, shares);
+  }
 };
 } // namespace
 
@@ -57,6 +67,7 @@ static FailureOr<GradientMatch> matchGradient(linalg::LinalgOp op, function_ref<
 static KeptColumns storeKept(ArrayRef<uint8_t> mask, int64_t numColumns, int64_t chunk) {
   KeptColumns kept;
   int64_t numRows = mask.size() / numColumns;
+  kept.numChunks = (numColumns + chunk - 1) / chunk;
   for (int64_t row = 0; row < numRows; ++row)
     for (int64_t begin = 0; begin < numColumns; begin += chunk) {
       for (int64_t column = begin, end = std::min(begin + chunk, numColumns); column < end; ++column)
@@ -118,8 +129,15 @@ LogicalResult mlir::prune::packWeightGradient(RewriterBase &rewriter, CompressOp
   Value coordinates =
       makeConstant<uint16_t>(b, kept.coordinates, numKept, b.getI16Type(), name + ".gradient.coordinates");
   Value init = tensor::EmptyOp::create(b, ArrayRef<int64_t>(numKept), type.getElementType());
-  auto sampled = WeightGradientOp::create(b, op.getValues().getType(), positions, coordinates, gradient, input, init,
-                                          chunk, layout.getLaneDims());
+  Value shares;
+  int64_t numTokens = cast<RankedTensorType>(match->input.getType()).getNumElements() / numColumns;
+  if (options.threads > 1 && numKept * numTokens >= kMinParallelWork) {
+    std::vector<int32_t> bounds = kept.split(options.threads);
+    shares = makeConstant<int32_t>(b, bounds, static_cast<int64_t>(bounds.size()), b.getI32Type(),
+                                   name + ".gradient.shares");
+  }
+  auto sampled = WeightGradientOp::create(b, op.getValues().getType(), positions, coordinates, shares, gradient, input,
+                                          init, chunk, layout.getLaneDims());
   rewriter.replaceOp(op, sampled.getResults());
   rewriter.eraseOp(product);
   return success();

@@ -5,6 +5,7 @@
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/bit.h"
 #include <algorithm>
+#include <numeric>
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -225,6 +226,38 @@ PackedWeight mlir::prune::packDense(const MaskedMatrix &matrix, int64_t rows) {
       packed.numNonzeros += matrix.isKept(row, column);
     }
   return packed;
+}
+
+std::vector<int32_t> mlir::prune::splitByCost(ArrayRef<int64_t> costs, int64_t shares) {
+  int64_t whole = std::accumulate(costs.begin(), costs.end(), int64_t(0)), before = 0;
+  std::vector<int32_t> bounds{0};
+  int32_t next = 0;
+  for (int64_t share = 1; share < shares; ++share) {
+    // Half of the next cost decides on which side of it the boundary lies.
+    while (next < static_cast<int32_t>(costs.size()) && (2 * before + costs[next]) * shares <= 2 * whole * share)
+      before += costs[next++];
+    bounds.push_back(next);
+  }
+  bounds.push_back(static_cast<int32_t>(costs.size()));
+  return bounds;
+}
+
+std::vector<int32_t> mlir::prune::splitGroups(const PackedWeight &packed, int64_t shares) {
+  constexpr int64_t groupCost = 4; // of starting sums, adding and storing them, in entries
+  int64_t groups = packed.getNumStorageRows();
+  if (packed.format == StorageFormat::Dense)
+    groups = packed.numRows / packed.rows; // whole ones
+  int64_t valuesOfEntry = packed.format == StorageFormat::BlockRows ? packed.rows : 1;
+  std::vector<int32_t> bounds;
+  for (int64_t chunk = 0; chunk < packed.getNumChunks(); ++chunk) {
+    std::vector<int64_t> costs(groups, 1);
+    for (int64_t group = 0; group < groups && packed.format != StorageFormat::Dense; ++group) {
+      int64_t storageRow = chunk * groups + group;
+      costs[group] = (packed.positions[storageRow + 1] - packed.positions[storageRow]) * valuesOfEntry + groupCost;
+    }
+    llvm::append_range(bounds, splitByCost(costs, shares));
+  }
+  return bounds;
 }
 
 std::vector<float> mlir::prune::unpack(const PackedWeight &packed, ArrayRef<float> values) {

@@ -25,9 +25,18 @@ public:
 private:
   Value collapse(Value memref) { return KernelBuilder::collapse(memref, op.getRowDim()); }
 
+  /// False where one tile is all lanes, which is read in place.
+  bool needsScratch() {
+    return op.getWindow() || numLanes > options.lanes * options.vectors || numLanes % options.lanes != 0;
+  }
+
   // The nest, from outside to inside.
-  void emitChunkCopy(Value scratch, Value firstColumn);
-  void emitLaneTile(Value batch, Value lane, int64_t vectors, int64_t tailLanes);
+  void emitTiles(bool isParallel);
+  void emitShares();
+  void startLaneTile(Value batch, Value lane, int64_t vectors, int64_t tailLanes);
+  void overChunks(function_ref<void(Value chunk)> body);
+  void emitChunk(Value chunk);
+  void emitChunkCopy(Value firstColumn);
   void emitRowGroups(Value chunk);
   void prefetchSums(Value group, int64_t groups, Value chunk);
   void prefetchExtras(Value group, int64_t groups, Value chunk);
@@ -70,20 +79,23 @@ private:
 
   int64_t numLanes = 0, numColumns = 0, numRows = 0, numChunks = 0, chunk = 0;
   VectorType vectorType;
-  Value input, output;       // [batch, column or row, lane]
-  SmallVector<Value> extras; // [row] or [batch, row, lane]
+  Value input, output;           // [batch, column or row, lane]
+  SmallVector<Value> extras;     // [row] or [batch, row, lane]
   SmallVector<Value> coldExtras; // those that are larger than the second-level cache
-  MemRefType scratchType;    ///< a chunk of activations, for tiles that are not whole rows of lanes
+  MemRefType scratchType;        ///< a chunk of activations, for tiles that are not whole rows of lanes
   Value sharedScratch;
   /// Sums of the chunks so far, [row, lane] of a tile: rows of the result would lie far apart, often in the same sets
   /// of the cache. Null where they do not fit: then the result holds them.
   MemRefType partialType;
   Value partialSums;
+  // State of the share being emitted: its groups of rows, all where they are null.
+  Value firstGroup, groupsEnd, isLastShare, chunkOfShare;
   // State of the tile being emitted.
   int64_t vectors = 0;
   /// Accumulators of one row and vector, summed at the end: few accumulators alone would wait for each other.
   int64_t chains = 1;
   Value batch, lane, tailMask;
+  Value scratch;
   Value activations;                  // memref that the inner loops read
   SmallVector<Value> activationsBase; // leading indices of it
   Value activationsRow;

@@ -50,47 +50,28 @@ LogicalResult LinearEmitter::run() {
   chunk = std::min<int64_t>(op.getChunk(), numColumns);
   numChunks = (numColumns + chunk - 1) / chunk;
 
-  // Full tiles, then one tile of the vectors that are left, its last vector masked.
-  int64_t tileLanes = options.lanes * options.vectors;
-  int64_t fullTiles = numLanes / tileLanes, rest = numLanes % tileLanes;
-  int64_t restVectors = (rest + options.lanes - 1) / options.lanes;
+  // Whoever made shares has thought of what a parallel region costs.
+  bool isDense = op.getFormat() == StorageFormat::Dense, hasShares = static_cast<bool>(op.getShares());
   int64_t batches = cast<MemRefType>(output.getType()).getDimSize(0);
+  int64_t numValues = cast<MemRefType>(op.getStorage()[isDense ? 0 : 2].getType()).getNumElements();
+  options.parallel &= hasShares || numValues * batches * numLanes >= kMinParallelWork;
   int64_t scratchVectors = std::min(options.vectors, (numLanes + options.lanes - 1) / options.lanes);
-  if (op.getWindow()) // room for a run that starts in the last lane
-    ++scratchVectors;
-  scratchType = MemRefType::get({chunk, scratchVectors * options.lanes}, vectorType.getElementType());
-  if ((numLanes != tileLanes || op.getWindow()) && !options.parallel)
+  int64_t runVectors = op.getWindow() ? 1 : 0; // room for a run that starts in the last lane
+  scratchType = MemRefType::get({chunk, (scratchVectors + runVectors) * options.lanes}, vectorType.getElementType());
+  if (needsScratch() && !options.parallel)
     sharedScratch = memref::AllocOp::create(b, scratchType, b.getI64IntegerAttr(64));
   constexpr int64_t maxPartialBytes = 128 * 1024; // on the stack of a thread
-  int64_t partialLanes = std::max(fullTiles ? options.vectors : 0, restVectors) * options.lanes;
-  if (numChunks > 1 && partialLanes < numLanes && numRows * partialLanes * 4 <= maxPartialBytes) {
+  int64_t partialLanes = scratchVectors * options.lanes;
+  bool splitsRows = options.parallel && hasShares, fits = numRows * partialLanes * 4 <= maxPartialBytes;
+  if (numChunks > 1 && !splitsRows && partialLanes < numLanes && fits) {
     partialType = MemRefType::get({numRows, partialLanes}, vectorType.getElementType());
     if (!options.parallel)
       partialSums = memref::AllocOp::create(b, partialType, b.getI64IntegerAttr(64));
   }
-  auto emitTiles = [&](int64_t tiles, function_ref<void(Value, Value)> body) {
-    SmallVector<Value> lower{index(0), index(0)}, upper{index(batches), index(tiles)}, step{index(1), index(1)};
-    if (options.parallel && batches * tiles > 1) {
-      scf::ParallelOp::create(b, lower, upper, step, [&](OpBuilder &nested, Location loc, ValueRange ivs) {
-        OpBuilder::InsertionGuard guard(b);
-        b.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
-        body(ivs[0], ivs[1]);
-      });
-      return;
-    }
-    scf::buildLoopNest(b, b.getLoc(), lower, upper, step, [&](OpBuilder &nested, Location loc, ValueRange ivs) {
-      OpBuilder::InsertionGuard guard(b);
-      b.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
-      body(ivs[0], ivs[1]);
-    });
-  };
-  if (fullTiles)
-    emitTiles(fullTiles,
-              [&](Value batch, Value tile) { emitLaneTile(batch, mul(tile, tileLanes), options.vectors, 0); });
-  if (rest)
-    emitTiles(1, [&](Value batch, Value) {
-      emitLaneTile(batch, index(fullTiles * tileLanes), restVectors, rest % options.lanes);
-    });
+  if (splitsRows)
+    emitShares();
+  else
+    emitTiles(options.parallel);
   if (numLanes == 1 && hasEpilogue())
     emitRowEpilogue();
   return success();
@@ -133,7 +114,61 @@ void LinearEmitter::emitRowEpilogue() {
   overRows(whole, numRows, 1);
 }
 
-void LinearEmitter::emitLaneTile(Value batchIndex, Value laneIndex, int64_t tileVectors, int64_t tailLanes) {
+/// Full tiles, then one tile of the vectors that are left, its last vector masked.
+void LinearEmitter::emitTiles(bool isParallel) {
+  int64_t tileLanes = options.lanes * options.vectors, tiles = numLanes / tileLanes, rest = numLanes % tileLanes;
+  int64_t batches = cast<MemRefType>(output.getType()).getDimSize(0);
+  auto overTiles = [&](int64_t count, int64_t tileVectors, int64_t tailLanes, Value firstLane) {
+    SmallVector<Value> lower{index(0), index(0)}, upper{index(batches), index(count)}, step{index(1), index(1)};
+    auto body = [&](OpBuilder &nested, Location, ValueRange ivs) {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
+      Value first = firstLane ? firstLane : mul(ivs[1], tileLanes);
+      startLaneTile(ivs[0], first, tileVectors, tailLanes);
+      if (firstGroup) // the chunk of a share is that of the loop outside
+        emitChunk(chunkOfShare);
+      else
+        overChunks([&](Value chunkIndex) { emitChunk(chunkIndex); });
+    };
+    if (isParallel && batches * count > 1)
+      scf::ParallelOp::create(b, lower, upper, step, body);
+    else
+      scf::buildLoopNest(b, b.getLoc(), lower, upper, step, body);
+  };
+  if (tiles)
+    overTiles(tiles, options.vectors, 0, Value());
+  if (rest)
+    overTiles(1, (rest + options.lanes - 1) / options.lanes, rest % options.lanes, index(tiles * tileLanes));
+}
+
+/// Threads share the groups of rows of one chunk after the other; each goes through all tiles.
+void LinearEmitter::emitShares() {
+  int64_t numShares = cast<MemRefType>(op.getShares().getType()).getDimSize(1) - 1;
+  overChunks([&](Value chunkIndex) {
+    scf::ParallelOp::create(b, index(0), index(numShares), index(1), [&](OpBuilder &nested, Location, ValueRange ivs) {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
+      chunkOfShare = chunkIndex;
+      firstGroup = loadIndex(op.getShares(), {chunkIndex, ivs[0]});
+      groupsEnd = loadIndex(op.getShares(), {chunkIndex, add(ivs[0], 1)});
+      isLastShare = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, ivs[0], index(numShares - 1));
+      if (needsScratch())
+        sharedScratch = memref::AllocaOp::create(b, scratchType, b.getI64IntegerAttr(64));
+      emitTiles(/*isParallel=*/false);
+    });
+  });
+}
+
+void LinearEmitter::overChunks(function_ref<void(Value)> body) {
+  if (numChunks == 1)
+    return body(index(0));
+  auto chunks = scf::ForOp::create(b, index(0), index(numChunks), index(1));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(chunks.getBody());
+  body(chunks.getInductionVar());
+}
+
+void LinearEmitter::startLaneTile(Value batchIndex, Value laneIndex, int64_t tileVectors, int64_t tailLanes) {
   batch = batchIndex;
   lane = laneIndex;
   vectors = tileVectors;
@@ -145,40 +180,32 @@ void LinearEmitter::emitLaneTile(Value batchIndex, Value laneIndex, int64_t tile
   if (tailLanes)
     tailMask =
         vector::CreateMaskOp::create(b, VectorType::get(options.lanes, b.getI1Type()), ValueRange{index(tailLanes)});
-  // A tile that is the whole row of lanes is read in place: a chunk of it is contiguous. Otherwise the chunk is copied,
-  // once for all rows, so that it lies in the first-level cache without conflicts.
-  bool inPlace = numLanes == vectors * options.lanes && !op.getWindow();
-  Value scratch = sharedScratch;
-  if (!inPlace && options.parallel) // each thread needs its own
+  scratch = sharedScratch;
+  if (!scratch && needsScratch()) // each thread needs its own
     scratch = memref::AllocaOp::create(b, scratchType, b.getI64IntegerAttr(64));
   if (partialType && options.parallel)
     partialSums = memref::AllocaOp::create(b, partialType, b.getI64IntegerAttr(64));
-  auto emitOneChunk = [&](Value chunkIndex) {
-    Value firstColumn = mul(chunkIndex, chunk);
-    activationsBase.clear();
-    if (inPlace) {
-      activations = input;
-      activationsBase.push_back(batch);
-      activationsRow = firstColumn;
-    } else {
-      activationsRow = index(0);
-      activations = scratch;
-      emitChunkCopy(scratch, firstColumn);
-    }
-    emitRowGroups(chunkIndex);
-  };
-  if (numChunks == 1) {
-    emitOneChunk(index(0));
-    return;
+}
+
+/// One chunk of the tile. A tile that is the whole row of lanes is read in place: a chunk of it is contiguous.
+/// Otherwise the chunk is copied, once for all rows, so that it lies in the first-level cache without conflicts.
+void LinearEmitter::emitChunk(Value chunkIndex) {
+  Value firstColumn = mul(chunkIndex, chunk);
+  activationsBase.clear();
+  if (!needsScratch()) {
+    activations = input;
+    activationsBase.push_back(batch);
+    activationsRow = firstColumn;
+  } else {
+    activationsRow = index(0);
+    activations = scratch;
+    emitChunkCopy(firstColumn);
   }
-  auto chunks = scf::ForOp::create(b, index(0), index(numChunks), index(1));
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(chunks.getBody());
-  emitOneChunk(chunks.getInductionVar());
+  emitRowGroups(chunkIndex);
 }
 
 /// Copies the activations of a chunk for the lanes of the tile.
-void LinearEmitter::emitChunkCopy(Value scratch, Value firstColumn) {
+void LinearEmitter::emitChunkCopy(Value firstColumn) {
   Value left = arith::SubIOp::create(b, index(numColumns), firstColumn);
   Value columns = numColumns % chunk == 0 ? index(chunk) : arith::MinUIOp::create(b, left, index(chunk)).getResult();
   if (std::optional<WindowAttr> window = op.getWindow()) {
@@ -263,7 +290,8 @@ void LinearEmitter::prefetchExtras(Value group, int64_t groups, Value chunkIndex
 
 void LinearEmitter::emitRowGroups(Value chunkIndex) {
   auto overGroups = [&](int64_t groups, function_ref<void(Value)> body) {
-    auto loop = scf::ForOp::create(b, index(0), index(groups), index(1));
+    auto loop = firstGroup ? scf::ForOp::create(b, firstGroup, groupsEnd, index(1))
+                           : scf::ForOp::create(b, index(0), index(groups), index(1));
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
     body(loop.getInductionVar());
@@ -281,8 +309,12 @@ void LinearEmitter::emitRowGroups(Value chunkIndex) {
     };
     if (numRows / rows)
       overGroups(numRows / rows, [&](Value group) { emitDenseGroup(group, rows); });
-    if (numRows % rows)
+    if (numRows % rows) {
+      OpBuilder::InsertionGuard guard(b);
+      if (isLastShare)
+        b.setInsertionPointToStart(scf::IfOp::create(b, isLastShare).thenBlock());
       emitDenseGroup(index(numRows / rows), numRows % rows);
+    }
     return;
   }
   case StorageFormat::ChunkedCSR: {

@@ -76,18 +76,16 @@ LogicalResult WeightGradientEmitter::run() {
 
   Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type.getElementType()));
   linalg::FillOp::create(b, zero, op.getInit());
-  // Blocks of rows for threads; each goes over all activations again, so they are few.
-  constexpr int64_t numBlocks = 8;
-  int64_t rows = op.getNumRows(), blockRows = (rows + numBlocks - 1) / numBlocks;
-  if (!options.parallel || blockRows == rows) {
-    emitRows(index(0), index(rows));
+  if (!options.parallel || !op.getShares()) {
+    emitRows(index(0), index(op.getNumRows()));
     return success();
   }
-  scf::ParallelOp::create(b, index(0), index(rows), index(blockRows), [&](OpBuilder &nested, Location, ValueRange ivs) {
+  // Each share of the rows goes over all activations again.
+  int64_t numShares = cast<MemRefType>(op.getShares().getType()).getDimSize(0) - 1;
+  scf::ParallelOp::create(b, index(0), index(numShares), index(1), [&](OpBuilder &nested, Location, ValueRange ivs) {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
-    Value end = arith::MinUIOp::create(b, add(ivs[0], blockRows), index(rows));
-    emitRows(ivs[0], end);
+    emitRows(loadIndex(op.getShares(), {ivs[0]}), loadIndex(op.getShares(), {add(ivs[0], 1)}));
   });
   return success();
 }

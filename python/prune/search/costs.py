@@ -16,7 +16,7 @@ KINDS = (LATENCY, SIZE, FLOPS)
 # Bytes of an element and of the place of a unit in the storage of a sparse weight.
 _ELEMENT, _PLACE = 4, 2
 # What the compiler calls code that multiplies by all elements.
-_DENSE = ("dense", "contract")
+_DENSE = ("dense", "contract", "convolution", "depthwise")
 # Distance of two sparsities that are tried.
 GRID = 0.01
 # N:m patterns impose their sparsity: 2:4, 64:2:8, transposable:2:4.
@@ -52,9 +52,8 @@ def best_times(layers: Sequence[Mapping], choices: Sequence[Mapping],
 
 
 def times(curves: Mapping, levels: Sequence[Mapping[str, tuple[float, float]]]) -> dict[str, Times]:
-    """Of all layers of the curves; `levels` are `best_times` at each of their sparsities. The model knows no
-    convolutions: they take as long for an operation as the others do and, pruned, as many operations as are left. Other
-    layers that it does not know gain nothing."""
+    """Of all layers of the curves; `levels` are `best_times` at each of their sparsities. Layers that the compiler has no
+    choice for take as long for an operation as the others do, and gain nothing."""
     known = [layer for layer in curves["layers"] if np.isfinite(levels[0].get(layer["name"], (0, np.inf))[1])]
     operations = sum(layer["flops"] for layer in known)
     rate = sum(levels[0][layer["name"]][1] for layer in known) / operations if operations else 1e-5
@@ -62,10 +61,9 @@ def times(curves: Mapping, levels: Sequence[Mapping[str, tuple[float, float]]]) 
     for layer in curves["layers"]:
         name, dense = layer["name"], rate * layer["flops"]
         if layer in known:
-            sparse = tuple(level[name][0] for level in levels) if all(name in level for level in levels) else None
+            sparse = tuple(level.get(name, (np.inf, np.inf))[0] for level in levels)
+            sparse = sparse if np.isfinite(sparse).all() else None
             found[name] = Times(levels[0][name][1], sparse)
-        elif layer["kind"] == "conv":
-            found[name] = Times(dense, tuple(dense * (1 - s) for s in curves["sparsities"]))
         else:
             found[name] = Times(dense, None)
     return found

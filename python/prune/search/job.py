@@ -290,11 +290,7 @@ class _Workshop:
         total = 0.0
         for layer in self.curves["layers"]:
             name, own = layer["name"], self._times[layer["name"]]
-            if name in found:
-                total += min(found[name])
-            else:
-                pruned = trial.masks[name].sparsity if name in trial.masks and layer["kind"] == "conv" else 0.0
-                total += own.dense * (1 - pruned)
+            total += min(found[name]) if name in found else own.dense
         return total / sum(own.dense for own in self._times.values())
 
     def _sparsity(self, trial: Trial) -> float:

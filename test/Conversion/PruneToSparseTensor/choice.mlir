@@ -6,7 +6,7 @@
 // RUN: prune-opt %s --prune="sparsity=0.75" --prune-pack="%{model}" | FileCheck %s --check-prefix=SPARSE
 // SPARSE: prune.linear chunked_csr rows 2 chunk 8 vectors 4
 // RUN: prune-opt %s --prune="sparsity=0.75" --prune-pack="%{model} report=%t.json" %{remarks} 2>&1 | FileCheck %s --check-prefix=WIN
-// WIN: [Passed] Pack {{.*}}weight: chunked_csr, chunk 8, 4 vectors at density 0.25 (32.0 us estimated); next dense, 4 rows, chunk 8, 2 vectors (64.0 us estimated)
+// WIN: [Passed] Pack {{.*}}main.linear_0: chunked_csr, chunk 8, 4 vectors at density 0.25 (32.0 us estimated); next dense, 4 rows, chunk 8, 2 vectors (64.0 us estimated)
 // RUN: FileCheck %s --check-prefix=JSON --input-file=%t.json
 // JSON: "cost_model": "test"
 // JSON: "break_even": 0.5
@@ -19,7 +19,7 @@
 // RUN: prune-opt %s --prune="sparsity=0.25" --prune-pack="%{model}" | FileCheck %s --check-prefix=DENSE
 // DENSE: prune.linear dense rows 4 chunk 8 vectors 2
 // RUN: prune-opt %s --prune="sparsity=0.25" --prune-pack="%{model}" %{remarks} 2>&1 | FileCheck %s --check-prefix=LOSE
-// LOSE: [Missed] Pack {{.*}}weight: dense because density 0.75 is above break-even 0.50 for this shape and target: dense, 4 rows, chunk 8, 2 vectors (64.0 us estimated); next chunked_csr, chunk 8, 4 vectors (96.0 us estimated)
+// LOSE: [Missed] Pack {{.*}}main.linear_0: dense because density 0.75 is above break-even 0.50 for this shape and target: dense, 4 rows, chunk 8, 2 vectors (64.0 us estimated); next chunked_csr, chunk 8, 4 vectors (96.0 us estimated)
 //
 // What is asked for is done, whatever the model says.
 // RUN: prune-opt %s --prune="sparsity=0.25" --prune-pack="%{model} kernel=sparse chunk=4 vectors=2" | FileCheck %s --check-prefix=FORCED

@@ -20,8 +20,9 @@
 // Two vectors side by side: with sixteen registers more would spill.
 // CHECK: arith.addf {{.*}} : vector<2x8xf32>
 // CHECK-NOT: prune.linear
+// A small layer stays serial.
 // PARALLEL-LABEL: @pairs
-// PARALLEL: scf.parallel
+// PARALLEL-NOT: scf.parallel
 // Eight registers leave room for six accumulators: two rows of two vectors.
 // FEW-LABEL: @pairs
 // FEW: scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>) {
@@ -57,6 +58,8 @@ func.func @ragged(%val: memref<2x4x4xf32>, %x: memref<4x15xf32>, %y: memref<8x15
 // CHECK: %[[AHEAD:.*]] = arith.minui
 // CHECK: %[[ROW:.*]] = memref.load %arg3[%{{.*}}] : memref<2x1024xi32>
 // CHECK: memref.prefetch %arg7[%{{.*}}], read, locality<3>, data : memref<16x1024x32xf32>
+// PARALLEL-LABEL: @large_extras
+// PARALLEL: scf.parallel (%{{.*}}, %{{.*}}) = (%{{.*}}, %{{.*}}) to (%c16, %c1)
 // CHECK-LABEL: @part_of_large_extras
 // CHECK: memref.prefetch %{{.*}} : memref<1x8x32xf32, strided
 // CHECK-LABEL: @small_extras
@@ -95,6 +98,28 @@ func.func @small_extras(%pos: memref<9xi32>, %crd: memref<20xi16>, %val: memref<
   ^bb0(%sum: f32, %e: f32):
     %0 = arith.addf %sum, %e : f32
     prune.yield %0 : f32
+  }
+  return
+}
+
+// Threads share the groups of rows of each chunk: boundaries are loaded, each thread copies its activations for itself, and
+// sums of the first chunk wait in the result. Rows that fill no group belong to the last share.
+// CHECK-LABEL: @shares
+// CHECK-NOT: scf.parallel
+// CHECK-NOT: memref.load %arg1
+// PARALLEL-LABEL: @shares
+// PARALLEL: scf.for %[[CHUNK:.*]] = %{{.*}} to %c2{{.*}} {
+// PARALLEL: scf.parallel (%[[SHARE:.*]]) = (%{{.*}}) to (%c3
+// PARALLEL: memref.load %arg1[%[[CHUNK]], %[[SHARE]]] : memref<2x4xi32>
+// PARALLEL: memref.load %arg1[%[[CHUNK]], %{{.*}}] : memref<2x4xi32>
+// PARALLEL: %[[LAST:.*]] = arith.cmpi eq, %[[SHARE]]
+// PARALLEL: memref.alloca() {alignment = 64 : i64} : memref<4x16xf32>
+// PARALLEL: scf.if %[[LAST]] {
+// PARALLEL-NOT: memref<{{.*}}x16xf32>{{$}}
+func.func @shares(%val: memref<3x8x4xf32>, %s: memref<2x4xi32>, %x: memref<8x15xf32>, %y: memref<10x15xf32>) {
+  prune.linear dense rows 4 chunk 4 storage(%val : memref<3x8x4xf32>) shares(%s : memref<2x4xi32>) ins(%x : memref<8x15xf32>) outs(%y : memref<10x15xf32>) {
+  ^bb0(%sum: f32):
+    prune.yield %sum : f32
   }
   return
 }

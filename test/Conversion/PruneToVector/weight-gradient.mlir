@@ -18,9 +18,8 @@
 // CHECK: memref.store
 // CHECK-NOT: memref.alloca
 // CHECK-NOT: prune.weight_gradient
-// Threads have blocks of rows.
 // PARALLEL-LABEL: @panels
-// PARALLEL: scf.parallel (%{{.*}}) = (%{{.*}}) to (%[[ROWS:.*]]) step (%[[BLOCK:.*]]) {
+// PARALLEL-NOT: scf.parallel
 // WIDE-LABEL: @panels
 // WIDE: vector.shuffle {{.*}} [0, 1, 2, 3, 4, 5, 6, 7] : vector<16xf32>
 func.func @panels(%p: memref<65xi32>, %k: memref<90xi16>, %dy: memref<3x32x16xf32>, %x: memref<3x8x16xf32>, %r: memref<90xf32>) {
@@ -39,5 +38,20 @@ func.func @panels(%p: memref<65xi32>, %k: memref<90xi16>, %dy: memref<3x32x16xf3
 func.func @ragged(%p: memref<5xi32>, %k: memref<9xi16>, %dy: memref<4x27xf32>, %x: memref<5x27xf32>, %r: memref<9xf32>) {
   prune.weight_gradient chunk 5 storage(%p, %k : memref<5xi32>, memref<9xi16>)
       ins(%dy, %x : memref<4x27xf32>, memref<5x27xf32>) outs(%r : memref<9xf32>)
+  return
+}
+
+// -----
+
+// Threads have shares of the rows, whose boundaries are known.
+// CHECK-LABEL: @shares
+// CHECK-NOT: scf.parallel
+// PARALLEL-LABEL: @shares
+// PARALLEL: scf.parallel (%[[SHARE:.*]]) = (%{{.*}}) to (%c2
+// PARALLEL: memref.load %arg2[%[[SHARE]]] : memref<3xi32>
+// PARALLEL: memref.load %arg2[%{{.*}}] : memref<3xi32>
+func.func @shares(%p: memref<65xi32>, %k: memref<90xi16>, %s: memref<3xi32>, %dy: memref<3x32x16xf32>, %x: memref<3x8x16xf32>, %r: memref<90xf32>) {
+  prune.weight_gradient chunk 4 storage(%p, %k : memref<65xi32>, memref<90xi16>) shares(%s : memref<3xi32>)
+      ins(%dy, %x : memref<3x32x16xf32>, memref<3x8x16xf32>) outs(%r : memref<90xf32>)
   return
 }

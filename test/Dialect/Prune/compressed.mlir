@@ -35,6 +35,14 @@ func.func @gradient(%p: tensor<9xi32>, %k: tensor<6xi16>, %dy: tensor<3x4x8xf32>
   return %r : tensor<6xf32>
 }
 
+// CHECK-LABEL: @shares
+func.func @shares(%p: memref<5xi32>, %k: memref<6xi16>, %s: memref<3xi32>, %dy: memref<4x8xf32>, %x: memref<5x8xf32>, %i: memref<6xf32>) {
+  // CHECK: prune.weight_gradient chunk 5 storage(%{{.*}} : memref<5xi32>, memref<6xi16>) shares(%{{.*}} : memref<3xi32>) ins(
+  prune.weight_gradient chunk 5 storage(%p, %k : memref<5xi32>, memref<6xi16>) shares(%s : memref<3xi32>)
+      ins(%dy, %x : memref<4x8xf32>, memref<5x8xf32>) outs(%i : memref<6xf32>)
+  return
+}
+
 // CHECK-LABEL: @pixels
 func.func @pixels(%p: memref<5xi32>, %k: memref<6xi16>, %dy: memref<3x4x2x4xf32>, %x: memref<3x5x2x4xf32>, %i: memref<6xf32>) {
   // CHECK: prune.weight_gradient chunk 5 lanes 2 storage(

@@ -98,3 +98,11 @@ func.func @weight_gradient_c3(%p: tensor<5xi32>, %k: tensor<6xi16>, %dy: tensor<
   %r = prune.weight_gradient chunk 0 storage(%p, %k : tensor<5xi32>, tensor<6xi16>) ins(%dy, %x : tensor<4x8xf32>, tensor<5x8xf32>) outs(%i : tensor<6xf32>) -> tensor<6xf32>
   return
 }
+
+// -----
+
+func.func @weight_gradient_c4(%p: tensor<5xi32>, %k: tensor<6xi16>, %s: tensor<1xi32>, %dy: tensor<4x8xf32>, %x: tensor<5x8xf32>, %i: tensor<6xf32>) {
+  // expected-error @+1 {{expected shares of two or more i32, got 'tensor<1xi32>'}}
+  %r = prune.weight_gradient chunk 5 storage(%p, %k : tensor<5xi32>, tensor<6xi16>) shares(%s : tensor<1xi32>) ins(%dy, %x : tensor<4x8xf32>, tensor<5x8xf32>) outs(%i : tensor<6xf32>) -> tensor<6xf32>
+  return
+}

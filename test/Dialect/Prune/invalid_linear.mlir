@@ -169,3 +169,25 @@ func.func @depthwise_c1_pixels(%x: tensor<1x8x6x6xf32>, %w: tensor<8x3x3xf32>, %
   } -> tensor<1x8x7x6xf32>
   return
 }
+
+// -----
+
+func.func @linear_c6_chunks(%v: tensor<8x8x4xf32>, %s: tensor<1x3xi32>, %x: tensor<4x8x32xf32>, %i: tensor<4x32x32xf32>) {
+  // expected-error @below {{expected shares of 2 rows of two or more i32, got 'tensor<1x3xi32>'}}
+  %y = prune.linear dense rows 4 chunk 4 storage(%v : tensor<8x8x4xf32>) shares(%s : tensor<1x3xi32>) ins(%x : tensor<4x8x32xf32>) outs(%i : tensor<4x32x32xf32>) {
+  ^bb0(%sum: f32):
+    prune.yield %sum : f32
+  } -> tensor<4x32x32xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c6_type(%v: tensor<8x8x4xf32>, %s: tensor<2x3xi64>, %x: tensor<4x8x32xf32>, %i: tensor<4x32x32xf32>) {
+  // expected-error @below {{expected shares of 2 rows of two or more i32, got 'tensor<2x3xi64>'}}
+  %y = prune.linear dense rows 4 chunk 4 storage(%v : tensor<8x8x4xf32>) shares(%s : tensor<2x3xi64>) ins(%x : tensor<4x8x32xf32>) outs(%i : tensor<4x32x32xf32>) {
+  ^bb0(%sum: f32):
+    prune.yield %sum : f32
+  } -> tensor<4x32x32xf32>
+  return
+}

@@ -18,6 +18,18 @@ func.func @tensors(%v: tensor<8x8x4xf32>, %x: tensor<4x8x32xf32>, %b: tensor<32x
   return %y : tensor<4x32x32xf32>
 }
 
+// Boundaries of the groups of rows that each of two threads has, for both chunks.
+// CHECK-LABEL: @shares
+// CHECK: prune.linear dense rows 4 chunk 4 storage(%{{.*}} : tensor<8x8x4xf32>) shares(%{{.*}} : tensor<2x3xi32>) ins(
+func.func @shares(%v: tensor<8x8x4xf32>, %t: tensor<2x3xi32>, %x: tensor<4x8x32xf32>, %i: tensor<4x32x32xf32>) -> tensor<4x32x32xf32> {
+  %y = prune.linear dense rows 4 chunk 4 storage(%v : tensor<8x8x4xf32>) shares(%t : tensor<2x3xi32>)
+      ins(%x : tensor<4x8x32xf32>) outs(%i : tensor<4x32x32xf32>) {
+  ^bb0(%s: f32):
+    prune.yield %s : f32
+  } -> tensor<4x32x32xf32>
+  return %y : tensor<4x32x32xf32>
+}
+
 // Pixels are two dimensions of lanes.
 // CHECK-LABEL: @pixels
 // CHECK: prune.linear block_rows rows 2 chunk 4 lanes 2 storage

@@ -72,9 +72,10 @@ TEST(CostModel, errors_name_file_rule_and_value) {
   EXPECT_EQ(broken("\"version\":1", "\"version\":2"), "cost model 'm.json': expected 1 at $.version, got 2");
   EXPECT_EQ(broken("\"rest\":1", "\"rest\":-4"),
             "cost model 'm.json': expected a number of 0 or more at $.kernels[0].ns.rest, got -4");
-  EXPECT_EQ(broken("\"kind\":\"contract\"", "\"kind\":\"csr\""),
-            "cost model 'm.json': expected one of contract, dense, chunked_csr, block_rows at $.kernels[0].kind, got "
-            "\"csr\"");
+  EXPECT_EQ(
+      broken("\"kind\":\"contract\"", "\"kind\":\"csr\""),
+      "cost model 'm.json': expected one of contract, convolution, depthwise, dense, chunked_csr, block_rows, window "
+      "at $.kernels[0].kind, got \"csr\"");
   EXPECT_EQ(broken("\"lanes\":8", "\"lanes\":0"),
             "cost model 'm.json': expected an integer of 1 or more at $.kernels[0].lanes, got 0");
   EXPECT_EQ(takeMessage(CostModel::parse("[]", "m.json")),
@@ -151,6 +152,75 @@ TEST(CostModel, scales_the_nearest_tile) {
   ASSERT_TRUE(costs.has_value());
   EXPECT_EQ((*costs)[static_cast<size_t>(Cost::Rest)], 2);
   EXPECT_EQ((*costs)[static_cast<size_t>(Cost::Group)], 1);
+}
+
+TEST(CostModel, counts_the_copy_of_a_window_as_it_runs) {
+  ConvolutionShape convolution;
+  convolution.kernel = {3, 3};
+  convolution.input = convolution.result = {7, 7};
+  // Tiles of 32 and 17 pixels, in runs of one row and at most eight pixels: rows of seven, of which the fifth is cut
+  // after four pixels.
+  EXPECT_EQ(countRuns(convolution, 32, 8), 8);
+  EXPECT_EQ(countRuns(convolution, 64, 8), 7);
+  EXPECT_EQ(countRuns(convolution, 64, 4), 14);
+  convolution.strides = {2, 2};
+  WeightCounts weight;
+  weight.kind = KernelKind::ChunkedCSR;
+  weight.numRows = 16;
+  weight.numColumns = 90;
+  weight.chunk = 45;
+  weight.rows = 2;
+  std::vector<TileWork> work = makeModel().countWork(weight, {2, 49, 8, 16, 4, convolution});
+  ASSERT_EQ(work.back().tile.kind, KernelKind::Window);
+  EXPECT_EQ(at(work.back().counts, Cost::Column), 2 * 8 * 90);
+  EXPECT_EQ(at(work.back().counts, Cost::Rest), 2 * 8 * 90);         // a second load for stride 2
+  EXPECT_EQ(at(work.back().counts, Cost::Group), 2 * 8 * 9 * 2 * 2); // masks of each element, chunk and load
+  // Columns are not counted twice.
+  EXPECT_EQ(at(work.front().counts, Cost::Column), 0);
+}
+
+TEST(CostModel, convolutions_have_costs_in_every_model) {
+  CostModel old = makeModel(); // of a calibration that knew no convolutions
+  for (llvm::StringRef name : {"x86-64", "x86-64-v3", "znver4", ""}) {
+    CostModel model = name.empty() ? old : llvm::cantFail(CostModel::load(name));
+    for (auto [size, stride, groups] :
+         {std::array<int64_t, 3>{7, 1, 1}, {56, 1, 1}, {56, 2, 1}, {28, 1, 32}, {1, 1, 1}}) {
+      ConvolutionShape convolution;
+      convolution.kernel = {3, 3};
+      convolution.strides = {stride, stride};
+      convolution.low = convolution.high = {1, 1};
+      convolution.input = {size, size};
+      convolution.result = {(size - 1) / stride + 1, (size - 1) / stride + 1};
+      convolution.groups = groups;
+      int64_t pixels = convolution.result[0] * convolution.result[1];
+      TokenShape tokens{1, pixels, model.lanes, 16, 4, convolution};
+      for (KernelKind kind : {KernelKind::Convolution, KernelKind::Depthwise, KernelKind::ChunkedCSR}) {
+        WeightCounts weight;
+        weight.kind = kind;
+        weight.numRows = 64;
+        weight.numColumns = weight.chunk = 9 * 64;
+        weight.rows = 2;
+        weight.rest = 64 * 9 * 64 / groups;
+        weight.groups = 32;
+        weight.bytes = 4 * weight.rest;
+        double time = model.estimate(weight, tokens);
+        EXPECT_GT(time, 0) << name.str() << " " << size;
+        tokens.batches = 3;
+        EXPECT_NEAR(model.estimate(weight, tokens), 3 * time, 0.3 * time + 1000);
+        tokens.batches = 1;
+      }
+    }
+  }
+}
+
+TEST(CostModel, fit_leaves_out_what_is_known) {
+  std::vector<CostSample> samples(8);
+  for (size_t i = 0; i < samples.size(); ++i) {
+    samples[i].counts[0] = static_cast<double>(i + 1);
+    samples[i].knownNs = 50.0 * static_cast<double>(i % 3);
+    samples[i].ns = 3 * samples[i].counts[0] + samples[i].knownNs;
+  }
+  EXPECT_NEAR(fitCosts(samples)[0], 3, 1e-6);
 }
 
 } // namespace

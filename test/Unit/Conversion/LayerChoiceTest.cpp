@@ -2,6 +2,7 @@
 
 #include "prune/Conversion/PruneToSparseTensor/LayerChoice.h"
 #include "gtest/gtest.h"
+#include <cmath>
 #include <random>
 
 using namespace mlir::prune;
@@ -111,6 +112,77 @@ TEST(LayerChoice, counts_every_entry_of_the_storage) {
   WeightCounts dense = countWeight(packDense(layer.shape.matrix, 6));
   EXPECT_EQ(dense.groups, 22);
   EXPECT_EQ(dense.rest + dense.single, 22 * 300);
+}
+
+/// A convolution of images of `size` x `size` with kernels of 3 x 3, padded by one.
+TokenShape makeImages(int64_t size, int64_t stride = 1, int64_t groups = 1) {
+  ConvolutionShape convolution;
+  convolution.kernel = {3, 3};
+  convolution.strides = {stride, stride};
+  convolution.low = convolution.high = {1, 1};
+  convolution.input = {size, size};
+  int64_t result = (size - 1) / stride + 1;
+  convolution.result = {result, result};
+  convolution.groups = groups;
+  return {1, result * result, 8, 16, 4, convolution};
+}
+
+TEST(LayerChoice, convolutions_are_sparse_below_and_dense_above_the_break_even) {
+  for (int64_t stride : {1, 2}) {
+    LayerChoice sparse = TestLayer(128, 9 * 64, 0.1, makeImages(28, stride)).choose();
+    EXPECT_EQ(sparse.getBest().kind, KernelKind::ChunkedCSR);
+    ASSERT_TRUE(sparse.breakEven.has_value());
+    EXPECT_GT(*sparse.breakEven, 0.1);
+    LayerChoice dense = TestLayer(128, 9 * 64, 0.95, makeImages(28, stride)).choose();
+    EXPECT_FALSE(dense.getBest().isSparse());
+    for (const LayerChoice *choice : {&sparse, &dense})
+      for (const LayerCandidate &candidate : choice->candidates) {
+        EXPECT_TRUE(std::isfinite(candidate.estimatedNs));
+        EXPECT_LE(choice->getBest().estimatedNs, candidate.estimatedNs);
+        // Whole channels.
+        EXPECT_EQ(candidate.chunk % 9, 0);
+      }
+  }
+}
+
+TEST(LayerChoice, groups_count_the_entries_and_the_dense_work_of_their_own_channels) {
+  constexpr int64_t groups = 4, rows = 64, columns = 9 * 64;
+  TestLayer layer(rows, columns, 0.4, makeImages(28, 1, groups));
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t column = 0; column < columns; ++column)
+      if (row / (rows / groups) != column / (columns / groups))
+        layer.mask[row * columns + column] = 0;
+  LayerChoice choice = layer.choose();
+  EXPECT_NEAR(choice.density, 0.4, 0.02);
+  double whole = 0, own = 0;
+  for (const LayerCandidate &candidate : choice.candidates) {
+    EXPECT_NE(candidate.kind, KernelKind::Dense);
+    if (candidate.kind == KernelKind::Convolution)
+      own = candidate.estimatedNs;
+  }
+  for (const LayerCandidate &candidate : TestLayer(rows, columns, 0.4, makeImages(28)).choose().candidates)
+    if (candidate.kind == KernelKind::Convolution)
+      whole = candidate.estimatedNs;
+  EXPECT_LT(own, 0.6 * whole);
+}
+
+TEST(LayerChoice, threads_share_rows_where_tiles_are_few_and_the_layer_is_not_small) {
+  auto choose = [](int64_t rows, const TokenShape &tokens, int64_t threads) {
+    ChoiceOptions options;
+    options.threads = threads;
+    return TestLayer(rows, 768, 0.1, tokens).choose(options);
+  };
+  TokenShape oneTile{1, 8, 8, 16, 4};
+  EXPECT_TRUE(choose(1024, oneTile, 2).splitsRows);
+  EXPECT_FALSE(choose(1024, oneTile, 1).splitsRows);
+  EXPECT_FALSE(choose(32, oneTile, 2).splitsRows);            // done before threads have started
+  EXPECT_FALSE(choose(1024, panels, 2).splitsRows);           // four panels for two threads
+  EXPECT_TRUE(choose(1024, {3, 32, 8, 16, 4}, 2).splitsRows); // three
+  // Nothing else depends on the number of threads, so that sums are the same.
+  LayerChoice one = choose(1024, oneTile, 1), two = choose(1024, oneTile, 2);
+  EXPECT_EQ(one.getBest().describe(), two.getBest().describe());
+  EXPECT_EQ(one.packed.coordinates, two.packed.coordinates);
+  EXPECT_NE(two.explain().find("threads share its rows"), std::string::npos);
 }
 
 } // namespace

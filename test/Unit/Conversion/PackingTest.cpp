@@ -87,4 +87,57 @@ TEST(Packing, dense_pads_the_last_group) {
   EXPECT_EQ(unpack(packed, packed.getValues(matrix.weight)), matrix.getMasked());
 }
 
+/// Entries that each share of a chunk stores.
+std::vector<int64_t> countEntries(const PackedWeight &packed, const std::vector<int32_t> &bounds, int64_t shares,
+                                  int64_t chunk) {
+  const int32_t *ends = bounds.data() + chunk * (shares + 1);
+  int64_t first = chunk * packed.getNumStorageRows();
+  std::vector<int64_t> entries;
+  for (int64_t share = 0; share < shares; ++share)
+    entries.push_back(packed.positions[first + ends[share + 1]] - packed.positions[first + ends[share]]);
+  return entries;
+}
+
+TEST(Packing, shares_have_about_the_same_nonzeros) {
+  // All nonzeros in the first eighth of the rows; and none at all in the first chunk of columns.
+  constexpr int64_t rows = 256, columns = 600, chunk = 192;
+  std::vector<float> weight(rows * columns, 1.0f);
+  std::vector<uint8_t> mask(rows * columns);
+  std::mt19937 generator(3);
+  for (int64_t row = 0; row < rows / 8; ++row)
+    for (int64_t column = chunk; column < columns; ++column)
+      mask[row * columns + column] = generator() % 2;
+  MaskedMatrix matrix{weight, mask, rows, columns};
+  for (int64_t shares : {1, 2, 3, 5})
+    for (const PackedWeight &packed : {packChunkedCSR(matrix, chunk), packBlockRows(matrix, 4, chunk)}) {
+      std::vector<int32_t> bounds = splitGroups(packed, shares);
+      ASSERT_EQ(static_cast<int64_t>(bounds.size()), packed.getNumChunks() * (shares + 1));
+      for (int64_t index = 0; index < packed.getNumChunks(); ++index) {
+        int64_t most = 0, least = rows * columns, all = 0;
+        for (int64_t entries : countEntries(packed, bounds, shares, index)) {
+          EXPECT_GE(entries, 0);
+          most = std::max(most, entries);
+          least = std::min(least, entries);
+          all += entries;
+        }
+        // A group of rows lies on one side of a boundary; groups without entries cost a little, too.
+        EXPECT_LE(most, all / shares + all / 8 + 2 * chunk) << shares << " shares, chunk " << index;
+        // Rows in equal parts would leave one share with everything.
+        if (index == 1)
+          EXPECT_GT(least, all / shares / 3) << shares << " shares";
+      }
+    }
+}
+
+TEST(Packing, boundaries_rise_from_the_first_to_the_last_group) {
+  EXPECT_EQ(splitByCost({1, 1, 1, 1}, 2), (std::vector<int32_t>{0, 2, 4}));
+  EXPECT_EQ(splitByCost({9, 1, 1, 1}, 2), (std::vector<int32_t>{0, 1, 4}));
+  EXPECT_EQ(splitByCost({1, 1, 1, 9}, 2), (std::vector<int32_t>{0, 3, 4}));
+  EXPECT_EQ(splitByCost({9}, 3), (std::vector<int32_t>{0, 0, 1, 1}));
+  EXPECT_EQ(splitByCost({}, 2), (std::vector<int32_t>{0, 0, 0}));
+  RandomMatrix matrix(50, 90, 0.3, 1, 5);
+  // Whole groups of dense code; what is left of the rows belongs to the last share.
+  EXPECT_EQ(splitGroups(packDense(matrix.view, 6), 2), (std::vector<int32_t>{0, 4, 8}));
+}
+
 } // namespace

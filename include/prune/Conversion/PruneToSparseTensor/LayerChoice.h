@@ -29,7 +29,7 @@ struct LayerCandidate {
 
 /// What is known of a layer before its code is chosen.
 struct LayerShape {
-  MaskedMatrix matrix;
+  MaskedMatrix matrix;   ///< of a grouped convolution with all channels as columns
   int64_t blockRows = 0; ///< rows of the mask's blocks; 0: no such blocks
   TokenShape tokens;     ///< `vectors` is the most that any candidate may have
 };
@@ -39,12 +39,13 @@ using LayerMeasurer = std::function<std::vector<double>(const LayerShape &, Arra
 
 struct ChoiceOptions {
   bool allowDense = true;
-  bool allowContract = true;
+  bool allowContract = true; ///< also the loops of a convolution
   bool allowSparse = true;
   int64_t chunk = 0;         ///< the only chunk to consider; 0: several
   int64_t vectors = 0;       ///< the only tile to consider; 0: several
   int64_t denseRows = 0;     ///< the only rows of a dense tile to consider; 0: several
   int64_t contractLanes = 8; ///< layers with fewer tokens may stay linalg.contract
+  int64_t threads = 1;       ///< that the code may use; no choice but `splitsRows` depends on it
   LayerMeasurer measure;     ///< null: estimates decide
   unsigned numMeasured = 4;  ///< candidates to measure
 };
@@ -54,7 +55,9 @@ struct LayerChoice {
   double density = 1;
   /// Density at which sparse code would be as fast as dense code, by the model; none without both.
   std::optional<double> breakEven;
-  PackedWeight packed; ///< of the best; empty for contract
+  /// Threads share the rows instead of the tiles of lanes, of which there are too few.
+  bool splitsRows = false;
+  PackedWeight packed; ///< of the best; empty for those that leave the weight as it is
 
   const LayerCandidate &getBest() const { return candidates.front(); }
   /// One sentence: the winner, why, and the runner-up.
@@ -65,6 +68,13 @@ struct LayerChoice {
 WeightCounts countWeight(const PackedWeight &packed);
 /// Counts of dense code, packed in groups of `rows` or left to linalg.contract.
 WeightCounts countDense(KernelKind kind, int64_t numRows, int64_t numColumns, int64_t rows, int64_t chunk);
+
+/// The share of the weight that is kept.
+double getDensity(const LayerShape &shape);
+
+/// True if `threads` threads are done earlier with shares of the rows, in a parallel region for each chunk, than with
+/// shares of the tiles of lanes.
+bool isFasterByRows(const CostModel &model, const WeightCounts &weight, const TokenShape &tokens, int64_t threads);
 
 LayerChoice chooseLayer(const LayerShape &shape, const CostModel &model, const ChoiceOptions &options);
 

@@ -57,6 +57,13 @@ PackedWeight packBlockRows(const MaskedMatrix &matrix, int64_t rows, int64_t chu
 /// Packs for `StorageFormat::Dense` in groups of `rows` rows, the last group padded by zeros.
 PackedWeight packDense(const MaskedMatrix &matrix, int64_t rows);
 
+/// Boundaries that divide `costs` into `shares` runs of about the same sum, from 0 to the number of costs: each is
+/// where the sum before it is nearest to its part of the whole.
+std::vector<int32_t> splitByCost(ArrayRef<int64_t> costs, int64_t shares);
+
+/// The same for the groups of rows of each chunk, by the entries that they store: [chunks][shares + 1].
+std::vector<int32_t> splitGroups(const PackedWeight &packed, int64_t shares);
+
 /// The row-major matrix back from the values that were packed.
 std::vector<float> unpack(const PackedWeight &packed, ArrayRef<float> values);
 

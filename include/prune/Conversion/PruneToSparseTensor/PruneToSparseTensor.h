@@ -21,6 +21,7 @@ struct PackOptions {
   int64_t denseRows = 0;       ///< rows of a dense register tile; 0: as the cost model says
   int64_t minLanes = 1;        ///< layers with fewer tokens or pixels are declined
   int64_t contractLanes = 8;   ///< dense layers with fewer may be left to linalg.contract
+  int64_t threads = 1;         ///< that the code may use
   bool byColumn = false;       ///< CSC instead of the format that suits the pattern, for the sparsifier
   CostModel model;             ///< of the processor
   LayerMeasurer measure;       ///< times the best candidates; null: the model decides
@@ -31,8 +32,7 @@ struct PackOptions {
 /// packed storage. Failure without a diagnostic means that the op does not have the form; a remark says why.
 LogicalResult packLayer(RewriterBase &rewriter, linalg::LinalgOp op, const PackOptions &options);
 
-/// The same for a convolution with a masked weight, where sparse code is faster; zero padding before it moves into the
-/// window. Grouped convolutions and those without a mask stay.
+/// The same for a convolution, grouped or not; zero padding before it moves into the window.
 LogicalResult packConvolution(RewriterBase &rewriter, linalg::LinalgOp op, const PackOptions &options);
 
 /// Replaces a depthwise convolution by `prune.depthwise`; zero padding before it moves into the window.

@@ -38,7 +38,14 @@ struct LinearOpInterface : DstBufferizableOpInterfaceExternalModel<LinearOpInter
         return failure();
       extras.push_back(*memref);
     }
-    auto bufferized = LinearOp::create(rewriter, op->getLoc(), TypeRange(), storage, *input, extras, *init,
+    Value shares;
+    if (linear.getShares()) {
+      FailureOr<Value> memref = buffer(linear.getShares());
+      if (failed(memref))
+        return failure();
+      shares = *memref;
+    }
+    auto bufferized = LinearOp::create(rewriter, op->getLoc(), TypeRange(), storage, shares, *input, extras, *init,
                                        linear.getFormat(), linear.getRows(), linear.getChunk(), linear.getVectors(),
                                        linear.getLaneDims(), linear.getWindowAttr());
     rewriter.inlineRegionBefore(linear.getEpilogue(), bufferized.getEpilogue(), bufferized.getEpilogue().end());

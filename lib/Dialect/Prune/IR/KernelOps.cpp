@@ -25,11 +25,12 @@ LogicalResult WindowAttr::verify(function_ref<InFlightDiagnostic()> emitError, A
 
 void LinearOp::build(OpBuilder &builder, OperationState &state, ValueRange storage, Value input, Value init,
                      StorageFormat format, int64_t rows, int64_t chunk, int64_t vectors, int64_t laneDims,
-                     WindowAttr window) {
+                     WindowAttr window, Value shares) {
   SmallVector<Type> results;
   if (isa<RankedTensorType>(init.getType()))
     results.push_back(init.getType());
-  build(builder, state, results, storage, input, /*extras=*/{}, init, format, rows, chunk, vectors, laneDims, window);
+  build(builder, state, results, storage, shares, input, /*extras=*/{}, init, format, rows, chunk, vectors, laneDims,
+        window);
   OpBuilder::InsertionGuard guard(builder);
   Type element = getElementTypeOrSelf(init.getType());
   Block *block = builder.createBlock(state.regions.front().get(), {}, element, state.location);
@@ -133,6 +134,12 @@ LogicalResult LinearOp::verify() {
     return emitOpError() << "expected vectors of 0 or more, got " << static_cast<int64_t>(getVectors());
   if (getFormat() == StorageFormat::ChunkedCSR && getRows() != 2)
     return emitOpError() << "expected 2 rows for chunked_csr, got " << getRows();
+  if (Value shares = getShares()) { // linear_c6
+    auto type = cast<ShapedType>(shares.getType());
+    if (type.getRank() != 2 || type.getDimSize(0) != getNumChunks() || type.getDimSize(1) < 2 ||
+        !type.getElementType().isInteger(32))
+      return emitOpError() << "expected shares of " << getNumChunks() << " rows of two or more i32, got " << type;
+  }
   return success();
 }
 
@@ -186,6 +193,11 @@ LogicalResult WeightGradientOp::verify() {
                            << gradient.getDimSize(dim) << " and " << input.getDimSize(dim);
   if (int64_t chunk = getChunk(); chunk < 1 || chunk > 65536) // weight_gradient_c3
     return emitOpError() << "expected a chunk of 1 to 65536 columns, got " << chunk;
+  if (Value shares = getShares()) { // weight_gradient_c4
+    auto type = cast<ShapedType>(shares.getType());
+    if (type.getRank() != 1 || type.getDimSize(0) < 2 || !type.getElementType().isInteger(32))
+      return emitOpError() << "expected shares of two or more i32, got " << type;
+  }
   // weight_gradient_c2
   auto checkArray = [&](StringRef name, Value array, Type element, int64_t size) -> LogicalResult {
     auto type = cast<ShapedType>(array.getType());

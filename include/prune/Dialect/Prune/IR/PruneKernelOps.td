@@ -42,6 +42,9 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
 
     `vectors` is the width of the register tile in vector registers; without it, that of `convert-prune-to-vector`.
 
+    `shares` divides the groups of rows of each chunk among threads: share `i` of chunk `c` has the groups from
+    `shares[c, i]` up to `shares[c, i + 1]`. Without it threads share the lanes.
+
     ```mlir
     %y = prune.linear chunked_csr rows 2 chunk 192 storage(%w, %rows, %shared : tensor<2x768x192xf32, #sparse>,
            tensor<2x1536xi32>, tensor<2x768xi16>) ins(%x : tensor<4x384x32xf32>) extras(%bias : tensor<1536xf32>)
@@ -59,9 +62,11 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     3. `linear_c3`: the region takes one element of init's type and one element of each extra.
     4. `linear_c4`: `rows` and `chunk` are positive, `vectors` is not negative; `chunked_csr` has `rows` 2.
     5. `linear_c5`: a window has two lane dimensions and a chunk of whole channels.
+    6. `linear_c6`: `shares` has a row for each chunk, of two or more numbers of i32.
   }];
   let arguments = (ins
     Variadic<AnyType>:$storage,
+    Optional<AnyShaped>:$shares,
     AnyShaped:$input,
     Variadic<AnyShaped>:$extras,
     AnyShaped:$init,
@@ -75,7 +80,7 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
   let regions = (region SizedRegion<1>:$epilogue);
   let assemblyFormat = [{
     $format `rows` $rows `chunk` $chunk (`vectors` $vectors^)? (`lanes` $lane_dims^)? (`window` $window^)?
-    `storage` `(` $storage `:` type($storage) `)`
+    `storage` `(` $storage `:` type($storage) `)` (`shares` `(` $shares^ `:` type($shares) `)`)?
     `ins` `(` $input `:` type($input) `)` (`extras` `(` $extras^ `:` type($extras) `)`)?
     `outs` `(` $init `:` type($init) `)` $epilogue attr-dict (`->` type($results)^)?
   }];
@@ -83,7 +88,8 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     /// Builds the op with an epilogue that returns the sum.
     OpBuilder<(ins "::mlir::ValueRange":$storage, "::mlir::Value":$input, "::mlir::Value":$init,
                    "::mlir::prune::StorageFormat":$format, "int64_t":$rows, "int64_t":$chunk, "int64_t":$vectors,
-                   "int64_t":$laneDims, CArg<"::mlir::prune::WindowAttr", "{}">:$window)>
+                   "int64_t":$laneDims, CArg<"::mlir::prune::WindowAttr", "{}">:$window,
+                   CArg<"::mlir::Value", "{}">:$shares)>
   ];
   let extraClassDeclaration = [{
     ::mlir::MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }
@@ -94,6 +100,10 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     int64_t getNumRows() { return getInitType().getDimSize(getRowDim()); }
     int64_t getNumColumns() {
       return getInputType().getDimSize(getRowDim()) * (getWindow() ? getWindow()->getNumTaps() : 1);
+    }
+    int64_t getNumChunks() {
+      int64_t size = getChunk();
+      return (getNumColumns() + size - 1) / size;
     }
   }];
   let hasVerifier = 1;
@@ -168,6 +178,8 @@ def Prune_WeightGradientOp : Prune_Op<"weight_gradient", [DestinationStyleOpInte
     The columns are divided into chunks of `chunk`. With `C` chunks, the columns of row `n` in chunk `c`, relative to the chunk,
     are `coordinates[positions[n * C + c]]` up to `coordinates[positions[n * C + c + 1]]`.
 
+    `shares` divides the rows among threads: share `i` has those from `shares[i]` up to `shares[i + 1]`.
+
     ```mlir
     %dv = prune.weight_gradient chunk 192 storage(%positions, %columns : tensor<3073xi32>, tensor<58982xi16>)
             ins(%dy, %x : tensor<32x1536x32xf32>, tensor<32x384x32xf32>) outs(%init : tensor<58982xf32>) -> tensor<58982xf32>
@@ -178,10 +190,12 @@ def Prune_WeightGradientOp : Prune_Op<"weight_gradient", [DestinationStyleOpInte
        dimension.
     2. `weight_gradient_c2`: `positions` are `N * C + 1` numbers of i32, `coordinates` and init have one size, the former are i16.
     3. `weight_gradient_c3`: `chunk` is from 1 to 65536.
+    4. `weight_gradient_c4`: `shares` has two or more numbers of i32.
   }];
   let arguments = (ins
     AnyShaped:$positions,
     AnyShaped:$coordinates,
+    Optional<AnyShaped>:$shares,
     AnyShaped:$gradient,
     AnyShaped:$input,
     AnyShaped:$init,
@@ -190,6 +204,7 @@ def Prune_WeightGradientOp : Prune_Op<"weight_gradient", [DestinationStyleOpInte
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let assemblyFormat = [{
     `chunk` $chunk (`lanes` $lane_dims^)? `storage` `(` $positions `,` $coordinates `:` type($positions) `,` type($coordinates) `)`
+    (`shares` `(` $shares^ `:` type($shares) `)`)?
     `ins` `(` $gradient `,` $input `:` type($gradient) `,` type($input) `)` `outs` `(` $init `:` type($init) `)` attr-dict
     (`->` type($results)^)?
   }];

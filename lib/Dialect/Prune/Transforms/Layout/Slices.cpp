@@ -34,7 +34,7 @@ AffineMap mlir::prune::getMap(OpOperand &operand) {
   auto op = cast<LinearOp>(operand.getOwner());
   MLIRContext *context = op.getContext();
   int64_t numLoops = op.getRowDim(), rank = cast<ShapedType>(operand.get().getType()).getRank();
-  bool isActivation = operand.getOperandNumber() >= op.getStorage().size() && rank > 1;
+  bool isActivation = operand.getOperandNumber() >= op.getInputMutable().getOperandNumber() && rank > 1;
   SmallVector<AffineExpr> results(rank, getAffineConstantExpr(0, context));
   for (int64_t dim = 0; isActivation && dim < numLoops; ++dim)
     results[dim] = getAffineDimExpr(dim, context);
