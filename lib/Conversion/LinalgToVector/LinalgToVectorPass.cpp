@@ -60,7 +60,8 @@ FailureOr<LinalgToVectorResult> prune::lowerLinalgToVectorLoops(RewriterBase &re
       return result;
     }
   }
-  if (linalg::FillOp fill = nest->empty ? linalg::FillOp() : getOwnFill(op)) {
+  // A reduction over one element is none: then the output's contents are read, and the fill has to stay.
+  if (linalg::FillOp fill = !nest->empty && nest->hasReduction() ? getOwnFill(op) : linalg::FillOp()) {
     for (NestOperand &operand : nest->operands)
       if (operand.output)
         operand.initial = fill.getInputs().front();

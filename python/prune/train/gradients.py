@@ -94,7 +94,5 @@ def _add(sums: dict[str, np.ndarray], fisher: dict[str, FisherBlocks], program: 
             if name in fisher:
                 fisher[name].add(value)
             wide = value.astype(np.float64)
-            # Functions of a batch of one add to what their results hold.
-            value[...] = 0
             for kind, term in ((name, wide), (f"{name}:squared", wide * wide)):
                 sums[kind] = sums[kind] + term if kind in sums else term

@@ -115,3 +115,25 @@ func.func @packs_a_panel(%x: memref<32x96xf32>, %w: memref<64x96xf32>, %y: memre
     ins(%x, %w : memref<32x96xf32>, memref<64x96xf32>) outs(%y : memref<32x64xf32>)
   return
 }
+
+// -----
+
+// A reduction over one element is none: what the result held before must not be added.
+// CHECK-LABEL: func @reduction_over_one
+// CHECK: %[[ZERO:.*]] = arith.constant dense<0.000000e+00> : vector<8xf32>
+// CHECK: vector.store %[[ZERO]], %{{.*}} : memref<32xf32>, vector<8xf32>
+// CHECK: vector.load {{.*}} : memref<32xf32>, vector<8xf32>
+// CHECK: vector.store
+func.func @reduction_over_one(%g: memref<1x4xf32>, %x: memref<1x8xf32>, %dw: memref<4x8xf32>) {
+  %zero = arith.constant 0.0 : f32
+  linalg.fill ins(%zero : f32) outs(%dw : memref<4x8xf32>)
+  linalg.generic {indexing_maps = [affine_map<(m, i, j) -> (m, i)>, affine_map<(m, i, j) -> (m, j)>, affine_map<(m, i, j) -> (i, j)>],
+                  iterator_types = ["reduction", "parallel", "parallel"]}
+      ins(%g, %x : memref<1x4xf32>, memref<1x8xf32>) outs(%dw : memref<4x8xf32>) {
+  ^bb0(%p: f32, %q: f32, %sum: f32):
+    %product = arith.mulf %p, %q : f32
+    %next = arith.addf %sum, %product : f32
+    linalg.yield %next : f32
+  }
+  return
+}
