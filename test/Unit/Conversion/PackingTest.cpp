@@ -123,8 +123,9 @@ TEST(Packing, shares_have_about_the_same_nonzeros) {
         // A group of rows lies on one side of a boundary; groups without entries cost a little, too.
         EXPECT_LE(most, all / shares + all / 8 + 2 * chunk) << shares << " shares, chunk " << index;
         // Rows in equal parts would leave one share with everything.
-        if (index == 1)
+        if (index == 1) {
           EXPECT_GT(least, all / shares / 3) << shares << " shares";
+        }
       }
     }
 }
