@@ -138,9 +138,10 @@ Tile LinearEmitter::accumulateSinglePair(Tile tile, Value begin, Value end, Valu
 Tile LinearEmitter::accumulatePair(Tile tile, Value begin, Value end, Value shared) {
   if (numLanes == 1)
     return accumulateSinglePair(std::move(tile), begin, end, shared);
-  // Rows side by side are two independent chains that hide the latency of the multiply-adds.
+  // Rows side by side are two independent chains that hide the latency of the multiply-adds. Narrow tiles take two steps
+  // at once: one is over too soon to pay for the loop.
   Value left;
-  int64_t step = std::max<int64_t>(kEntriesPerStep, 2 * chains);
+  int64_t step = vectors < 4 ? 2 * kEntriesPerStep : kEntriesPerStep;
   tile = loopOverPair(
       std::move(tile), begin, end, shared, step,
       [&](Tile tile, Value position, bool isShared) {
