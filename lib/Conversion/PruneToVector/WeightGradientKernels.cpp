@@ -85,7 +85,8 @@ LogicalResult WeightGradientEmitter::run() {
   scf::ParallelOp::create(b, index(0), index(numShares), index(1), [&](OpBuilder &nested, Location, ValueRange ivs) {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
-    emitRows(loadIndex(op.getShares(), {ivs[0]}), loadIndex(op.getShares(), {add(ivs[0], 1)}));
+    Value begin = loadIndex(op.getShares(), {ivs[0]}), end = loadIndex(op.getShares(), {add(ivs[0], 1)});
+    emitRows(begin, end);
   });
   return success();
 }

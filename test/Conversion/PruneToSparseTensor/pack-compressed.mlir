@@ -24,7 +24,7 @@
 // DENSE: linalg.generic
 // DENSE: tensor.extract
 // DENSE: prune.linear dense
-// REMARK: remark: {{.*}}fc.weight: dense because density 0.50 is above break-even
+// REMARK: remark: {{.*}}fc.weight: chunked_csr, chunk 4, 4 vectors at density 0.50 ({{.*}} us estimated); next dense
 // UPSTREAM: remark: {{.*}}not masked, and the sparsifier was asked for
 func.func @forward(%x: tensor<64x4xf32>, %v: tensor<4xf32>) -> tensor<64x2xf32> {
   %m = arith.constant dense<[[false, false, false, true], [true, false, true, true]]> : tensor<2x4xi1>
