@@ -193,8 +193,13 @@ def test_latency_is_estimated_and_the_budget_corrected(net, tmp_path, monkeypatc
 
 
 def test_size_of_the_files(net, tmp_path):
+    """Within 2 %, or the nearest of the smaller ones: the code of a small net grows by pages."""
     result, found = run_search(net, tmp_path, "size:0.6", "--estimate")
-    assert result.returncode == 0 and abs(found["achieved"]["size"] / 0.6 - 1) <= 0.02, result.stderr
+    size, sizes = found["achieved"]["size"], [trial["size"] for trial in found["trials"]]
+    nearest = max(s for s in sizes if s <= 0.6)
+    assert result.returncode == 0 and (abs(size / 0.6 - 1) <= 0.02 or size == nearest), result.stderr
+    result, found = run_search(net, tmp_path, "size:0.7", "--estimate")
+    assert result.returncode == 0 and abs(found["achieved"]["size"] / 0.7 - 1) <= 0.02, result.stderr
 
 
 @pytest.mark.parametrize("target, more, message", [
