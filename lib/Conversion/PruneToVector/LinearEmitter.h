@@ -38,6 +38,7 @@ private:
   void emitChunk(Value chunk);
   void emitChunkCopy(Value firstColumn);
   void emitRowGroups(Value chunk);
+  void prefetchLanes(Value memref, SmallVector<Value> indices, Value first);
   void prefetchSums(Value group, int64_t groups, Value chunk);
   void prefetchExtras(Value group, int64_t groups, Value chunk);
   SmallVector<Value> loadGroupRows(Value group, Value chunk);

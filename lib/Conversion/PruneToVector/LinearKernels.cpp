@@ -254,24 +254,30 @@ SmallVector<Value> LinearEmitter::loadGroupRows(Value group, Value chunkIndex) {
   return groupRows;
 }
 
+/// Fetches the lanes of the tile, which begin at `first`, of a row with these leading indices.
+void LinearEmitter::prefetchLanes(Value memref, SmallVector<Value> indices, Value first) {
+  constexpr int64_t perLine = 64 / 4;
+  indices.push_back(first);
+  for (int64_t offset = 0; offset < vectors * options.lanes; offset += perLine) {
+    indices.back() = add(first, offset);
+    memref::PrefetchOp::create(b, memref, indices, /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
+  }
+}
+
 /// Fetches the sums of the next group: storage rows are in no order that the processor could guess.
 void LinearEmitter::prefetchSums(Value group, int64_t groups, Value chunkIndex) {
-  constexpr int64_t perLine = 64 / 4;
   Value next = arith::MinUIOp::create(b, add(group, 1), index(groups - 1));
   bool inPartial = numChunks > 1 && partialSums;
   for (Value row : loadGroupRows(next, chunkIndex))
-    for (int64_t offset = 0; offset < vectors * options.lanes; offset += perLine) {
-      SmallVector<Value> indices{row, index(offset)};
-      if (!inPartial)
-        indices = {batch, row, add(lane, offset)};
-      memref::PrefetchOp::create(b, inPartial ? partialSums : output, indices, /*isWrite=*/false, /*localityHint=*/3,
-                                 /*isDataCache=*/true);
-    }
+    if (inPartial)
+      prefetchLanes(partialSums, {row}, index(0));
+    else
+      prefetchLanes(output, {batch, row}, lane);
 }
 
 /// Fetches what the epilogue of a later group will read.
 void LinearEmitter::prefetchExtras(Value group, int64_t groups, Value chunkIndex) {
-  constexpr int64_t distance = 4, lineBytes = 64;
+  constexpr int64_t distance = 4;
   if (coldExtras.empty())
     return;
   OpBuilder::InsertionGuard guard(b);
@@ -279,13 +285,10 @@ void LinearEmitter::prefetchExtras(Value group, int64_t groups, Value chunkIndex
     Value isLast = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, chunkIndex, index(numChunks - 1));
     b.setInsertionPointToStart(scf::IfOp::create(b, isLast).thenBlock());
   }
-  int64_t perLine = lineBytes / 4;
   Value ahead = arith::MinUIOp::create(b, add(group, distance), index(groups - 1));
   for (Value row : loadGroupRows(ahead, chunkIndex))
     for (Value extra : coldExtras)
-      for (int64_t offset = 0; offset < vectors * options.lanes; offset += perLine)
-        memref::PrefetchOp::create(b, extra, ValueRange{batch, row, add(lane, offset)}, /*isWrite=*/false,
-                                   /*localityHint=*/3, /*isDataCache=*/true);
+      prefetchLanes(extra, {batch, row}, lane);
 }
 
 void LinearEmitter::emitRowGroups(Value chunkIndex) {

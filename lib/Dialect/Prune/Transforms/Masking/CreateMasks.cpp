@@ -10,6 +10,7 @@
 #include "prune/Dialect/Prune/Transforms/Masking/Selection.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
 #include "prune/Support/Constants.h"
+#include "prune/Support/RegexOption.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/Regex.h"
@@ -42,7 +43,6 @@ private:
   void skip(Operation *op, StringRef name, const Twine &reason);
 
   LogicalResult readOptions();
-  FailureOr<std::unique_ptr<llvm::Regex>> readRegex(StringRef option, StringRef text);
   LogicalResult collect();
   LogicalResult checkThatAllMatched();
   LogicalResult checkLayerSplit(const MaskedWeight &weight);
@@ -55,7 +55,7 @@ private:
   CreateMasksResult result;
 
   MaskSettings defaults;
-  std::unique_ptr<llvm::Regex> include, exclude;
+  std::shared_ptr<llvm::Regex> include, exclude;
   std::vector<RecipeEntry> entries;
   std::vector<llvm::Regex> entryRegexes;
   SmallVector<int64_t> entryMatches;
@@ -70,17 +70,6 @@ void MaskCreator::skip(Operation *op, StringRef name, const Twine &reason) {
   ++result.skippedLayers;
   remark::missed(op->getLoc(), remark::RemarkOpts::name("NoMask").category("masks"))
       << remark::add("'{0}' skipped because {1}", name.str(), reason.str());
-}
-
-FailureOr<std::unique_ptr<llvm::Regex>> MaskCreator::readRegex(StringRef option, StringRef text) {
-  if (text.empty())
-    return std::unique_ptr<llvm::Regex>();
-  auto regex = std::make_unique<llvm::Regex>(text);
-  std::string error;
-  if (regex->isValid(error))
-    return regex;
-  fail() << option << ": '" << text << "' is no regular expression: " << error;
-  return failure();
 }
 
 LogicalResult MaskCreator::readOptions() {
@@ -119,12 +108,10 @@ LogicalResult MaskCreator::readOptions() {
   if (!given.layerSplit)
     return fail() << "layer-split: expected uniform, erk, l2 or lamp, got '" << options.layerSplit << "'";
 
-  FailureOr<std::unique_ptr<llvm::Regex>> includeRegex = readRegex("include", options.include);
-  FailureOr<std::unique_ptr<llvm::Regex>> excludeRegex = readRegex("exclude", options.exclude);
-  if (failed(includeRegex) || failed(excludeRegex))
+  auto emit = [&] { return fail(); };
+  LogicalResult readsInclude = readRegex("include", options.include, include, emit);
+  if (failed(readRegex("exclude", options.exclude, exclude, emit)) || failed(readsInclude))
     return failure();
-  include = std::move(*includeRegex);
-  exclude = std::move(*excludeRegex);
 
   if (!options.recipe.empty()) {
     FailureOr<Recipe> recipe = Recipe::read(options.recipe, context, [&] { return fail(); });

@@ -2,6 +2,7 @@
 
 #include "GroupFilter.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Spelling.h"
+#include "prune/Support/RegexOption.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
@@ -25,19 +26,10 @@ std::string mlir::prune::describeFrozen(const DimGroup &group) {
 
 FailureOr<GroupFilter> GroupFilter::create(const PruneSelectGroupsOptions &options, EmitErrorFn emitError) {
   GroupFilter filter;
-  auto readRegex = [&](StringRef option, StringRef text, std::shared_ptr<llvm::Regex> &regex) -> LogicalResult {
-    if (text.empty())
-      return success();
-    regex = std::make_shared<llvm::Regex>(text);
-    std::string error;
-    if (regex->isValid(error))
-      return success();
-    return emitError() << option << ": '" << text << "' is no regular expression: " << error;
-  };
   filter.includeText = options.include;
   filter.excludeText = options.exclude;
-  if (failed(readRegex("include", options.include, filter.include)) ||
-      failed(readRegex("exclude", options.exclude, filter.exclude)))
+  if (failed(readRegex("include", options.include, filter.include, emitError)) ||
+      failed(readRegex("exclude", options.exclude, filter.exclude, emitError)))
     return failure();
   for (StringRef text : options.ratios) {
     auto [expression, number] = text.rsplit('=');
@@ -47,7 +39,7 @@ FailureOr<GroupFilter> GroupFilter::create(const PruneSelectGroupsOptions &optio
     if (!(rule.ratio >= 0 && rule.ratio < 1))
       return emitError() << "ratios: expected a ratio in [0, 1), got " << formatNumber(rule.ratio) << " for '"
                          << expression << "'";
-    if (failed(readRegex("ratios", expression, rule.regex)))
+    if (failed(readRegex("ratios", expression, rule.regex, emitError)))
       return failure();
     filter.rules.push_back(std::move(rule));
   }

@@ -20,10 +20,10 @@
 #include "prune/Dialect/Prune/Transforms/Structured/Shrink.h"
 #include "prune/Support/Parallel.h"
 #include "prune/Support/Progress.h"
+#include "prune/Support/RegexOption.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/Sequence.h"
 #include "llvm/Support/FormatVariadic.h"
-#include "llvm/Support/Regex.h"
 #include <cmath>
 #include <map>
 #include <numeric>
@@ -181,7 +181,6 @@ private:
   /// Errors about options are about no place in the module.
   InFlightDiagnostic fail() { return emitError(module.getLoc()); }
   LogicalResult readOptions();
-  LogicalResult readRegex(StringRef option, StringRef text, std::unique_ptr<llvm::Regex> &regex);
   LogicalResult checkUnmasked();
   LogicalResult collectTargets();
   FailureOr<WeightData> read(arith::ConstantOp constant, StringRef name) const;
@@ -197,7 +196,7 @@ private:
   ModuleOp module;
   const PrunePermuteChannelsOptions &options;
   WorkerPool pool;
-  std::unique_ptr<llvm::Regex> include, exclude;
+  std::shared_ptr<llvm::Regex> include, exclude;
   ChannelPattern pattern;
   llvm::MapVector<Operation *, Target> targets;
   std::unique_ptr<DimCoupling> coupling;
@@ -211,16 +210,6 @@ private:
 
 } // namespace
 
-LogicalResult ChannelPermuter::readRegex(StringRef option, StringRef text, std::unique_ptr<llvm::Regex> &regex) {
-  if (text.empty())
-    return success();
-  regex = std::make_unique<llvm::Regex>(text);
-  std::string error;
-  if (regex->isValid(error))
-    return success();
-  return fail() << option << ": '" << text << "' is no regular expression: " << error;
-}
-
 LogicalResult ChannelPermuter::readOptions() {
   std::string error;
   PatternAttrInterface attr = parsePattern(options.pattern, module.getContext(), error);
@@ -233,9 +222,9 @@ LogicalResult ChannelPermuter::readOptions() {
   pattern = {nOfM.getN(), nOfM.getM()};
   if (!(options.effort > 0 && options.effort <= 1000))
     return fail() << "effort: expected a value in (0, 1000], got " << formatNumber(options.effort);
-  if (failed(readRegex("include", options.include, include)))
-    return failure();
-  return readRegex("exclude", options.exclude, exclude);
+  auto emit = [&] { return fail(); };
+  return failure(failed(readRegex("include", options.include, include, emit)) ||
+                 failed(readRegex("exclude", options.exclude, exclude, emit)));
 }
 
 LogicalResult ChannelPermuter::checkUnmasked() {
