@@ -222,7 +222,7 @@ void mlir::prune::writeNpy(llvm::raw_ostream &os, const HostTensor &tensor) {
      << StringRef(tensor.data.data(), tensor.data.size());
 }
 
-llvm::Expected<std::vector<NamedTensor>> mlir::prune::readTensors(StringRef path) {
+llvm::Expected<std::vector<NamedTensor>> mlir::prune::readTensors(StringRef path, TensorFilter isWanted) {
   auto fail = [&](const llvm::Twine &why) { return createStringError("'" + path + "': " + why); };
   if (llvm::sys::fs::is_directory(path))
     return fail("expected a file, got a folder");
@@ -232,7 +232,7 @@ llvm::Expected<std::vector<NamedTensor>> mlir::prune::readTensors(StringRef path
   StringRef bytes = (*buffer)->getBuffer();
   std::vector<NamedTensor> result;
   if (bytes.starts_with("PK")) {
-    llvm::Expected<std::vector<NamedTensor>> tensors = parseNpz(bytes);
+    llvm::Expected<std::vector<NamedTensor>> tensors = parseNpz(bytes, isWanted);
     if (!tensors)
       return fail(llvm::toString(tensors.takeError()));
     return tensors;

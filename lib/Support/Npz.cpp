@@ -146,7 +146,7 @@ static llvm::Expected<HostTensor> readMember(StringRef bytes, const Member &memb
   return parseNpy(data);
 }
 
-llvm::Expected<std::vector<NamedTensor>> mlir::prune::parseNpz(StringRef bytes) {
+llvm::Expected<std::vector<NamedTensor>> mlir::prune::parseNpz(StringRef bytes, TensorFilter isWanted) {
   llvm::Expected<Directory> directory = findDirectory(bytes);
   if (!directory)
     return directory.takeError();
@@ -161,6 +161,8 @@ llvm::Expected<std::vector<NamedTensor>> mlir::prune::parseNpz(StringRef bytes) 
     name.consume_back(".npy");
     if (!seen.insert(name).second)
       return createStringError("expected one member of each name, got two of '" + name + "'");
+    if (isWanted && !isWanted(name))
+      continue;
     llvm::Expected<HostTensor> tensor = readMember(bytes, *member);
     if (!tensor)
       return createStringError("member '" + member->name + "': " + llvm::toString(tensor.takeError()));

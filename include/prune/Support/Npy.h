@@ -8,6 +8,7 @@
 #define PRUNE_SUPPORT_NPY_H
 
 #include "prune/Support/HostTensor.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/Support/Error.h"
 #include <vector>
 
@@ -26,12 +27,15 @@ struct NamedTensor {
 /// big-endian data, structures, objects, and a length other than the header's.
 llvm::Expected<HostTensor> parseNpy(llvm::StringRef bytes);
 
-/// The tensors in the bytes of a .npz file, in its order, without ".npy" at the end of their names. Checks the CRC of
-/// each.
-llvm::Expected<std::vector<NamedTensor>> parseNpz(llvm::StringRef bytes);
+/// Says by their names which tensors of a .npz are wanted; null: all.
+using TensorFilter = llvm::function_ref<bool(llvm::StringRef)>;
 
-/// Reads `path`: all tensors of a .npz, or the one of a .npy under an empty name. Decides by content.
-llvm::Expected<std::vector<NamedTensor>> readTensors(llvm::StringRef path);
+/// The tensors in the bytes of a .npz file, in its order, without ".npy" at the end of their names. Checks the CRC of
+/// each. What is not wanted is not looked at.
+llvm::Expected<std::vector<NamedTensor>> parseNpz(llvm::StringRef bytes, TensorFilter isWanted = nullptr);
+
+/// Reads `path`: the wanted tensors of a .npz, or the one of a .npy under an empty name. Decides by content.
+llvm::Expected<std::vector<NamedTensor>> readTensors(llvm::StringRef path, TensorFilter isWanted = nullptr);
 
 /// Writes version 1 of the .npy format.
 void writeNpy(llvm::raw_ostream &os, const HostTensor &tensor);

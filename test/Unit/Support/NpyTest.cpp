@@ -174,6 +174,25 @@ TEST(NpyTest, RefusesTwoMembersOfOneName) {
   EXPECT_NE(llvm::toString(read.takeError()).find("two of 'a'"), std::string::npos);
 }
 
+// What is not wanted may be damaged: it is not looked at.
+TEST(NpyTest, ReadsOnlyWhatIsWanted) {
+  std::vector<NamedTensor> tensors;
+  tensors.push_back({"a", makeTensor(ElementKind::Int8, {3})});
+  tensors.push_back({"b", makeTensor(ElementKind::Float32, {2})});
+  std::string bytes = write(tensors);
+  size_t data = bytes.find("\x93NUMPY", bytes.find("b.npy"));
+  ASSERT_NE(data, std::string::npos);
+  bytes[data] = 0;
+  llvm::Expected<std::vector<NamedTensor>> read = parseNpz(bytes, [](llvm::StringRef name) { return name == "a"; });
+  ASSERT_TRUE(bool(read)) << llvm::toString(read.takeError());
+  ASSERT_EQ(read->size(), 1u);
+  EXPECT_EQ(read->front().name, "a");
+  expectEqual(read->front().tensor, tensors.front().tensor);
+  read = parseNpz(bytes);
+  ASSERT_FALSE(bool(read));
+  EXPECT_NE(llvm::toString(read.takeError()).find("member 'b.npy'"), std::string::npos);
+}
+
 TEST(NpyTest, AnEmptyArchiveHasNoTensors) {
   llvm::Expected<std::vector<NamedTensor>> read = parseNpz(write({}));
   ASSERT_TRUE(bool(read));

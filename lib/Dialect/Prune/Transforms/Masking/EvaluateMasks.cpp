@@ -31,6 +31,7 @@ private:
   std::string whyUndecided(MaskOp mask);
   void leave(MaskOp mask, const Twine &reason);
   LogicalResult evaluate(ArrayRef<MaskOp> masks);
+  LogicalResult readFisherBlocks(MaskOp mask, FisherProblem &problem);
   FailureOr<std::vector<float>> findMultipliers(MaskOp mask, FisherProblem &problem);
   LogicalResult update(MaskOp mask, const FisherProblem &problem, ArrayRef<uint8_t> bytes);
 
@@ -148,6 +149,15 @@ SelectionOptions mlir::prune::getSelectionOptions(MaskOp mask) {
   return options;
 }
 
+LogicalResult MaskEvaluator::readFisherBlocks(MaskOp mask, FisherProblem &problem) {
+  llvm::Expected<FisherBlocks> blocks =
+      gradients->getFisherBlocks(getWeightName(mask), mask.getWeight().getType(), pool);
+  if (!blocks)
+    return emitError(mask.getLoc()) << "gradients: " << llvm::toString(blocks.takeError());
+  problem.blocks = std::move(*blocks);
+  return success();
+}
+
 /// Finds the Fisher blocks of the weight of `mask` and, by them, the multipliers of its elements.
 FailureOr<std::vector<float>> MaskEvaluator::findMultipliers(MaskOp mask, FisherProblem &problem) {
   auto refuse = [&](const Twine &why) {
@@ -157,12 +167,8 @@ FailureOr<std::vector<float>> MaskEvaluator::findMultipliers(MaskOp mask, Fisher
   RankedTensorType type = mask.getWeight().getType();
   if (!type.getElementType().isF32())
     return refuse("expected a weight of f32, got ") << type;
-  if (failed(checkSoleMask(mask, module)))
+  if (failed(checkSoleMask(mask, module)) || failed(readFisherBlocks(mask, problem)))
     return failure();
-  llvm::Expected<FisherBlocks> blocks = gradients->getFisherBlocks(getWeightName(mask), type, pool);
-  if (!blocks)
-    return emitError(mask.getLoc()) << "gradients: " << llvm::toString(blocks.takeError());
-  problem.blocks = *blocks;
   problem.damping = mask.getCriterion().getFisherDamping();
   if (llvm::Error error = findUnits(problem, mask.getPattern(), type.getShape()))
     return refuse(llvm::toString(std::move(error)));
@@ -204,6 +210,8 @@ LogicalResult MaskEvaluator::evaluate(ArrayRef<MaskOp> masks) {
   std::vector<std::vector<uint8_t>> bytes(masks.size());
   std::vector<FisherProblem> problems(masks.size());
   bool needsFisherBlocks = criterion.getRequiredInputs() & NeedsFisherBlocks;
+  // Blocks are much larger than weights: of weights that are ranked together those of one are in memory at a time.
+  bool readsBlocksAgain = needsFisherBlocks && masks.size() > 1;
   weights.reserve(masks.size());
   SmallVector<SelectionTensor> tensors;
   for (auto [index, op] : llvm::enumerate(masks)) {
@@ -229,6 +237,8 @@ LogicalResult MaskEvaluator::evaluate(ArrayRef<MaskOp> masks) {
         if (failed(multipliers))
           return failure();
         inputs.multipliers = *multipliers;
+        if (readsBlocksAgain)
+          problems[index].blocks = FisherBlocks();
       }
       scores[index].resize(values.size());
       pool.forEachChunk(values.size(), kScoreChunk, [&, index = index](int64_t begin, int64_t end) {
@@ -244,8 +254,11 @@ LogicalResult MaskEvaluator::evaluate(ArrayRef<MaskOp> masks) {
   }
   selectMasks(tensors, getSelectionOptions(first), pool);
   for (auto [mask, kept, problem] : llvm::zip_equal(masks, bytes, problems)) {
+    if (readsBlocksAgain && failed(readFisherBlocks(mask, problem)))
+      return failure();
     if (needsFisherBlocks && failed(update(mask, problem, kept)))
       return failure();
+    problem.blocks = FisherBlocks();
     result.weights += kept.size();
     result.pruned += llvm::count(kept, 0);
     ++result.masks;

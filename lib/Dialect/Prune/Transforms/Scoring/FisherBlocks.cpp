@@ -30,11 +30,10 @@ static bool isCutInto(int64_t blocks, int64_t size, int64_t block) {
   return block > 0 && blocks == static_cast<int64_t>(llvm::divideCeil(size, block));
 }
 
-llvm::Expected<FisherBlocks> FisherBlocks::get(const HostTensor &values, ArrayRef<int64_t> shape, WorkerPool &pool) {
+llvm::Expected<FisherBlocks> FisherBlocks::get(HostTensor values, ArrayRef<int64_t> shape, WorkerPool &pool) {
   MatrixView view(shape);
   ArrayRef<int64_t> found = values.shape;
   FisherBlocks blocks;
-  blocks.values = &values;
   if (found.size() == 3 && isCutInto(found[0], view.size(), found[1]) && found[2] == found[1]) {
     blocks.columns = view.size();
     blocks.blockColumns = found[1];
@@ -61,6 +60,7 @@ llvm::Expected<FisherBlocks> FisherBlocks::get(const HostTensor &values, ArrayRe
   if (wrong >= 0)
     return createStringError("expected finite numbers, got " + formatNumber(values.getElement(wrong)) + " at index " +
                              formatIndex(found, wrong));
+  blocks.values = std::move(values);
   return blocks;
 }
 

@@ -8,22 +8,31 @@
 using namespace mlir;
 using namespace mlir::prune;
 
+/// Behind the name of a weight: the products of its gradients.
+static constexpr llvm::StringLiteral kFisher = ":fisher";
+
+/// The tensors of `path` that are wanted, all of floats.
+static llvm::Expected<std::vector<NamedTensor>> readFloats(StringRef path, TensorFilter isWanted) {
+  llvm::Expected<std::vector<NamedTensor>> tensors = readTensors(path, isWanted);
+  if (!tensors)
+    return tensors.takeError();
+  for (const NamedTensor &named : *tensors)
+    if (!llvm::is_contained({ElementKind::Float16, ElementKind::BFloat16, ElementKind::Float32, ElementKind::Float64},
+                            named.tensor.kind))
+      return llvm::createStringError("%s: '%s' is %s, expected floats", path.str().c_str(), named.name.c_str(),
+                                     getName(named.tensor.kind).str().c_str());
+  return tensors;
+}
+
 llvm::Expected<GradientFile> GradientFile::read(StringRef path) {
-  llvm::Expected<std::vector<NamedTensor>> tensors = readTensors(path);
+  llvm::Expected<std::vector<NamedTensor>> tensors =
+      readFloats(path, [](StringRef name) { return !name.ends_with(kFisher); });
   if (!tensors)
     return tensors.takeError();
   GradientFile file;
   file.path = path.str();
-  for (NamedTensor &named : *tensors) {
-    HostTensor &tensor = named.tensor;
-    if (!llvm::is_contained({ElementKind::Float16, ElementKind::BFloat16, ElementKind::Float32, ElementKind::Float64},
-                            tensor.kind))
-      return llvm::createStringError("%s: '%s' is %s, expected floats", file.path.c_str(), named.name.c_str(),
-                                     getName(tensor.kind).str().c_str());
-    if (StringRef name = named.name; name.consume_back(":fisher")) {
-      file.fisher[name] = std::move(tensor);
-      continue;
-    }
+  for (const NamedTensor &named : *tensors) {
+    const HostTensor &tensor = named.tensor;
     Entry &entry = file.entries[named.name];
     entry.shape.assign(tensor.shape.begin(), tensor.shape.end());
     entry.values.resize(tensor.getNumElements());
@@ -74,13 +83,16 @@ llvm::Error GradientFile::provide(ScoreInputs &inputs, uint32_t needs, StringRef
 
 llvm::Expected<FisherBlocks> GradientFile::getFisherBlocks(StringRef name, RankedTensorType type,
                                                            WorkerPool &pool) const {
-  auto it = fisher.find(name);
-  if (it == fisher.end())
+  std::string wanted = (name + kFisher).str();
+  llvm::Expected<std::vector<NamedTensor>> tensors = readFloats(path, [&](StringRef other) { return other == wanted; });
+  if (!tensors)
+    return tensors.takeError();
+  if (tensors->empty() || tensors->front().name != wanted)
     return llvm::createStringError(
-        llvm::formatv("{0} has no '{1}:fisher' (python -m prune gradients --fisher-block)", path, name).str());
-  llvm::Expected<FisherBlocks> blocks = FisherBlocks::get(it->second, type.getShape(), pool);
+        llvm::formatv("{0} has no '{1}' (python -m prune gradients --fisher-block)", path, wanted).str());
+  llvm::Expected<FisherBlocks> blocks = FisherBlocks::get(std::move(tensors->front().tensor), type.getShape(), pool);
   if (!blocks)
     return llvm::createStringError(
-        llvm::formatv("{0}: '{1}:fisher': {2}", path, name, llvm::toString(blocks.takeError())).str());
+        llvm::formatv("{0}: '{1}': {2}", path, wanted, llvm::toString(blocks.takeError())).str());
   return blocks;
 }

@@ -23,9 +23,9 @@ namespace mlir::prune {
 /// block whatever the rows, and [rows / r, columns / c, r, c, r, c], rounded up, if r x c of the matrix view do.
 class FisherBlocks {
 public:
-  /// Blocks in `values`, which must outlive them, of a weight of `shape`. Fails, with the shape that is wanted, if it
-  /// is neither of the two, or if a number is not finite.
-  static llvm::Expected<FisherBlocks> get(const HostTensor &values, ArrayRef<int64_t> shape, WorkerPool &pool);
+  /// Blocks in `values` of a weight of `shape`. Fails, with the shape that is wanted, if it is neither of the two, or
+  /// if a number is not finite.
+  static llvm::Expected<FisherBlocks> get(HostTensor values, ArrayRef<int64_t> shape, WorkerPool &pool);
 
   int64_t getNumBlocks() const;
   /// Elements of a block that is not at an edge.
@@ -41,7 +41,7 @@ public:
   Elements getElements(int64_t block) const;
   /// The product of the gradients at two places of a block.
   double getProduct(int64_t block, int64_t place, int64_t other) const {
-    return values->getElement((block * getBlockSize() + place) * getBlockSize() + other);
+    return values.getElement((block * getBlockSize() + place) * getBlockSize() + other);
   }
   /// "50" or "4x12".
   std::string spell() const;
@@ -49,7 +49,7 @@ public:
 private:
   int64_t getNumBlockColumns() const { return (columns - 1) / blockColumns + 1; }
 
-  const HostTensor *values = nullptr;
+  HostTensor values;
   /// Of what is cut: the matrix view, or one row of all elements.
   int64_t rows = 1, columns = 1;
   int64_t blockRows = 1, blockColumns = 1;

@@ -5,7 +5,6 @@
 #include "mlir/IR/BuiltinTypes.h"
 #include "prune/Dialect/Prune/IR/Scoring.h"
 #include "prune/Dialect/Prune/Transforms/Scoring/FisherBlocks.h"
-#include "prune/Support/HostTensor.h"
 #include "prune/Support/Parallel.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/Error.h"
@@ -21,7 +20,7 @@ inline constexpr uint32_t kNeedsGradients = NeedsGradient | NeedsSquaredGradient
 /// blocks, as NAME:fisher.
 class GradientFile {
 public:
-  /// Reads a .npz. Fails if a tensor is not of floats.
+  /// Reads a .npz, but for products. Fails if a tensor is not of floats.
   static llvm::Expected<GradientFile> read(StringRef path);
 
   /// Gives `inputs` the gradients that `needs` (ScoreInputKind) asks for, of the weight `name` of type `type`. Fails if
@@ -29,8 +28,8 @@ public:
   llvm::Error provide(ScoreInputs &inputs, uint32_t needs, StringRef name, RankedTensorType type,
                       WorkerPool &pool) const;
 
-  /// The blocks of the Fisher information of the weight `name` of type `type`, which live as long as the file. Fails if
-  /// they are missing, have another shape or hold numbers that are not finite.
+  /// Reads the blocks of the Fisher information of the weight `name` of type `type`: those of all weights may be more
+  /// than fits in memory. Fails if they are missing, have another shape or hold numbers that are no finite floats.
   llvm::Expected<FisherBlocks> getFisherBlocks(StringRef name, RankedTensorType type, WorkerPool &pool) const;
 
 private:
@@ -42,8 +41,6 @@ private:
   };
   std::string path;
   llvm::StringMap<Entry> entries;
-  /// By the names of weights. They are large, and stay as they are.
-  llvm::StringMap<HostTensor> fisher;
 };
 
 } // namespace mlir::prune
