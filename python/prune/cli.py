@@ -144,8 +144,10 @@ def _parser() -> argparse.ArgumentParser:
     slopes.add_argument("--batches", type=int, default=0, help="how many to take (default: all that the examples fill)")
     slopes.add_argument("--fisher-block", default="", metavar="SIZE",
                         help="elements of a block: consecutive ones, such as 50, or ROWSxCOLUMNS, such as 4x12, for patterns whose "
-                        "units span rows. Needs a model with a batch of 1, and 8 SIZE + 64 bytes for each weight of two and more "
-                        "dimensions that is trained (--training=freeze=REGEX leaves some out)")
+                        "units span rows. Needs a model with a batch of 1; the file has 8 SIZE bytes for each weight of two and "
+                        "more dimensions that is trained (--training=freeze=REGEX leaves some out)")
+    slopes.add_argument("--fisher-memory", type=float, default=1.0, metavar="GB",
+                        help="of blocks at a time: the examples run once for each part of the weights that fits (default 1)")
     slopes.add_argument("--threads", type=int, default=1, help="threads of each call (default 1)")
     slopes.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="limit for compilation")
     slopes.set_defaults(run=_gradients)
@@ -307,7 +309,7 @@ def _gradients(options: argparse.Namespace) -> int:
     from prune.train.gradients import GradientOptions, gradients
     steps = Steps("prune gradients")
     count = gradients(GradientOptions(options.model, options.output, options.data, options.training, options.batches,
-                                      options.fisher_block, options.threads, options.timeout), steps)
+                                      options.fisher_block, options.fisher_memory, options.threads, options.timeout), steps)
     steps.note(f"wrote {options.output}: means over {count} batches")
     return 0
 

@@ -114,6 +114,16 @@ def test_fisher_blocks_are_those_of_numpy(tools, model, run_cli, tmp_path, size,
         np.testing.assert_allclose(module.value_of(op.operands[0]), expected, atol=1e-4)
 
 
+def test_blocks_that_do_not_fit_in_memory_come_in_parts(model, run_cli, tmp_path):
+    """Two weights of 72 and 36 elements, 464 bytes each: together, or one after the other. The file is the same."""
+    folder, _, _ = model
+    for memory, passes in (("1", 1), ("4e-5", 2), ("1e-9", 2)):
+        finished = run_cli("gradients", folder / "single.mlir", "-o", tmp_path / f"{memory}.npz", f"--data={folder}/x.npz",
+                           "--training=loss=mse", "--fisher-block=50", f"--fisher-memory={memory}", "--batches=5")
+        assert finished.returncode == 0 and f"passes over the examples: {passes}\n" in finished.stderr, finished.stderr
+        assert (tmp_path / f"{memory}.npz").read_bytes() == (tmp_path / "1.npz").read_bytes()
+
+
 def test_many_examples_add_up():
     """More gradients than wait, blocks that do not divide the weight."""
     random = np.random.default_rng(3)
@@ -163,6 +173,7 @@ def test_without_gradients_masks_wait(tools, model):
     (["-o", "{}/g.txt"], "a .npz file"), (["--batches=-1"], "--batches: range: got -1"),
     (["--training=loss=mse entry=none"], "expected a function"), (["--fisher-block=0"], "--fisher-block: size: got '0'"),
     (["--fisher-block=65x64"], "of at most 4096 elements"),
+    (["--fisher-memory=0"], "--fisher-memory: range: got 0, expected more than 0"),
     (["--training=loss=mse", "--fisher-block=50"], "--fisher-block: batch of the model: got 8, expected 1"), (["--training=loss=cross-entropy"], "no 'labels'")])
 def test_wrong_use_is_one_line(model, run_cli, arguments, message):
     folder, _, _ = model

@@ -39,6 +39,11 @@ class FisherBlocks:
     has, which is where weights may go. 8 bytes for each element of the weight and place of a block, and 4 bytes for each
     element and waiting gradient."""
 
+    @staticmethod
+    def count_bytes(shape: tuple[int, ...], size: BlockSize) -> int:
+        """What the sums of a weight and its waiting gradients take, but for the rest of blocks at edges."""
+        return int(np.prod(shape, dtype=np.int64)) * (8 * size.columns * max(1, size.rows) + 4 * WAITING)
+
     def __init__(self, shape: tuple[int, ...], size: BlockSize):
         rows, columns = shape[0], int(np.prod(shape[1:], dtype=np.int64))
         self.view = (rows, columns) if size.rows else (1, rows * columns)
@@ -50,10 +55,6 @@ class FisherBlocks:
         # What the last blocks have beyond the weight stays zero.
         self._waiting = np.zeros((WAITING, self.grid[0] * self.block[0], self.grid[1] * self.block[1]), np.float32)
         self._count = 0
-
-    @property
-    def nbytes(self) -> int:
-        return self.sums.nbytes + self._waiting.nbytes
 
     def add(self, gradient: np.ndarray) -> None:
         """Adds the gradient of one example."""
