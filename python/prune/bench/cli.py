@@ -186,7 +186,7 @@ def _parser() -> argparse.ArgumentParser:
 
     strokes = commands.add_parser(
         "oneshot", help="what is left of MiniLM's embeddings after pruning without fine-tuning",
-        description="Prunes all-MiniLM-L6-v2 by magnitude and by criteria that see activations, and compares the "
+        description="Prunes all-MiniLM-L6-v2 by magnitude and by criteria that see activations or gradients, and compares the "
                     "embeddings of sentences with those of the dense model: the mean cosine.")
     strokes.add_argument("--calibration", type=Path, required=True, metavar="FILE", help="sentences to calibrate with")
     strokes.add_argument("--held-out", type=Path, required=True, metavar="FILE", help="sentences to compare")
@@ -200,7 +200,8 @@ def _parser() -> argparse.ArgumentParser:
                          default=["uniform"], help="how layers share the sparsity (uniform)")
     strokes.add_argument("--criteria", default=list(oneshot.CRITERIA), type=_list(
         str, lambda v: v in oneshot.CRITERIA, f"names out of {', '.join(oneshot.CRITERIA)}"),
-        help=f"criteria ({','.join(oneshot.CRITERIA)}); refit is sparsegpt with refit=true column-counts=ranked")
+        help=f"criteria ({','.join(oneshot.CRITERIA)}); refit is sparsegpt with refit=true column-counts=ranked, "
+        "obs has refit=true")
     strokes.add_argument("--permute", action="store_true", help="permute channels for n:m patterns first")
     strokes.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     strokes.add_argument("--folder", type=Path, help="for scratch files (build/bench)")

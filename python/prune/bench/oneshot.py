@@ -1,4 +1,4 @@
-"""What pruning MiniLM-L6 at one stroke leaves of its embeddings: magnitude against criteria that see activations."""
+"""What pruning MiniLM-L6 at one stroke leaves of its embeddings: magnitude against criteria that see activations or gradients."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ from prune.bench.minilm import INCLUDE
 from prune.bench.report import Table
 from prune.console import Steps
 from prune.files import write_json
+from prune.train.gradients import GradientOptions, gradients
 
+OBS = "obs"
 # Name and options of the pipeline `prune`.
 CRITERIA = {"magnitude": "criterion=magnitude", "wanda": "criterion=wanda", "sparsegpt": "criterion=sparsegpt",
-            "refit": "criterion=sparsegpt refit=true column-counts=ranked"}
+            "refit": "criterion=sparsegpt refit=true column-counts=ranked", OBS: "criterion=obs refit=true"}
+# Fisher blocks: units of a pattern lie within one.
+BLOCKS = {"4x1": "4x12"}
+BLOCK = "50"
 SPLITS = ("uniform", "lamp")
 BATCH = 8
 
@@ -54,19 +59,25 @@ def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -
                          ("neighbours", 10)], 3), []
     with compare.scratch_folder(settings.folder) as folder:
         scratch = Path(folder)
-        with steps.step(f"build and import MiniLM-L6, {BATCH} x {settings.tokens} tokens"):
-            onnx.save(minilm.build(BATCH, settings.tokens), scratch / "dense.onnx")
-            import_model(scratch / "dense.onnx", scratch / "dense.mlirbc", ImportOptions(timeout=settings.timeout))
-        np.savez(scratch / "examples.npz", **minilm.tokenize(calibration, settings.tokens))
-        dense = _embed(scratch / "dense.mlirbc", held_out, scratch, settings.timeout)
+        # Gradients are those of single examples.
+        for batch in (BATCH, 1) if OBS in settings.criteria else (BATCH,):
+            with steps.step(f"build and import MiniLM-L6, {batch} x {settings.tokens} tokens"):
+                onnx.save(minilm.build(batch, settings.tokens), scratch / "dense.onnx")
+                import_model(scratch / "dense.onnx", scratch / f"dense-{batch}.mlirbc", ImportOptions(timeout=settings.timeout))
+        examples = minilm.tokenize(calibration, settings.tokens)
+        np.savez(scratch / "examples.npz", **examples)
+        dense = _embed(scratch / f"dense-{BATCH}.mlirbc", held_out, scratch, settings.timeout)
+        gathered = None
         for weights, sparsity in compare.settings_of(settings.weights, settings.sparsity):
-            module = scratch / "dense.mlirbc"
+            kind = "dense"
             permuted = settings.permute and ":" in weights
             if permuted:
-                module = scratch / "permuted.mlirbc"
+                kind = "permuted"
                 with steps.step(f"permute channels for {weights}"):
-                    ours.prune_opt(scratch / "dense.mlirbc", module,
-                                   [f"--prune-permute-channels=pattern={weights} {INCLUDE}"], settings.timeout)
+                    for module in scratch.glob("dense-*.mlirbc"):
+                        ours.prune_opt(module, scratch / module.name.replace("dense", kind),
+                                       [f"--prune-permute-channels=pattern={weights} {INCLUDE}"], settings.timeout)
+            module = scratch / f"{kind}-{BATCH}.mlirbc"
             for split in settings.splits:
                 for criterion in settings.criteria:
                     label = {"weights": weights, "sparsity": round(sparsity, 4), "split": split, "criterion": criterion,
@@ -74,6 +85,14 @@ def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -
                     target = "" if ":" in weights else f" sparsity={sparsity}"
                     flag = (f"--prune=pattern={weights}{target} layer-split={split} {INCLUDE} {CRITERIA[criterion]} "
                             f"data={scratch}/examples.npz padding=attention_mask")
+                    if criterion == OBS:
+                        block = BLOCKS.get(weights, BLOCK)
+                        if gathered != (block, permuted):
+                            gathered = block, permuted
+                            with steps.step(f"gather Fisher blocks of {block}"):
+                                _gather(scratch / f"{kind}-1.mlirbc", module, examples, block, scratch / "fisher.npz", steps,
+                                        settings.timeout)
+                        flag += f" gradients={scratch}/fisher.npz"
                     begin = time.monotonic()
                     with steps.step(f"{compare.title(label)}, {split}, {criterion}"):
                         ours.prune_opt(module, scratch / "pruned.mlirbc", [flag], settings.timeout)
@@ -88,6 +107,27 @@ def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -
                         write_json(as_json, {"machine": machine, "examples": len(calibration),
                                              "held_out": len(dense), "tokens": settings.tokens, "rows": rows})
     return 0
+
+
+def _gather(single: Path, module: Path, examples: dict[str, np.ndarray], block: str, output: Path, steps: Steps,
+            timeout: float) -> None:
+    """Fisher blocks of the embeddings' direction. Against a target that is off by a random vector v the gradient of the
+    mean square is Jᵀ v for the Jacobian J of the outputs, and the mean of its products Jᵀ J. All tokens of a sentence have one v,
+    at right angles to its embedding e and divided by the length of e, so that the loss is 1 - cosine."""
+    hidden = ours.run_module(module, examples, single.parent, len(os.sched_getaffinity(0)), timeout)["last_hidden_state"]
+    mask = examples["attention_mask"][..., None].astype(np.float32)
+    tokens = mask.sum(axis=1)
+    mean = (hidden * mask).sum(axis=1) / tokens
+    length = np.linalg.norm(mean, axis=1, keepdims=True)
+    off = np.random.default_rng(0).standard_normal(mean.shape)
+    off -= (off * mean).sum(axis=1, keepdims=True) * mean / length ** 2
+    # The gradient of the mean square is 2 / size times the difference.
+    off *= hidden[0].size / 2 / (tokens * length)
+    target = hidden + mask * off[:, None, :]
+    data = single.parent / "single.npz"
+    np.savez(data, **examples, target=target.astype(np.float32))
+    gradients(GradientOptions(single, output, data, "loss=mse freeze=^embeddings", fisher_block=block,
+                              threads=len(os.sched_getaffinity(0)), timeout=timeout), steps)
 
 
 def _embed(module: Path, inputs: dict[str, np.ndarray], scratch: Path, timeout: float) -> np.ndarray:
