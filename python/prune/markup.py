@@ -13,7 +13,7 @@ _STYLE = """
   --warm: #ffb74d; --paper: #14181f } }
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 64em; margin: 1.5em auto; padding: 0 1em; color: var(--text);
   background: var(--paper) }
-h1 { font-size: 1.5em; margin: 0 } h2 { font-size: 1.15em; margin: 2em 0 .5em } h3 { font-size: 1em; margin: .4em 0 }
+h1 { font-size: 1.5em; margin: 0 } h1, p, td:last-child { overflow-wrap: anywhere } h2 { font-size: 1.15em; margin: 2em 0 .5em } h3 { font-size: 1em; margin: .4em 0 }
 p, .soft { color: var(--soft) } .good { color: var(--good) } .bad { color: var(--bad) }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(11em, 1fr)); gap: .7em; margin: 1em 0 }
 .tile { border: 1px solid var(--line); border-radius: 6px; padding: .6em .8em; color: var(--soft) }
@@ -71,12 +71,12 @@ def bars(groups: Sequence[tuple[str, Sequence[tuple[str, float, str, str]]]], lo
             parts.append(f'<text x="0" y="{y + 13}">{escape(title)}</text>')
             y += 20
         for name, value, text, kind in lines:
-            parts.append(f'<text class="soft name" x="120" y="{y + 13}" text-anchor="end"><title>{escape(name)}</title>'
+            parts.append(f'<text class="soft name" x="136" y="{y + 13}" text-anchor="end"><title>{escape(name)}</title>'
                          f'{escape(shortened(name))}</text>'
-                         f'<rect class="field" x="124" y="{y + 2}" width="170" height="14" rx="2"/>'
-                         f'<rect class="{kind}" x="124" y="{y + 2}" width="{170 * value / scale:.1f}" height="14" '
+                         f'<rect class="field" x="140" y="{y + 2}" width="160" height="14" rx="2"/>'
+                         f'<rect class="{kind}" x="140" y="{y + 2}" width="{160 * value / scale:.1f}" height="14" '
                          'rx="2"/>'
-                         f'<text x="300" y="{y + 13}">{escape(text)}</text>')
+                         f'<text x="306" y="{y + 13}">{escape(text)}</text>')
             y += 19
         y += 8
     return f'<svg viewBox="0 0 440 {max(1, y)}" role="img">{"".join(parts)}</svg>'
