@@ -127,7 +127,8 @@ def _parser() -> argparse.ArgumentParser:
                       "undecided masks rises to its target, by a cubic polynomial; 0: at once (default 0.5)")
     tune.add_argument("--first", type=float, default=0.0, metavar="SPARSITY", help="where it begins (default 0)")
     tune.add_argument("--weights", metavar="FILE", type=Path, help=".npz for the trained values by name as well")
-    tune.add_argument("--json", metavar="FILE", type=Path, help="scores before and after, and the sparsity")
+    tune.add_argument("--json", metavar="FILE", type=Path, help="scores before and after, the sparsity, and "
+                      "when masks were decided")
     _add_run_options(tune)
     tune.set_defaults(run=_finetune)
     slopes = commands.add_parser(
@@ -203,6 +204,9 @@ def _add_evaluate(commands) -> None:
     parser.add_argument("--json", metavar="FILE", type=Path, help="the report for programs")
     parser.add_argument("--html", metavar="FILE", type=Path, help="the report as one page")
     parser.add_argument("--sensitivity", metavar="FILE", type=Path, help="JSON of `sensitivity`, to show its curves")
+    parser.add_argument("--history", metavar="FILE", type=Path, action="append", default=[],
+                        help="JSON of the `finetune` or `search` that the module is from; of earlier ones before it "
+                        "(repeatable)")
     parser.add_argument("--runs", type=int, default=30, help="timed samples of each model (default 30)")
     parser.add_argument("--threads", type=int, default=1, help="threads of each call (default 1)")
     parser.add_argument("--targets", default="host", metavar="CPU,...",
@@ -398,7 +402,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     settings = EvaluateOptions(
         options.module, options.baseline, options.data, options.labels, options.output, options.top_k, options.max_drop,
         options.max_ece, options.min_speedup, options.json, options.html, options.runs, options.threads,
-        options.targets.split(","), options.sensitivity, options.timeout)
+        options.targets.split(","), options.sensitivity, options.history, options.timeout)
     report, gates = evaluate(settings, Steps("prune evaluate"))
     print(text.text(report))
     missed = [gate for gate in gates if not gate.passed]

@@ -54,6 +54,12 @@ def test_finetune_writes_the_model_with_masks_and_weights(files, tools, tmp_path
         kept = sum(int(m.sum()) for m in masks.values())
     total = sum(m.size for m in masks.values())
     assert abs(scores["sparsity"] - (1 - kept / total)) < 1e-6
+    # The report knows in how many rounds the model came about.
+    assert scores["updates"][-1]["sparsity"] == scores["sparsity"] and scores["steps"] == 85 and {m["weight"] for m in scores["masks"]} == set(masks)
+    assert [u["sparsity"] for u in scores["updates"]] == sorted(u["sparsity"] for u in scores["updates"])
+    report = run_cli("evaluate", tmp_path / "o.mlirbc", f"--baseline={files}/m.mlirbc", f"--data={files}/t.npz", "--runs=1",
+                     f"--history={tmp_path}/o.json")
+    assert f"[x] Iteration: 85 steps of fine-tuning, masks decided {len(scores['updates'])} times" in report.stdout, report.stderr
     # An interrupted run that goes on ends with the same bytes.
     half = run_cli("finetune", *common, "--epochs=4", "-o", tmp_path / "h.mlirbc", f"--checkpoint={tmp_path}/c.npz",
                    "--resume",

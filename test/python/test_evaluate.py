@@ -18,7 +18,7 @@ from conftest import cli
 from onnx import numpy_helper
 
 from prune import markup, metrics
-from prune.evaluate import page
+from prune.evaluate import checklist, history, page
 from prune.evaluate.layers import tensor_core
 from prune.export.source import Mask
 from prune.importer.driver import import_model
@@ -162,7 +162,52 @@ def test_all_ten_points_are_answered(outcome):
     assert all(p["status"] in ("done", "warning", "not measured") and p["answer"] for p in points.values())
     assert all(p["answer"].startswith("because") for p in points.values() if p["status"] == "not measured")
     assert points["Fine-tuning"]["status"] == "warning" and "no fine-tuning" in points["Fine-tuning"]["answer"]
+    assert points["Iteration"] == {"step": "Iteration", "status": "warning", "answer":
+                                   "masks at one stroke: nothing was trained between the baseline and them"}
     assert all(f"{p['step']}: {p['answer']}" in printed for p in points.values())
+
+
+TUNED = {"steps": 90, "begin": 0, "sparsity": 0.5, "updates": [{"step": 0, "sparsity": 0.1}, {"step": 40, "sparsity": 0.5}],
+         "masks": [], "before": None, "after": None}
+
+
+@pytest.mark.parametrize("change, status, answer", [
+    ({}, "done", "90 steps of fine-tuning, masks decided 2 times from step 0 to 40: 10.0% to 50.0% pruned"),
+    ({"before": {"accuracy": 0.97}, "after": {"accuracy": 0.981}}, "done", "accuracy 97.00% before and 98.10% after"),
+    ({"updates": TUNED["updates"][1:], "begin": 30}, "warning", "90 steps of fine-tuning (those from 30 on in this run), masks "
+     "decided 1 times from step 40 to 40: 50.0% to 50.0% pruned"),
+    ({"updates": []}, "warning", "90 steps of fine-tuning with masks that stay: 50.0% pruned")])
+def test_iteration_is_answered_from_history(tmp_path, change, status, answer):
+    place = tmp_path / "h.json"
+    place.write_text(json.dumps({**TUNED, **change}))
+    found = checklist._iteration([history.load(place)], 3, 2)
+    assert found[0] == status and answer in found[1] and str(place) in found[1]
+    assert ("not step by step" in found[1]) == (status == "warning")
+    # Two rounds with one decision each are two.
+    if status == "warning" and change["updates"]:
+        assert checklist._iteration([history.load(place)] * 2, 3, 2)[0] == "done"
+
+
+def test_without_history_a_trained_model_does_not_say():
+    assert checklist._iteration([], 3, 2) == ("not measured",
+                                              "because no --history=FILE says in how many rounds the model came about")
+
+
+@pytest.mark.parametrize("content, message", [
+    (None, "h.json: history: got no such file, expected the JSON of `prune finetune` or `prune search`"),
+    ("{", "h.json: history: got 'Expecting property name"), ("[]", "h.json: history: got other content"),
+    (json.dumps({**TUNED, "masks": 3}), "h.json: history: got other content"),
+    (json.dumps({**TUNED, "updates": [{}]}), "h.json: history: got other content"),
+    (json.dumps({"masks": [], "trials": [], "target": {}}), "h.json: history: got other content"),
+    (json.dumps({**TUNED, "masks": [{"weight": "head.weight", "digest": "0123456789abcdef"}]}),
+     "h.json: digest of the mask of 'head.weight': got 0123456789abcdef, expected ")])
+def test_history_of_something_else_is_refused(nets, tmp_path, content, message):
+    folder, _, _ = nets
+    if content is not None:
+        (tmp_path / "h.json").write_text(content)
+    result = cli("evaluate", folder / "pruned.mlirbc", f"--baseline={folder}/base.mlirbc", f"--data={folder}/xy.npz",
+                 "--runs=1", f"--history={tmp_path}/h.json")
+    assert result.returncode == 1 and message in result.stderr and result.stderr.count("\n") == 1, result.stderr
 
 
 class Page(html.parser.HTMLParser):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Mapping
+from typing import Mapping, Sequence
 
+from prune.evaluate.history import Round
 from prune.evaluate.layers import same_values
 from prune.evaluate.models import Model
 
@@ -12,12 +13,13 @@ ACCURACY_LOST = 0.01
 COSINE = 0.9
 
 
-def answers(report: Mapping, baseline: Model, pruned: Model) -> list[dict]:
-    """For each point whether it is `done`, `warning` or `not measured`, and the answer."""
+def answers(report: Mapping, baseline: Model, pruned: Model, rounds: Sequence[Round] = ()) -> list[dict]:
+    """For each point whether it is `done`, `warning` or `not measured`, and the answer. `rounds` are what led to the pruned
+    model, as far as it is known."""
+    common, changed = same_values(pruned, baseline)
     points = (("Baseline", _baseline(report)), ("Key layers", _key_layers(report)),
               ("Method", _method(report, baseline, pruned)), ("Masks", _masks(report)),
-              ("Fine-tuning", _tuning(baseline, pruned)),
-              ("Iteration", ("not measured", "because one module does not say in how many rounds it came about")),
+              ("Fine-tuning", _tuning(common, changed)), ("Iteration", _iteration(rounds, common, changed)),
               ("Export",
                ("done", f"compiled to a C library of {pruned.library_bytes + pruned.weight_bytes:,} bytes with "
                                   "weights; ONNX and safetensors: `python -m prune export`")),
@@ -74,14 +76,24 @@ def _masks(report: Mapping) -> tuple[str, str]:
                     f"to {most:.1%}); the masks were verified against their records. Where they began is not recorded")
 
 
-def _tuning(baseline: Model, pruned: Model) -> tuple[str, str]:
-    common, changed = same_values(pruned, baseline)
+def _tuning(common: int, changed: int) -> tuple[str, str]:
     if not common:
         return "not measured", "because no constant has the name and shape of one in the baseline"
     if changed:
         return "done", f"kept elements differ from the baseline in {changed} of {common} constants of the same shape"
     return "warning", (f"kept elements are those of the baseline in all {common} constants of the same shape: "
                        "no fine-tuning")
+
+
+def _iteration(rounds: Sequence[Round], common: int, changed: int) -> tuple[str, str]:
+    if rounds:
+        said = "; then ".join(f"{r.answer} ({r.place})" for r in rounds)
+        if sum(r.decisions for r in rounds) > 1:
+            return "done", said
+        return "warning", f"{said}: not step by step"
+    if common and not changed:
+        return "warning", "masks at one stroke: nothing was trained between the baseline and them"
+    return "not measured", "because no --history=FILE says in how many rounds the model came about"
 
 
 def _benchmark(report: Mapping) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from prune import __version__, files, metrics
 from prune.bench.timing import Timing
 from prune.console import Steps
 from prune.errors import PruneError
-from prune.evaluate import checklist, layers
+from prune.evaluate import checklist, history, layers
 from prune.evaluate.models import Model, compile_model, measure, outputs
 from prune.quickstart.report import machine
 from prune.sensitivity.curves import load as load_curves
@@ -28,8 +28,8 @@ GATE_CLOSED = 3
 @dataclass
 class EvaluateOptions:
     """What to compare on what. `labels` may be None where the data has them or there are none; `output` names the
-    result that is judged (None: the first of numbers); `sensitivity` is a file of that command to show. The gates are
-    shares, not points; None: no gate."""
+    result that is judged (None: the first of numbers); `sensitivity` is a file of that command to show, `history` those of
+    the commands that led to the module, in their order. The gates are shares, not points; None: no gate."""
 
     module: Path
     baseline: Path
@@ -46,6 +46,7 @@ class EvaluateOptions:
     threads: int = 1
     targets: Sequence[str] = ("host",)
     sensitivity: Path | None = None
+    history: Sequence[Path] = ()
     timeout: float = 600.0
 
     def check(self) -> None:
@@ -91,6 +92,7 @@ def evaluate(options: EvaluateOptions, steps: Steps) -> tuple[dict, list[Gate]]:
         raise PruneError("--max-ece", "labels", f"none in '{options.data}'",
                          "--labels=FILE, or an array 'labels' there")
     curves = load_curves(options.sensitivity) if options.sensitivity else None
+    rounds = [history.load(path) for path in options.history]
     with tempfile.TemporaryDirectory(prefix="prune-evaluate-") as scratch:
         folder = Path(scratch)
         models, results, firsts = [], [], []
@@ -101,6 +103,8 @@ def evaluate(options: EvaluateOptions, steps: Steps) -> tuple[dict, list[Gate]]:
                 found, first = outputs(models[-1], arrays, str(options.data))
                 results.append(found)
                 firsts.append(first)
+        if rounds:
+            history.check(rounds, models[1].source.digests, options.module)
         output = choose_output(results, options.output, options.module, labels is not None)
         scores = [check_finite(found[output], output, path)
                   for found, path in zip(results, (options.baseline, options.module))]
@@ -122,7 +126,7 @@ def evaluate(options: EvaluateOptions, steps: Steps) -> tuple[dict, list[Gate]]:
         if not any(layer["name"] in names for layer in curves["layers"]):
             raise PruneError(str(options.sensitivity), "layers", "none of this model", f"one of {len(names)}")
         report["sensitivity"] = curves
-    report["checklist"] = checklist.answers(report, *models)
+    report["checklist"] = checklist.answers(report, *models, rounds)
     gates = close(report, options)
     report["gates"] = [asdict(gate) for gate in gates]
     if options.json:

@@ -56,6 +56,8 @@ class Source:
         self._folded = {_string(o, "stored"): (_string(o, "weight"), _pattern(o),
                                                ir.IntegerAttr(o.attributes["kept"]).value)
                         for o in operations if o.name == "prune.record" and "stored" in o.attributes}
+        # Of the masks, by the weights' names.
+        self.digests = {_string(o, "weight"): _string(o, "digest") for o in operations if o.name == "prune.record"}
         self.function = functions[_ENTRY]
         self.block = self.function.regions[0].blocks[0]
         self.masks: dict[str, Mask] = {}

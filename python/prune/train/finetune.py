@@ -18,6 +18,8 @@ from prune.train.job import Outcome, TrainOptions, count_steps, run
 # Decisions about masks on the way to the target.
 UPDATES = 50
 _ENTRY = re.compile(r"^\s*func\.func (?:public )?@([\w$.]+)\(%\w+: tensor<(\d+)", re.MULTILINE)
+# Weight and digest of a mask that is not folded.
+_RECORD = re.compile(r'^\s*prune\.record "(.*)" as\(.* digest "([0-9a-f]{16})"$', re.MULTILINE)
 _UNDECIDED = re.compile(r"^\s*%\S+ = prune\.mask ", re.MULTILINE)
 
 
@@ -60,8 +62,7 @@ def finetune(options: FinetuneOptions, steps: Steps) -> Outcome:
             if options.masks is not None:
                 passes.append(f"--prune-create-masks={options.masks}")
             prune_opt(options.model, base, [*passes, "--emit-bytecode"], options)
-            text = _run([base, "--mlir-elide-elementsattrs-if-larger=16", "--mlir-elide-resource-strings-if-larger=16"],
-                        options).stdout
+            text = _print(base, options)
             count = count_steps(settings.epochs, len(next(iter(arrays.values()))), batch_size(text, options))
             has_undecided = _UNDECIDED.search(text) is not None
             prune_opt(base, training, [f"--prune-train={complete(options, count, has_undecided)}", "--emit-bytecode"],
@@ -75,7 +76,10 @@ def finetune(options: FinetuneOptions, steps: Steps) -> Outcome:
                     stream.write(trained.read_bytes())
             if options.report:
                 files.write_json(options.report, {
-                    "loss": outcome.trained.loss, "sparsity": outcome.trained.sparsity,
+                    "loss": outcome.trained.loss, "sparsity": outcome.trained.sparsity, "steps": count,
+                    "begin": outcome.trained.begin,
+                    "updates": [{"step": step, "sparsity": sparsity} for step, sparsity in outcome.trained.updates],
+                    "masks": [{"weight": w, "digest": d} for w, d in _RECORD.findall(_print(result, options))],
                     "before": outcome.before and outcome.before.as_dict(),
                     "after": outcome.after and outcome.after.as_dict()})
             os.replace(result, options.output)
@@ -108,6 +112,12 @@ def batch_size(module: str, options: FinetuneOptions) -> int:
 
 def prune_opt(source: Path, target: Path, arguments: list[str], options: FinetuneOptions) -> None:
     _run([source, *arguments, "-o", target], options)
+
+
+def _print(module: Path, options: FinetuneOptions) -> str:
+    """The text of a module without large constants."""
+    return _run([module, "--mlir-elide-elementsattrs-if-larger=16", "--mlir-elide-resource-strings-if-larger=16"],
+                options).stdout
 
 
 def _run(arguments: list, options: FinetuneOptions) -> toolchain.Finished:

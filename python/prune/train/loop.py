@@ -41,11 +41,13 @@ class LoopOptions:
 
 @dataclass(frozen=True)
 class Trained:
-    """How a run ended: loss of the last step (NaN if none was made), sparsity, and the step it began at."""
+    """How a run ended: loss of the last step (NaN if none was made), sparsity, and the step it began at. `updates` are the
+    decisions about masks since then: step and sparsity."""
 
     loss: float
     sparsity: float
     begin: int
+    updates: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def train(program: Program, source: Source, options: LoopOptions, progress: Prog
     progress = progress or Progress("train", options.steps)
     progress.begin(begin)
     scheduled = SCHEDULE in program.functions
+    updates: list[tuple[int, float]] = []
     saved = -1
 
     def save(step: int) -> None:
@@ -91,6 +94,7 @@ def train(program: Program, source: Source, options: LoopOptions, progress: Prog
             batch = source.batch(step)
             if scheduled and bool(program.call(SCHEDULE)["update"]):
                 sparsity = float(program.call(UPDATE, batch)["sparsity"])
+                updates.append((step, sparsity))
             loss = float(program.call(source.function(step), batch)["loss"])
             if not math.isfinite(loss):
                 program.undo()
@@ -108,7 +112,8 @@ def train(program: Program, source: Source, options: LoopOptions, progress: Prog
         # a batch exchanges weights for new ones, which nothing would train.
         if scheduled and not program.feeds(UPDATE) and bool(program.call(SCHEDULE)["update"]):
             sparsity = float(program.call(UPDATE)["sparsity"])
-    return Trained(loss, sparsity, begin)
+            updates.append((options.steps, sparsity))
+    return Trained(loss, sparsity, begin, tuple(updates))
 
 
 def evaluate(program: Program, examples: Arrays) -> Evaluation:
