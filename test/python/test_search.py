@@ -143,6 +143,10 @@ def test_a_drop_is_kept_as_onnx_runtime_sees_it(net, tmp_path):
     # Something was saved for it, and a little less was too much, or nothing could be saved any more.
     assert found["achieved"]["size"] < 0.8 and found["sparsity"] > 0.3
     assert any(trial["drop"] > 0.02 for trial in found["trials"])
+    # What was searched is what the report says of iteration, and the masks are those.
+    result = cli("evaluate", tmp_path / "o.mlirbc", f"--baseline={net}/m.mlirbc", f"--data={net}/t.npz", "--runs=1",
+                 f"--history={tmp_path}/r.json")
+    assert f"[x] Iteration: {len(found['trials'])} models tried for drop:0.02, " in result.stdout, result.stderr
 
 
 def test_activations_lose_less_and_the_recipe_gives_the_same_weights(net, tools, tmp_path):
@@ -177,6 +181,11 @@ def test_latency_is_measured(net, tmp_path, monkeypatch):
     assert found["latency"] == "measured" and found["met"] == (found["achieved"]["latency"] <= 0.8 * 1.02)
     trial = next(t for t in found["trials"] if t["latency"] == found["achieved"]["latency"])
     assert trial["sparsity"] == found["sparsity"]
+    # The last measurement is printed, and beside it what the cost model said.
+    times, estimated = found["milliseconds"], found["achieved"]["estimated_latency"]
+    assert times["pruned"] / times["unpruned"] == found["achieved"]["latency"] and 0 < estimated < 1
+    assert (f"(measured in turn: {times['unpruned']:.3g} ms become {times['pruned']:.3g} ms; estimated {estimated:.3f})"
+            in result.stdout)
     if not found["met"]:
         assert "prune search: --target: latency: got 0." in result.stderr
 
@@ -187,7 +196,8 @@ def test_latency_is_estimated_and_the_budget_corrected(net, tmp_path, monkeypatc
         name: Times(t.dense, t.sparse and tuple(0.7 * s for s in t.sparse))
         for name, t in times(curves, levels).items()})
     result, found = run_search(net, tmp_path, "latency:0.4", "--estimate")
-    assert result.returncode == 0 and found["latency"] == "estimated", result.stderr
+    assert result.returncode == 0 and found["latency"] == "estimated" and found["milliseconds"] == {}, result.stderr
+    assert found["achieved"]["estimated_latency"] == found["achieved"]["latency"]
     assert abs(found["achieved"]["latency"] / 0.4 - 1) <= 0.02 and len(found["trials"]) > 1
     assert abs(found["trials"][0]["latency"] / 0.4 - 1) > 0.02
 

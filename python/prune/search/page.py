@@ -17,6 +17,7 @@ def page(found: Mapping, curves: Mapping) -> str:
     tiles = "".join(f"<div class=tile><b>{value}</b>{escape(name)}</div>" for name, value in (
         (f"target {target['kind']}:{target['value']:g}", "met" if found["met"] else "missed"),
         (f"of the latency ({found['latency']})", f"{achieved['latency']:.1%}"),
+        *((("of the latency (estimated)", f"{achieved['estimated_latency']:.1%}"),) if found["milliseconds"] else ()),
         ("of the size", f"{achieved['size']:.1%}"), ("of the operations", f"{achieved['flops']:.1%}"),
         ("drop", f"{achieved['drop']:.4f}"),
         ("of the layers' weights pruned", f"{found['sparsity']:.1%}")))

@@ -9,7 +9,11 @@ from prune.console import columns
 
 def text(found: Mapping) -> str:
     """The layers, the front, and how far the target was met."""
-    target, achieved = found["target"], found["achieved"]
+    target, achieved, times = found["target"], found["achieved"], found["milliseconds"]
+    latency = f"latency {achieved['latency']:.3f} ({found['latency']}), "
+    if times:
+        latency = (f"latency {achieved['latency']:.3f} (measured in turn: {times['unpruned']:.3g} ms become "
+                   f"{times['pruned']:.3g} ms; estimated {achieved['estimated_latency']:.3f}), ")
     rows = [("layer", "sparsity", found["measure"].replace("_", " "), "code")]
     rows += [(layer["name"], f"{layer['sparsity']:.1%}" if layer["pattern"] else "no mask", f"{layer['loss']:.4f}",
               (layer["code"] or "").split(" (")[0]) for layer in found["layers"]]
@@ -18,8 +22,7 @@ def text(found: Mapping) -> str:
     return "\n".join([
         *columns(rows, left=(0, 3)), "", f"Least loss for each {target['minimized']}, before anything is measured:",
         *columns(front), "",
-        f"latency {achieved['latency']:.3f} ({found['latency']}), size {achieved['size']:.3f}, flops "
-        f"{achieved['flops']:.3f} of the unpruned model, drop {achieved['drop']:.4f}; {found['sparsity']:.1%} of the "
-        "layers' weights are pruned",
+        f"{latency}size {achieved['size']:.3f}, flops {achieved['flops']:.3f} of the unpruned model, drop "
+        f"{achieved['drop']:.4f}; {found['sparsity']:.1%} of the layers' weights are pruned",
         f"target {target['kind']}:{target['value']:g} {'met' if found['met'] else 'MISSED'} with "
         f"{achieved[target['kind']]:.4f} in {len(found['trials'])} trials"])
