@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from prune.bench import cli, compare, digits, distill, kernels, nets, programs, report, train
+from prune.bench import cli, compare, digits, distill, kernels, nets, oneshot, programs, report, train
 from prune.bench.timing import Distance, Quiet, Timing, blocks, interleave, summarize
 from prune.console import Steps
 from prune.errors import PruneError
@@ -300,6 +300,19 @@ def test_oneshot_runs(tools, tmp_path):
     assert set(wanda) == {"weights", "sparsity", "split", "criterion", "permuted", "seconds", "cosine", "neighbours"}
     assert 0 <= wanda["neighbours"] <= 1 and "neighbours" in finished.stdout.splitlines()[0]
     assert magnitude["cosine"] < wanda["cosine"] < 1 and wanda["criterion"] == "wanda"
+
+
+def test_a_random_target_has_the_curvature_of_the_cosine():
+    """The mean square of the gradient along a change of all outputs is twice what the change makes of 1 - cosine."""
+    random = np.random.default_rng(1)
+    hidden = np.repeat(random.standard_normal((1, 6, 16), np.float32), 20000, axis=0)
+    mask = np.repeat([[1, 1, 1, 1, 0, 0]], len(hidden), axis=0)
+    gradient = 2 / hidden[0].size * (hidden - oneshot.target(hidden, mask))
+    assert not gradient[:, 4:].any()
+    change = 1e-3 * random.standard_normal(hidden.shape[1:])
+    before, after = (h[:4].mean(axis=0) for h in (hidden[0], hidden[0] + change))
+    lost = 1 - before @ after / np.linalg.norm(before) / np.linalg.norm(after)
+    assert np.square((gradient * change).sum(axis=(1, 2))).mean() == pytest.approx(2 * lost, rel=0.05)
 
 
 @pytest.mark.parametrize("criterion, most", [("wanda", 1.7), ("sparsegpt", 2.6)])

@@ -187,7 +187,7 @@ def test_latency_is_measured(net, tmp_path, monkeypatch):
     assert (f"(measured in turn: {times['unpruned']:.3g} ms become {times['pruned']:.3g} ms; estimated {estimated:.3f})"
             in result.stdout)
     if not found["met"]:
-        assert "prune search: --target: latency: got 0." in result.stderr
+        assert "prune search: --target: latency: got " in result.stderr
 
 
 def test_latency_is_estimated_and_the_budget_corrected(net, tmp_path, monkeypatch):

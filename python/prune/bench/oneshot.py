@@ -111,23 +111,29 @@ def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -
 
 def _gather(single: Path, module: Path, examples: dict[str, np.ndarray], block: str, output: Path, steps: Steps,
             timeout: float) -> None:
-    """Fisher blocks of the embeddings' direction. Against a target that is off by a random vector v the gradient of the
-    mean square is Jᵀ v for the Jacobian J of the outputs, and the mean of its products Jᵀ J. All tokens of a sentence have one v,
-    at right angles to its embedding e and divided by the length of e, so that the loss is 1 - cosine."""
-    hidden = ours.run_module(module, examples, single.parent, len(os.sched_getaffinity(0)), timeout)["last_hidden_state"]
-    mask = examples["attention_mask"][..., None].astype(np.float32)
+    """Writes Fisher blocks of the embeddings of `examples`."""
+    threads = len(os.sched_getaffinity(0))
+    hidden = ours.run_module(module, examples, single.parent, threads, timeout)["last_hidden_state"]
+    data = single.parent / "single.npz"
+    np.savez(data, **examples, target=target(hidden, examples["attention_mask"]))
+    gradients(GradientOptions(single, output, data, "loss=mse freeze=^embeddings", fisher_block=block, threads=threads,
+                              timeout=timeout), steps)
+
+
+def target(hidden: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+    """For `hidden` [sentences, tokens, size] a target whose mean square has the curvature of 1 - cosine as its Fisher
+    information. The gradient by the weights is Jᵀ v, where v is the difference and J the Jacobian of the outputs, so products of
+    gradients are Jᵀ J on the mean if v is random. All tokens of a sentence have one v, at right angles to its embedding e and divided
+    by the length of e: what changes the embedding's direction, and nothing else."""
+    mask = attention_mask[..., None].astype(np.float64)
     tokens = mask.sum(axis=1)
     mean = (hidden * mask).sum(axis=1) / tokens
     length = np.linalg.norm(mean, axis=1, keepdims=True)
     off = np.random.default_rng(0).standard_normal(mean.shape)
     off -= (off * mean).sum(axis=1, keepdims=True) * mean / length ** 2
-    # The gradient of the mean square is 2 / size times the difference.
+    # The gradient of the mean square by an output is 2 / size times the difference.
     off *= hidden[0].size / 2 / (tokens * length)
-    target = hidden + mask * off[:, None, :]
-    data = single.parent / "single.npz"
-    np.savez(data, **examples, target=target.astype(np.float32))
-    gradients(GradientOptions(single, output, data, "loss=mse freeze=^embeddings", fisher_block=block,
-                              threads=len(os.sched_getaffinity(0)), timeout=timeout), steps)
+    return (hidden + mask * off[:, None, :]).astype(np.float32)
 
 
 def _embed(module: Path, inputs: dict[str, np.ndarray], scratch: Path, timeout: float) -> np.ndarray:
