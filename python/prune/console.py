@@ -15,6 +15,11 @@ def columns(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[s
                       for i, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]
 
 
+def milliseconds(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:.3g} ms" if value < 999.5 else f"{value:,.0f} ms"
+
+
 class Steps:
     """Prints one line for each step with its time, if `stream` is a terminal or `always` is set.
 

@@ -266,6 +266,11 @@ def test_a_picture_is_a_png_of_the_share_that_is_kept():
     assert not lines[:, 0].any() and np.array_equal(lines[:, 1:], np.where(kept, 0, 255))
 
 
+def test_milliseconds_have_three_digits_or_all():
+    from prune.console import milliseconds
+    assert [milliseconds(v) for v in (0.12345, 9.876, 999.4, 999.6, 12345.6)] == ["0.123 ms", "9.88 ms", "999 ms", "1,000 ms", "12,346 ms"]
+
+
 def test_names_in_pictures_are_as_short_as_they_differ():
     names = ["encoder.layer.0.query.weight", "encoder.layer.1.query.weight", "encoder.layer.1.output.dense.weight"]
     assert markup.short_names(names) == ["0.query", "1.query", "1.output.dense"]

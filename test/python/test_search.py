@@ -15,6 +15,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("iree.compiler")
 
 from conftest import ROOT, cli
+from prune.console import milliseconds
 from prune.digits import images, nets
 from prune.export.source import Source
 from prune.importer.driver import ImportOptions, import_model
@@ -184,7 +185,7 @@ def test_latency_is_measured(net, tmp_path, monkeypatch):
     # The last measurement is printed, and beside it what the cost model said.
     times, estimated = found["milliseconds"], found["achieved"]["estimated_latency"]
     assert times["pruned"] / times["unpruned"] == found["achieved"]["latency"] and 0 < estimated < 1
-    assert (f"(measured in turn: {times['unpruned']:.3g} ms become {times['pruned']:.3g} ms; estimated {estimated:.3f})"
+    assert (f"(measured in turn: {milliseconds(times['unpruned'])} become {milliseconds(times['pruned'])}; estimated {estimated:.3f})"
             in result.stdout)
     if not found["met"]:
         assert "prune search: --target: latency: got " in result.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Mapping, Sequence
 
+from prune.console import milliseconds
 from prune.evaluate.history import Round
 from prune.evaluate.layers import same_values
 from prune.evaluate.models import Model
@@ -37,7 +38,7 @@ def _quality(report: Mapping, which: str) -> str:
 def _baseline(report: Mapping) -> tuple[str, str]:
     figures = report["models"]["baseline"]
     return "done", (f"{report['baseline']}: {_quality(report, 'baseline')}, "
-                    f"{figures['latency_ms']['median']:.3g} ms a call, {figures['parameters']:,} parameters")
+                    f"{milliseconds(figures['latency_ms']['median'])} a call, {figures['parameters']:,} parameters")
 
 
 def _key_layers(report: Mapping) -> tuple[str, str]:
@@ -99,7 +100,7 @@ def _iteration(rounds: Sequence[Round], common: int, changed: int) -> tuple[str,
 def _benchmark(report: Mapping) -> tuple[str, str]:
     slower, worse = report["ratios"]["speedup"] < 1, False
     times = [report["models"][m]["latency_ms"]["median"] for m in ("baseline", "pruned")]
-    said = f"{times[0]:.3g} ms become {times[1]:.3g} ms ({report['ratios']['speedup']:.2f}x)"
+    said = f"{milliseconds(times[0])} become {milliseconds(times[1])} ({report['ratios']['speedup']:.2f}x)"
     if "classification" in report:
         both = [report["classification"][m]["accuracy"] for m in ("baseline", "pruned")]
         worse = both[0] - both[1] > ACCURACY_LOST

@@ -9,6 +9,7 @@ from typing import Mapping, Sequence
 
 import numpy as np
 
+from prune.console import milliseconds
 from prune.evaluate.checklist import COSINE
 from prune.export.source import Mask
 from prune.markup import bars, document, escape, section, short_names, table
@@ -74,11 +75,11 @@ def _figures(report: Mapping) -> str:
 
     def count(value):
         return f"{value:,}"
-    groups = [group("Latency of a call (median)", "latency", lambda v: f"{v:.3g} ms"),
+    groups = [group("Latency of a call (median)", "latency", milliseconds),
               group("Size: code and weights", "size_bytes", lambda v: f"{v:,} bytes"),
               group("Memory: weights and peak workspace", "memory_bytes", lambda v: f"{v:,} bytes"),
               group("Operations on nonzeros", "flops", count), group("Parameters that are not zero", "nonzeros", count)]
-    spread = "; ".join(f"{m} {t['low']:.3g} to {t['high']:.3g} ms (10th to 90th percentile of {t['samples']})"
+    spread = "; ".join(f"{m} {milliseconds(t['low'])} to {milliseconds(t['high'])} (10th to 90th percentile of {t['samples']})"
                        for m, t in ((m, report["models"][m]["latency_ms"]) for m in ("baseline", "pruned")))
     return section("Cost", bars(groups), spread)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Mapping
 
-from prune.console import columns
+from prune.console import columns, milliseconds
 
 
 def text(found: Mapping) -> str:
@@ -12,8 +12,8 @@ def text(found: Mapping) -> str:
     target, achieved, times = found["target"], found["achieved"], found["milliseconds"]
     latency = f"latency {achieved['latency']:.3f} ({found['latency']}), "
     if times:
-        latency = (f"latency {achieved['latency']:.3f} (measured in turn: {times['unpruned']:.3g} ms become "
-                   f"{times['pruned']:.3g} ms; estimated {achieved['estimated_latency']:.3f}), ")
+        latency = (f"latency {achieved['latency']:.3f} (measured in turn: {milliseconds(times['unpruned'])} become "
+                   f"{milliseconds(times['pruned'])}; estimated {achieved['estimated_latency']:.3f}), ")
     rows = [("layer", "sparsity", found["measure"].replace("_", " "), "code")]
     rows += [(layer["name"], f"{layer['sparsity']:.1%}" if layer["pattern"] else "no mask", f"{layer['loss']:.4f}",
               (layer["code"] or "").split(" (")[0]) for layer in found["layers"]]
