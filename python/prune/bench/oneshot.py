@@ -1,4 +1,4 @@
-"""What pruning MiniLM-L6 at one stroke leaves of its embeddings: magnitude against criteria that see activations or gradients."""
+"""What pruning MiniLM-L6 at one stroke leaves of its embeddings: magnitude against criteria that see more."""
 
 from __future__ import annotations
 
@@ -122,9 +122,9 @@ def _gather(single: Path, module: Path, examples: dict[str, np.ndarray], block: 
 
 def target(hidden: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
     """For `hidden` [sentences, tokens, size] a target whose mean square has the curvature of 1 - cosine as its Fisher
-    information. The gradient by the weights is Jᵀ v, where v is the difference and J the Jacobian of the outputs, so products of
-    gradients are Jᵀ J on the mean if v is random. All tokens of a sentence have one v, at right angles to its embedding e and divided
-    by the length of e: what changes the embedding's direction, and nothing else."""
+    information. The gradient by the weights is Jᵀ v, where v is the difference and J the Jacobian of the outputs, so
+    products of gradients are Jᵀ J on the mean if v is random. All tokens of a sentence have one v, at right angles to its
+    embedding e and divided by the length of e: what changes the embedding's direction, and nothing else."""
     mask = attention_mask[..., None].astype(np.float64)
     tokens = mask.sum(axis=1)
     mean = (hidden * mask).sum(axis=1) / tokens

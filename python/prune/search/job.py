@@ -243,7 +243,8 @@ class _Workshop:
         """The result for programs."""
         options, total = self.options, self._fixed() + self.front.dense
         choices = best.model.choices["host"]
-        achieved = {**best.ratios, "estimated_latency": best.estimated, DROP: best.drop, "loss": sum(c.loss for c in best.choice.values())}
+        achieved = {**best.ratios, "estimated_latency": best.estimated, DROP: best.drop,
+                    "loss": sum(c.loss for c in best.choice.values())}
         missed = achieved[options.kind] > options.value * (1 if options.kind == DROP else 1 + TOLERANCE)
         taken: set[int] = set()
         layers = []
@@ -264,7 +265,8 @@ class _Workshop:
                 "front": [{"cost": (self._fixed() + cost) / total, "loss": loss}
                           for cost, loss in self.front.points(POINTS)],
                 "trials": [{"sparsity": self._sparsity(t), DROP: t.drop, **t.ratios} for t in self.trials],
-                "masks": [{"weight": w, "digest": d} for w, d in best.model.source.digests.items()], "recipe": best.recipe}
+                "masks": [{"weight": w, "digest": d} for w, d in best.model.source.digests.items()],
+                "recipe": best.recipe}
 
     def _trial(self, choice: Mapping[str, Candidate]) -> Trial:
         """The masks of a choice, and what they lose; each choice once."""
