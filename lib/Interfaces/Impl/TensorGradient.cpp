@@ -4,7 +4,7 @@
 #include "GradientModels.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "prune/Dialect/Prune/IR/Prune.h"
+#include "prune/Dialect/Prune/IR/PruneDynamic.h"
 #include "prune/Interfaces/Gradient.h"
 
 using namespace mlir;
@@ -188,6 +188,14 @@ struct CompressGradient : Model<CompressGradient, CompressOp> {
   }
 };
 
+/// Straight through: which elements are kept is taken for a constant.
+struct GateGradient : Model<GateGradient, GateOp> {
+  static LogicalResult build(GateOp op, OpBuilder &b, Location loc, Gradients &gradients, Value dy) {
+    gradients.add(b, loc, op.getInput(), GateOp::create(b, loc, op.getType(), dy, op.getMask()));
+    return success();
+  }
+};
+
 } // namespace
 
 void prune::registerTensorGradients(DialectRegistry &registry) {
@@ -209,5 +217,6 @@ void prune::registerTensorGradients(DialectRegistry &registry) {
     BarrierOp::attachInterface<BarrierGradient>(*context);
     CompressOp::attachInterface<CompressGradient>(*context);
     DecompressOp::attachInterface<DecompressGradient>(*context);
+    GateOp::attachInterface<GateGradient>(*context);
   });
 }

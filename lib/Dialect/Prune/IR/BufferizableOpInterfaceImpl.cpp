@@ -3,7 +3,7 @@
 #include "prune/Dialect/Prune/IR/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
 #include "mlir/Dialect/Bufferization/IR/DstBufferizableOpInterfaceImpl.h"
-#include "prune/Dialect/Prune/IR/Prune.h"
+#include "prune/Dialect/Prune/IR/PruneDynamic.h"
 
 using namespace mlir;
 using namespace mlir::bufferization;
@@ -133,5 +133,7 @@ void mlir::prune::registerBufferizableOpInterfaceExternalModels(DialectRegistry 
     SelectMasksOp::attachInterface<PlainOpInterface<SelectMasksOp>>(*context);
     RegrowMaskOp::attachInterface<PlainOpInterface<RegrowMaskOp>>(*context);
     WeightGradientOp::attachInterface<PlainOpInterface<WeightGradientOp>>(*context);
+    ListNonzerosOp::attachInterface<PlainOpInterface<ListNonzerosOp>>(*context);
+    SumColumnsOp::attachInterface<PlainOpInterface<SumColumnsOp>>(*context);
   });
 }

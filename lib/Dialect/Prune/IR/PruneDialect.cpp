@@ -1,6 +1,6 @@
 //===- PruneDialect.cpp - Registration of the prune dialect -------------------===//
 
-#include "prune/Dialect/Prune/IR/Prune.h"
+#include "prune/Dialect/Prune/IR/PruneDynamic.h"
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -16,5 +16,9 @@ void PruneDialect::initialize() {
   addOperations<
 #define GET_OP_LIST
 #include "prune/Dialect/Prune/IR/PruneTargetOps.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "prune/Dialect/Prune/IR/PruneDynamicOps.cpp.inc"
       >();
 }
