@@ -5,6 +5,7 @@
 #include "prune/Conversion/Passes.h"
 #include "prune/Dialect/Prune/IR/BufferizableOpInterfaceImpl.h"
 #include "prune/Dialect/Prune/IR/Prune.h"
+#include "prune/Dialect/Prune/Transforms/Dynamic/Dynamic.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
 #include "prune/Interfaces/DimCoupling.h"
 #include "prune/Interfaces/Gradient.h"
@@ -23,6 +24,7 @@ void mlir::prune::registerAllDialects(DialectRegistry &registry) {
 
 void mlir::prune::registerAllPasses() {
   registerPrunePasses();
+  registerPruneDynamicPasses();
   registerPruneConversionPasses();
   registerConversionPipelines();
   registerPipelines();

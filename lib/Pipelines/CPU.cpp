@@ -12,6 +12,7 @@
 #include "prune/Analysis/CostModel.h"
 #include "prune/Conversion/LowerToLLVM/LowerToLLVM.h"
 #include "prune/Conversion/Passes.h"
+#include "prune/Dialect/Prune/Transforms/Dynamic/Dynamic.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
 #include "prune/Support/Target.h"
 
@@ -86,6 +87,7 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   pm.addPass(createPrunePack(pack));
   pm.addPass(createPruneFoldMasks());                 // layers that were declined
   pm.addPass(createPruneLowerCompressed());           // and those held as their kept elements
+  pm.addPass(createPruneLowerDynamic());              // and gates, all of them
   pm.addPass(createConvertElementwiseToLinalgPass()); // arith on tensors, as people write it by hand
   pm.addPass(createPrunePropagateLayouts());
   addCleanup(pm);

@@ -1,6 +1,7 @@
 //===- Prune.cpp - The pipeline that decides masks ----------------------------===//
 
 #include "mlir/Transforms/Passes.h"
+#include "prune/Dialect/Prune/Transforms/Dynamic/Dynamic.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
 #include "prune/Pipelines/CPU.h"
 #include "prune/Pipelines/Pipelines.h"
@@ -94,6 +95,28 @@ void mlir::prune::buildStructuredPipeline(OpPassManager &manager, const Structur
     manager.addPass(createPruneNormalize());
 }
 
+void mlir::prune::buildDynamicPipeline(OpPassManager &manager, const DynamicOptions &options) {
+  manager.addPass(createPruneNormalize());
+
+  PruneInsertGatesOptions insert;
+  insert.kind = options.kind;
+  insert.sparsity = options.sparsity;
+  insert.threshold = options.threshold;
+  insert.keep = options.keep;
+  insert.include = options.include;
+  insert.exclude = options.exclude;
+  manager.addPass(createPruneInsertGates(insert));
+
+  PruneCalibrateGatesOptions calibrate;
+  calibrate.data = options.calibration;
+  calibrate.entry = options.entry;
+  calibrate.padding = options.padding;
+  calibrate.allocation = options.allocation;
+  calibrate.searchExamples = options.searchExamples;
+  calibrate.threads = options.threads;
+  manager.addPass(createPruneCalibrateGates(calibrate));
+}
+
 void mlir::prune::registerPipelines() {
   PassPipelineRegistration<PruneOptions>(
       "prune", "Mask the weights of prunable layers: normalize, create masks, evaluate, calibrate, verify",
@@ -104,5 +127,8 @@ void mlir::prune::registerPipelines() {
   PassPipelineRegistration<TrainOptions>("prune-train",
                                          "Replace a model by the functions that train it, masks held: normalize, build",
                                          buildTrainPipeline);
+  PassPipelineRegistration<DynamicOptions>(
+      "prune-dynamic", "Mask activations while the model runs: normalize, insert gates, calibrate their thresholds",
+      buildDynamicPipeline);
   registerCPUPipeline();
 }

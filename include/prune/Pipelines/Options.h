@@ -233,6 +233,44 @@ struct TrainOptions : public PassPipelineOptions<TrainOptions> {
                       llvm::cl::init(false)};
 };
 
+/// Options of the pipeline `prune-dynamic`; what they mean is described at prune-insert-gates and
+/// prune-calibrate-gates.
+struct DynamicOptions : public PassPipelineOptions<DynamicOptions> {
+  Option<std::string> kind{*this, "kind", llvm::cl::desc("What is kept of activations: threshold, top-k or N:M"),
+                           llvm::cl::init("threshold")};
+  Option<double> sparsity{*this, "sparsity",
+                          llvm::cl::desc("Share of the activations to prune, in [0, 1]; default 0.5, or what N:M says"),
+                          llvm::cl::init(std::numeric_limits<double>::quiet_NaN())};
+  Option<double> threshold{*this, "threshold",
+                           llvm::cl::desc("Prune activations whose absolute value is this or less, instead of a share"),
+                           llvm::cl::init(std::numeric_limits<double>::quiet_NaN())};
+  Option<int64_t> keep{*this, "keep", llvm::cl::desc("Columns that top-k keeps, instead of a share"),
+                       llvm::cl::init(-1)};
+  Option<std::string> include{
+      *this, "include", llvm::cl::desc("Regular expression; only layers in whose weight's name it is found get gates"),
+      llvm::cl::init("")};
+  Option<std::string> exclude{
+      *this, "exclude", llvm::cl::desc("Regular expression; layers in whose weight's name it is found get no gate"),
+      llvm::cl::init("")};
+  Option<std::string> calibration{
+      *this, "calibration", llvm::cl::desc(".npz file with examples of the inputs, for the thresholds of a sparsity"),
+      llvm::cl::init("")};
+  Option<std::string> allocation{
+      *this, "allocation",
+      llvm::cl::desc("How masks share the sparsity: uniform, or greedy by the error of the results"),
+      llvm::cl::init("uniform")};
+  Option<int64_t> searchExamples{*this, "search-examples", llvm::cl::desc("Examples that greedy runs for each trial"),
+                                 llvm::cl::init(64)};
+  Option<std::string> entry{*this, "entry", llvm::cl::desc("Function that is run on the examples"),
+                            llvm::cl::init("main")};
+  Option<std::string> padding{*this, "padding",
+                              llvm::cl::desc("Input whose zeros mark rows of activations that do not count"),
+                              llvm::cl::init("")};
+  Option<unsigned> threads{*this, "threads",
+                           llvm::cl::desc("Threads; 0 takes all cores. The result does not depend on it"),
+                           llvm::cl::init(0)};
+};
+
 } // namespace mlir::prune
 
 #endif // PRUNE_PIPELINES_OPTIONS_H

@@ -16,6 +16,9 @@ void buildStructuredPipeline(OpPassManager &manager, const StructuredOptions &op
 /// `prune-train`: leaves the functions that train the model.
 void buildTrainPipeline(OpPassManager &manager, const TrainOptions &options);
 
+/// `prune-dynamic`: leaves gates before the products with constant weights.
+void buildDynamicPipeline(OpPassManager &manager, const DynamicOptions &options);
+
 /// Registers all pipelines of this folder for command lines and textual pipelines.
 void registerPipelines();
 

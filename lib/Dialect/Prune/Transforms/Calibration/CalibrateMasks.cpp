@@ -71,15 +71,10 @@ LogicalResult MaskCalibrator::readOptions() {
   if (options.data.empty())
     return fail() << "data: expected an .npz file with examples, which criterion "
                   << spell(masks.front().getCriterion()) << " needs, got none";
-  if (options.padding.empty())
-    return success();
-  for (BlockArgument argument : entry.getArguments())
-    if (getInputName(entry, argument.getArgNumber()) == options.padding)
-      padding = argument;
-  if (!padding)
-    return fail() << "padding: expected an input of '" << options.entry << "', got '" << options.padding << "'";
-  if (Type type = getElementTypeOrSelf(padding.getType()); !type.isSignlessInteger() && !type.isF32())
-    return fail() << "padding: expected an input of integers or f32, got '" << options.padding << "' of " << type;
+  FailureOr<BlockArgument> found = findPadding(entry, options.padding, [&] { return fail(); });
+  if (failed(found))
+    return failure();
+  padding = *found;
   return success();
 }
 

@@ -1,6 +1,7 @@
 //===- Examples.cpp - Examples of a function's inputs in batches --------------===//
 
 #include "Examples.h"
+#include "mlir/IR/TypeUtilities.h"
 #include "prune/Dialect/Prune/Transforms/Masking/Selection.h"
 #include "prune/Support/Npy.h"
 #include "llvm/ADT/STLExtras.h"
@@ -15,6 +16,20 @@ std::string mlir::prune::getInputName(func::FuncOp function, unsigned index) {
   if (auto name = function.getArgAttrOfType<StringAttr>(index, "prune.name"))
     return name.str();
   return "in" + std::to_string(index);
+}
+
+FailureOr<BlockArgument> mlir::prune::findPadding(func::FuncOp function, StringRef name,
+                                                  function_ref<InFlightDiagnostic()> emitError) {
+  if (name.empty())
+    return BlockArgument();
+  for (BlockArgument argument : function.getArguments()) {
+    if (getInputName(function, argument.getArgNumber()) != name)
+      continue;
+    if (Type type = getElementTypeOrSelf(argument.getType()); !type.isSignlessInteger() && !type.isF32())
+      return emitError() << "padding: expected an input of integers or f32, got '" << name << "' of " << type;
+    return argument;
+  }
+  return emitError() << "padding: expected an input of '" << function.getName() << "', got '" << name << "'";
 }
 
 /// "float32[examples, 64]".

@@ -12,6 +12,10 @@ namespace mlir::prune {
 /// The name of an argument: its `prune.name`, or `in` and its number.
 std::string getInputName(func::FuncOp function, unsigned index);
 
+/// The argument of `function` called `name`, whose zeros mark padding; null if `name` is empty.
+FailureOr<BlockArgument> findPadding(func::FuncOp function, StringRef name,
+                                     function_ref<InFlightDiagnostic()> emitError);
+
 /// An array [examples, ...] for each argument of a function, whose first dimension is the batch.
 class Examples {
 public:
@@ -19,6 +23,7 @@ public:
   static llvm::Expected<Examples> read(StringRef path, func::FuncOp function);
 
   int64_t getNumExamples() const { return numExamples; }
+  int64_t getBatchSize() const { return batchSize; }
   int64_t getNumBatches() const { return (numExamples + batchSize - 1) / batchSize; }
 
   /// What argument `index` is in batch `batch`. What is missing in the last batch is taken from the first examples.
