@@ -10,7 +10,7 @@ using namespace mlir::prune;
 using llvm::StringRef;
 
 static constexpr StringRef kKindNames[] = {"contract",    "convolution", "depthwise", "dense",
-                                           "chunked_csr", "block_rows",  "window"};
+                                           "chunked_csr", "block_rows",  "window",    "columns"};
 
 StringRef mlir::prune::stringifyKernelKind(KernelKind kind) { return kKindNames[static_cast<size_t>(kind)]; }
 
@@ -44,6 +44,8 @@ std::vector<TileWork> CostModel::countWork(const WeightCounts &weight, const Tok
     return {countConvolution(weight, tokens)};
   if (weight.kind == KernelKind::Depthwise)
     return {countDepthwise(weight, tokens)};
+  if (weight.kind == KernelKind::Columns)
+    return {countColumns(weight, tokens)};
   if (weight.kind == KernelKind::Contract) {
     TileWork work{{KernelKind::Contract, 1, lanes, 1}};
     double tokensInAll = static_cast<double>(tokens.batches * tokens.lanes);
@@ -86,6 +88,17 @@ std::vector<TileWork> CostModel::countWork(const WeightCounts &weight, const Tok
   if (tokens.convolution)
     result.push_back(countWindow(weight, tokens, tileLanes, vectors));
   return result;
+}
+
+/// Every token lists its elements and streams what the nonzero ones are multiplied with.
+TileWork CostModel::countColumns(const WeightCounts &weight, const TokenShape &tokens) const {
+  TileWork work{{KernelKind::Columns, 1, lanes, 1}};
+  double tokensInAll = static_cast<double>(tokens.batches * tokens.lanes);
+  at(work.counts, Cost::Rest) = weight.rest * tokensInAll / lanes;
+  at(work.counts, Cost::Column) = static_cast<double>(weight.numColumns) * tokensInAll;
+  at(work.counts, Cost::Byte) = weight.bytes * tokensInAll * getMissShare(weight.bytes, secondLevelBytes);
+  at(work.counts, Cost::Call) = 1;
+  return work;
 }
 
 std::optional<CostArray> CostModel::getCosts(const KernelTile &tile) const {

@@ -134,6 +134,12 @@ std::optional<CostArray> CostModel::deriveCosts(const KernelTile &tile) const {
     at(ns, Cost::Rest) = multiplyAdd;
     at(ns, Cost::Single) = at(ns, Cost::Group) = copy;
     return ns;
+  case KernelKind::Columns:
+    at(ns, Cost::Rest) = multiplyAdd;
+    at(ns, Cost::Column) = copy;
+    if (std::optional<CostArray> contract = findMeasured({KernelKind::Contract, 1, tile.lanes, 1}))
+      at(ns, Cost::Byte) = at(*contract, Cost::Byte);
+    return ns;
   default:
     return std::nullopt;
   }

@@ -9,6 +9,7 @@
 #include "mlir/Pass/PassManager.h"
 #include "prune/Conversion/PruneToSparseTensor/LayerMeasurement.h"
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
+#include "prune/Dialect/Prune/IR/PruneDynamic.h"
 #include "prune/ExecutionEngine/Benchmark.h"
 #include "prune/Pipelines/CPU.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -68,7 +69,7 @@ public:
 private:
   RankedTensorType getType(ArrayRef<int64_t> sizes) { return RankedTensorType::get(sizes, b.getF32Type()); }
   Value makeWeight(ArrayRef<int64_t> sizes, ArrayRef<float> values, ArrayRef<uint8_t> bytes);
-  Value buildProduct(bool isContract);
+  Value buildProduct(KernelKind kind);
   Value buildConvolution(bool isDepthwise);
   Value startFunction(RankedTensorType x, RankedTensorType y);
 
@@ -83,8 +84,7 @@ private:
 OwningOpRef<ModuleOp> LayerBuilder::build(KernelKind kind) {
   OwningOpRef<ModuleOp> module(ModuleOp::create(b.getLoc()));
   b.setInsertionPointToStart(module->getBody());
-  Value y = shape.tokens.convolution ? buildConvolution(kind == KernelKind::Depthwise)
-                                     : buildProduct(kind == KernelKind::Contract);
+  Value y = shape.tokens.convolution ? buildConvolution(kind == KernelKind::Depthwise) : buildProduct(kind);
   func::ReturnOp::create(b, y);
   return module;
 }
@@ -118,15 +118,31 @@ Value LayerBuilder::makeWeight(ArrayRef<int64_t> sizes, ArrayRef<float> values, 
   return ApplyOp::create(b, weight, mask, pattern, StringAttr());
 }
 
-/// main(x) = x w^T: activations [panel, column, token], or [token, column] for linalg.contract.
-Value LayerBuilder::buildProduct(bool isContract) {
+/// main(x) = x w^T: activations [panel, column, token], or [token, column] for linalg.contract and where zeros are
+/// skipped.
+Value LayerBuilder::buildProduct(KernelKind kind) {
+  bool skips = kind == KernelKind::Columns, isContract = skips || kind == KernelKind::Contract;
   auto getActivations = [&](int64_t size) {
     return isContract ? getType({shape.tokens.batches * shape.tokens.lanes, size})
                       : getType({shape.tokens.batches, size, shape.tokens.lanes});
   };
   RankedTensorType yType = getActivations(matrix.numRows);
   startFunction(getActivations(matrix.numColumns), yType);
-  Value weight = makeWeight({matrix.numRows, matrix.numColumns}, matrix.weight, matrix.mask);
+  std::vector<float> masked;
+  if (skips) { // which has no code for masks of its own
+    for (int64_t row = 0; row < matrix.numRows; ++row)
+      for (int64_t column = 0; column < matrix.numColumns; ++column)
+        masked.push_back(matrix.at(row, column));
+    // Random inputs are uniform in [-1, 1).
+    auto mask = DynamicMaskOp::create(b, cast<RankedTensorType>(x.getType()).clone(b.getI1Type()), x, /*along=*/1,
+                                      /*unit=*/1, /*whole=*/ArrayRef<int64_t>(), /*is_signed=*/false,
+                                      b.getF64FloatAttr(1 - shape.activationDensity.value_or(1)),
+                                      /*target_sparsity=*/FloatAttr(), /*keep=*/IntegerAttr(), /*of=*/IntegerAttr(),
+                                      /*name=*/StringAttr());
+    x = GateOp::create(b, x.getType(), x, mask);
+  }
+  Value weight = skips ? makeWeight({matrix.numRows, matrix.numColumns}, masked, {})
+                       : makeWeight({matrix.numRows, matrix.numColumns}, matrix.weight, matrix.mask);
   MLIRContext *context = b.getContext();
   SmallVector<AffineExpr> d(4);
   bindDimsList<AffineExpr>(context, d);
@@ -218,7 +234,8 @@ llvm::Expected<std::unique_ptr<TimedLayer>> TimedLayer::create(const DialectRegi
   options.features = features.str();
   options.threads = threads;
   bool isLeft = candidate.kind == KernelKind::Contract || candidate.kind == KernelKind::Convolution;
-  options.kernel = candidate.isSparse() ? "sparse" : isLeft ? "contract" : "dense";
+  bool isSparse = candidate.isSparse() || candidate.skipsActivations();
+  options.kernel = isSparse ? "sparse" : isLeft ? "contract" : "dense";
   options.chunk = candidate.chunk;
   options.vectors = candidate.vectors;
   options.denseRows = candidate.kind == KernelKind::Dense ? candidate.rows : 0;

@@ -26,8 +26,8 @@ namespace {
 /// One layer to measure.
 struct Trial {
   int64_t numRows, numColumns;
-  double density;
-  int64_t chunk; ///< 0: all columns
+  double density; ///< of the weight, or of the activations where zeros are skipped
+  int64_t chunk;  ///< 0: all columns
   int64_t batches, lanes;
   std::optional<ConvolutionShape> convolution = std::nullopt;
 };
@@ -163,6 +163,15 @@ std::vector<TrialGroup> Calibration::makeGroups() const {
         group.trials.push_back({rows, columns, 1.0, columns, 1, tokens});
     groups.push_back(std::move(group));
   }
+  if (wants(KernelKind::Columns)) {
+    TrialGroup group{{KernelKind::Columns, 1, lanes, 1}, {}};
+    for (int64_t tokens : {1, 4})
+      for (double density : {0.1, 0.3, 0.5, 1.0})
+        for (auto [rows, columns] :
+             {std::pair<int64_t, int64_t>{384, 384}, {1536, 384}, {384, 1536}, {3072, 768}, {768, 3072}})
+          group.trials.push_back({rows, columns, density, columns, 1, tokens});
+    groups.push_back(std::move(group));
+  }
   // The copy of a window after the kernels that use it: what they take is known by then.
   for (KernelKind kind : {KernelKind::Convolution, KernelKind::Depthwise, KernelKind::Window})
     if (wants(kind))
@@ -220,8 +229,14 @@ void Calibration::measureGroup(const TrialGroup &group) {
   std::vector<CostSample> samples;
   for (const Trial &trial : group.trials) {
     int64_t blockRows = tile.kind == KernelKind::BlockRows ? tile.rows : 1;
-    RandomLayer weight(trial, blockRows);
+    bool skips = tile.kind == KernelKind::Columns;
+    Trial weightTrial = trial;
+    if (skips)
+      weightTrial.density = 1;
+    RandomLayer weight(weightTrial, blockRows);
     LayerShape shape;
+    if (skips)
+      shape.activationDensity = trial.density;
     shape.matrix = {weight.weight, weight.mask, trial.numRows, trial.numColumns};
     shape.blockRows = blockRows > 1 ? blockRows : 0;
     bool isWindow = tile.kind == KernelKind::Window;
@@ -236,7 +251,8 @@ void Calibration::measureGroup(const TrialGroup &group) {
       llvm::errs() << "\nprune-bench: " << llvm::toString(layer.takeError()) << "\n";
       continue;
     }
-    WeightCounts counts = candidate.isSparse()
+    WeightCounts counts = skips ? countColumns(trial.numRows, trial.numColumns, trial.density)
+                          : candidate.isSparse()
                               ? countWeight(packCandidate(shape, candidate))
                               : countDense(tile.kind, trial.numRows, trial.numColumns, tile.rows, trial.chunk);
     layers.push_back(std::move(*layer));

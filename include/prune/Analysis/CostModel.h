@@ -18,11 +18,12 @@
 namespace mlir::prune {
 
 /// The code that computes a layer: `linalg.contract` or a convolution left to the general loops, `prune.depthwise`, or
-/// one of the formats of `prune.linear`. `Window` is the copy that feeds the latter the activations of a convolution.
-enum class KernelKind { Contract, Convolution, Depthwise, Dense, ChunkedCSR, BlockRows, Window };
+/// one of the formats of `prune.linear`. `Window` is the copy that feeds the latter the activations of a convolution,
+/// `Columns` are `prune.list_nonzeros` and `prune.sum_columns`.
+enum class KernelKind { Contract, Convolution, Depthwise, Dense, ChunkedCSR, BlockRows, Window, Columns };
 inline constexpr KernelKind kKernelKinds[] = {KernelKind::Contract, KernelKind::Convolution, KernelKind::Depthwise,
                                               KernelKind::Dense,    KernelKind::ChunkedCSR,  KernelKind::BlockRows,
-                                              KernelKind::Window};
+                                              KernelKind::Window,   KernelKind::Columns};
 
 llvm::StringRef stringifyKernelKind(KernelKind kind);
 
@@ -145,6 +146,7 @@ public:
   std::optional<CostArray> getCosts(const KernelTile &tile) const;
 
 private:
+  TileWork countColumns(const WeightCounts &weight, const TokenShape &tokens) const;
   TileWork countConvolution(const WeightCounts &weight, const TokenShape &tokens) const;
   TileWork countDepthwise(const WeightCounts &weight, const TokenShape &tokens) const;
   TileWork countWindow(const WeightCounts &weight, const TokenShape &tokens, int64_t tileLanes, int64_t vectors) const;

@@ -22,6 +22,9 @@ def ConvertPruneToVector : Pass<"convert-prune-to-vector"> {
     With `parallel`, threads share lane tiles and leading dimensions, or the rows of a layer with `shares`, whose boundaries
     give each about the same nonzeros. Layers of less than 100,000 multiply-adds without `shares` stay serial.
 
+    A `prune.list_nonzeros` becomes a loop that writes each element behind the list, which grows by it or not; a
+    `prune.sum_columns` loops that add eight listed rows of the weight at a time to the result, from end to end of a share.
+
     A `prune.depthwise` becomes loops over channels, vectors of columns and blocks of rows; columns outside of the image are
     masked, rows outside of it left out.
 
@@ -223,6 +226,12 @@ def PrunePack : Pass<"prune-pack"> {
     The same is done where only the mask is a constant (`prune.decompress`): values are gathered into the storage by each call.
     Such a weight may also be the transposed one of a product, as in the gradient of a layer by its input. A product that ends in
     `prune.compress`, the gradient by the weight, becomes `prune.weight_gradient` up to a density of 0.6.
+
+    A product whose activations pass a `prune.gate`, or of one token behind max(x, 0), may become `prune.list_nonzeros` and
+    `prune.sum_columns` on the transposed weight, which read only what is multiplied with nonzeros: where the model says that
+    this takes less time at the density of the mask, one half where that is not known. `kernel=sparse` skips wherever it can,
+    `kernel=dense` nowhere. Declined with a remark: activations whose columns do not lie side by side, weights that hold
+    infinity or NaN, and values that come at run time.
 
     A `linalg.conv_2d_nchw_fchw` or `linalg.conv_2d_ngchw_gfchw` is chosen for in the same way: it stays, for the loops of
     `convert-linalg-to-vector-loops`, or becomes a `prune.linear` with a window, sparse or dense; zero padding before it moves into

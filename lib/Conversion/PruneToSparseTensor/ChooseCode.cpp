@@ -31,6 +31,10 @@ static llvm::json::Object reportLayer(const LayerWeight &weight, const LayerShap
                            {"candidates", std::move(candidates)}};
   if (choice.breakEven)
     layer["break_even"] = *choice.breakEven;
+  if (choice.activationDensity)
+    layer["activation_density"] = *choice.activationDensity;
+  if (choice.activationBreakEven)
+    layer["activation_break_even"] = *choice.activationBreakEven;
   return layer;
 }
 
@@ -39,11 +43,11 @@ static void tell(Operation *op, const LayerWeight &weight, const LayerShape &sha
                  const PackOptions &options) {
   if (options.report)
     options.report->push_back(reportLayer(weight, shape, choice));
-  if (!weight.isMasked())
+  if (!weight.isMasked() && !choice.activationBreakEven)
     return;
   auto remarkOptions = remark::RemarkOpts::name("Pack").category("prune-pack");
   std::string text = weight.name + ": " + choice.explain();
-  if (choice.getBest().isSparse())
+  if (choice.getBest().isSparse() || choice.getBest().skipsActivations())
     remark::passed(op->getLoc(), remarkOptions) << text;
   else
     remark::missed(op->getLoc(), remarkOptions) << text;
@@ -54,7 +58,9 @@ LayerChoice mlir::prune::chooseCode(Operation *op, const LayerWeight &weight, co
   bool isGrouped = shape.tokens.convolution && shape.tokens.convolution->groups > 1;
   ChoiceOptions choiceOptions;
   choiceOptions.allowSparse = weight.isMasked() && options.kernel != "dense";
-  choiceOptions.allowDense = !choiceOptions.allowSparse || options.kernel != "sparse";
+  choiceOptions.allowColumns = options.kernel != "dense";
+  bool hasOther = choiceOptions.allowSparse || shape.activationDensity;
+  choiceOptions.allowDense = !hasOther || options.kernel != "sparse";
   choiceOptions.allowContract = choiceOptions.allowDense && (options.denseRows == 0 || isGrouped);
   choiceOptions.chunk = options.chunk;
   choiceOptions.vectors = options.vectors;

@@ -22,6 +22,8 @@ std::string LayerCandidate::describe() const {
     return llvm::formatv("chunked_csr, chunk {0}, {1} vectors", chunk, vectors).str();
   case KernelKind::BlockRows:
     return llvm::formatv("block_rows, {0} rows, chunk {1}, {2} vectors", rows, chunk, vectors).str();
+  case KernelKind::Columns:
+    return "columns of nonzero activations";
   case KernelKind::Window:
     break; // a part of others
   }
@@ -47,7 +49,8 @@ WeightCounts mlir::prune::countWeight(const PackedWeight &packed) {
     counts.kind = KernelKind::ChunkedCSR;
     for (size_t pair = 0; pair < packed.sharedCounts.size(); ++pair) {
       counts.shared += packed.sharedCounts[pair];
-      addRun((packed.positions[pair + 1] - packed.positions[pair]) / 2 - packed.sharedCounts[pair], kEntriesPerStep / 2);
+      addRun((packed.positions[pair + 1] - packed.positions[pair]) / 2 - packed.sharedCounts[pair],
+             kEntriesPerStep / 2);
     }
     counts.groups = packed.sharedCounts.size();
     return counts;
@@ -83,6 +86,16 @@ WeightCounts mlir::prune::countDense(KernelKind kind, int64_t numRows, int64_t n
   return counts;
 }
 
+WeightCounts mlir::prune::countColumns(int64_t numRows, int64_t numColumns, double density) {
+  WeightCounts counts;
+  counts.kind = KernelKind::Columns;
+  counts.numRows = numRows;
+  counts.numColumns = numColumns;
+  counts.rest = static_cast<double>(numRows) * numColumns * density;
+  counts.bytes = 4 * counts.rest;
+  return counts;
+}
+
 PackedWeight mlir::prune::packCandidate(const LayerShape &shape, const LayerCandidate &candidate) {
   switch (candidate.kind) {
   case KernelKind::Dense:
@@ -112,11 +125,13 @@ private:
   }
   void addDense();
   void addSparse();
+  void addColumns();
   void addTiles(KernelKind kind, const WeightCounts &counts, ArrayRef<int64_t> vectors);
   SmallVector<int64_t> getVectors(int64_t rows) const;
   SmallVector<int64_t> getChunks() const;
   WeightCounts countOtherChunk(const WeightCounts &known, int64_t chunk) const;
   std::optional<double> findBreakEven(const LayerCandidate &sparse, const LayerCandidate &dense);
+  std::optional<double> findActivationBreakEven(double otherNs);
   void measure();
 
   const LayerShape &shape;
@@ -253,6 +268,22 @@ std::optional<double> Chooser::findBreakEven(const LayerCandidate &sparse, const
   return std::clamp(choice.density + (dense.estimatedNs - sparse.estimatedNs) / slope, 0.0, 1.0);
 }
 
+void Chooser::addColumns() {
+  const MaskedMatrix &matrix = shape.matrix;
+  addTiles(KernelKind::Columns, countColumns(matrix.numRows, matrix.numColumns, *shape.activationDensity), {1});
+}
+
+/// The density of the activations at which skipping takes as long as `otherNs`.
+std::optional<double> Chooser::findActivationBreakEven(double otherNs) {
+  auto estimate = [&](double density) {
+    return model.estimate(countColumns(shape.matrix.numRows, shape.matrix.numColumns, density), withVectors(1));
+  };
+  double least = estimate(0), slope = estimate(1) - least;
+  if (!(slope > 0) || !std::isfinite(otherNs))
+    return std::nullopt;
+  return std::clamp((otherNs - least) / slope, 0.0, 1.0);
+}
+
 void Chooser::measure() {
   // The best by estimate, the best of each kind among them.
   std::vector<LayerCandidate> &all = choice.candidates;
@@ -318,13 +349,21 @@ LayerChoice Chooser::run() {
     addDense();
   if (options.allowSparse)
     addSparse();
+  if (shape.activationDensity && options.allowColumns)
+    addColumns();
   auto better = [](const LayerCandidate &a, const LayerCandidate &b) { return a.estimatedNs < b.estimatedNs; };
   LayerCandidate *sparse = nullptr, *dense = nullptr;
   for (LayerCandidate &candidate : choice.candidates) {
+    if (candidate.skipsActivations())
+      continue;
     LayerCandidate *&best = candidate.isSparse() ? sparse : dense;
     if (!best || better(candidate, *best))
       best = &candidate;
   }
+  choice.activationDensity = shape.activationDensity;
+  if (shape.activationDensity && options.allowColumns && (sparse || dense))
+    choice.activationBreakEven = findActivationBreakEven(
+        std::min(sparse ? sparse->estimatedNs : INFINITY, dense ? dense->estimatedNs : INFINITY));
   if (sparse && dense && choice.density > 0)
     choice.breakEven = findBreakEven(*sparse, *dense);
   llvm::stable_sort(choice.candidates, better);
@@ -355,7 +394,9 @@ static std::string describeTime(const LayerCandidate &candidate) {
 std::string LayerChoice::explain() const {
   const LayerCandidate &best = getBest();
   std::string text;
-  if (!best.isSparse() && breakEven && density > *breakEven)
+  if (best.skipsActivations())
+    text = llvm::formatv("{0}, density {1:f2} of them ({2})", best.describe(), *activationDensity, describeTime(best));
+  else if (!best.isSparse() && breakEven && density > *breakEven)
     text = llvm::formatv("dense because density {0:f2} is above break-even {1:f2} for this shape and target: {2} ({3})",
                          density, *breakEven, best.describe(), describeTime(best));
   else
@@ -367,6 +408,10 @@ std::string LayerChoice::explain() const {
       second = &candidate;
   if (splitsRows)
     text += "; threads share its rows";
+  if (activationBreakEven)
+    text += llvm::formatv("; {0}skipping zeros of the activations pays below density {1:f2}",
+                          best.skipsActivations() ? "" : llvm::formatv("density {0:f2}: ", *activationDensity).str(),
+                          *activationBreakEven);
   if (second)
     text += "; next " + second->describe() + " (" + describeTime(*second) + ")";
   return text;

@@ -8,6 +8,7 @@
 
 #include "LaneLayout.h"
 #include "LayerWeight.h"
+#include "SumColumns.h"
 #include "UpstreamStorage.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SparseTensor/IR/SparseTensor.h"
@@ -148,8 +149,13 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::LinalgOp op
   layer.matrix = matrix;
   layer.tokens = getTokenShape(*match, layout, options);
   layer.blockRows = weight->blockRows;
+  layer.activationDensity = findActivationDensity(op, match->activations, match->columnDim, *weight, options.kernel);
   LayerChoice choice = chooseCode(op, *weight, layer, options);
   const LayerCandidate &best = choice.getBest();
+  if (best.skipsActivations()) {
+    sumColumns(rewriter, op, match->activations, *weight, options);
+    return success();
+  }
   if (best.kind == KernelKind::Contract)
     return failure(); // its columns are the lanes of the general loops
   const PackedWeight &packed = choice.packed;

@@ -44,6 +44,18 @@ struct ConvertPruneToVector : prune::impl::ConvertPruneToVectorBase<ConvertPrune
         return signalPassFailure();
       ++numLayers;
     }
+    SmallVector<ListNonzerosOp> lists;
+    getOperation()->walk([&](ListNonzerosOp op) { lists.push_back(op); });
+    for (ListNonzerosOp op : lists)
+      if (failed(lowerListNonzeros(rewriter, op)))
+        return signalPassFailure();
+    SmallVector<SumColumnsOp> sums;
+    getOperation()->walk([&](SumColumnsOp op) { sums.push_back(op); });
+    for (SumColumnsOp op : sums) {
+      if (failed(lowerSumColumns(rewriter, op, getOptions(op))))
+        return signalPassFailure();
+      ++numLayers;
+    }
     SmallVector<WeightGradientOp> gradients;
     getOperation()->walk([&](WeightGradientOp op) { gradients.push_back(op); });
     for (WeightGradientOp op : gradients) {

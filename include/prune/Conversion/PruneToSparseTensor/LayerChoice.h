@@ -23,6 +23,7 @@ struct LayerCandidate {
   std::optional<double> measuredNs;
 
   bool isSparse() const { return kind == KernelKind::ChunkedCSR || kind == KernelKind::BlockRows; }
+  bool skipsActivations() const { return kind == KernelKind::Columns; }
   /// "chunked_csr, chunk 192, 4 vectors".
   std::string describe() const;
 };
@@ -32,6 +33,8 @@ struct LayerShape {
   MaskedMatrix matrix;   ///< of a grouped convolution with all channels as columns
   int64_t blockRows = 0; ///< rows of the mask's blocks; 0: no such blocks
   TokenShape tokens;     ///< `vectors` is the most that any candidate may have
+  /// The share of the activations that is not zero, where code may skip what belongs to the others.
+  std::optional<double> activationDensity = std::nullopt;
 };
 
 /// Times candidates of one layer; nanoseconds of each, infinite for one that cannot run.
@@ -41,6 +44,7 @@ struct ChoiceOptions {
   bool allowDense = true;
   bool allowContract = true; ///< also the loops of a convolution
   bool allowSparse = true;
+  bool allowColumns = true;  ///< code that skips zeros among the activations, where the layer's have any
   int64_t chunk = 0;         ///< the only chunk to consider; 0: several
   int64_t vectors = 0;       ///< the only tile to consider; 0: several
   int64_t denseRows = 0;     ///< the only rows of a dense tile to consider; 0: several
@@ -55,6 +59,9 @@ struct LayerChoice {
   double density = 1;
   /// Density at which sparse code would be as fast as dense code, by the model; none without both.
   std::optional<double> breakEven;
+  std::optional<double> activationDensity; ///< that of the shape
+  /// The same for the density of the activations, against the best code that does not skip any.
+  std::optional<double> activationBreakEven;
   /// Threads share the rows instead of the tiles of lanes, of which there are too few.
   bool splitsRows = false;
   PackedWeight packed; ///< of the best; empty for those that leave the weight as it is
@@ -68,6 +75,9 @@ struct LayerChoice {
 WeightCounts countWeight(const PackedWeight &packed);
 /// Counts of dense code, packed in groups of `rows` or left to linalg.contract.
 WeightCounts countDense(KernelKind kind, int64_t numRows, int64_t numColumns, int64_t rows, int64_t chunk);
+
+/// Counts of code that skips zeros among the activations, of which `density` is the share of others.
+WeightCounts countColumns(int64_t numRows, int64_t numColumns, double density);
 
 /// The share of the weight that is kept.
 double getDensity(const LayerShape &shape);

@@ -2,7 +2,7 @@
 #ifndef PRUNE_CONVERSION_PRUNETOVECTOR_PRUNETOVECTOR_H
 #define PRUNE_CONVERSION_PRUNETOVECTOR_PRUNETOVECTOR_H
 
-#include "prune/Dialect/Prune/IR/Prune.h"
+#include "prune/Dialect/Prune/IR/PruneDynamic.h"
 
 namespace mlir {
 class RewriterBase;
@@ -25,6 +25,12 @@ LogicalResult lowerDepthwise(RewriterBase &rewriter, DepthwiseOp op, const Linea
 /// The same for the gradient of a weight's kept elements: a row of the gradient stays in registers while the columns of
 /// its kept elements stream past, and four sums at a time are folded and added to the result.
 LogicalResult lowerWeightGradient(RewriterBase &rewriter, WeightGradientOp op, const LinearKernelOptions &options);
+
+/// A loop over the elements of each token that appends those which are not zero.
+LogicalResult lowerListNonzeros(RewriterBase &rewriter, ListNonzerosOp op);
+
+/// Loops that add eight listed rows of the transposed weight at a time to the result, whole rows or shares of them.
+LogicalResult lowerSumColumns(RewriterBase &rewriter, SumColumnsOp op, const LinearKernelOptions &options);
 
 } // namespace prune
 } // namespace mlir
