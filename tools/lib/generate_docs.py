@@ -25,7 +25,7 @@ def generate(tool: str, include: str) -> dict[str, str]:
     """File name -> contents."""
     folder = ROOT / "include" / "prune"
     passes = sorted(folder.rglob("Passes.td"))
-    titles = {"Transforms": "On the prune dialect", "Conversion": "Conversions"}
+    titles = {"Transforms": "On the prune dialect", "Dynamic": "On activations", "Conversion": "Conversions"}
     text = NOTE + "\n# Passes\n\nAfter this page you can find the pass you need and its options. " \
                   "`prune-opt --help` lists the same.\n"
     for source in passes:
@@ -35,6 +35,7 @@ def generate(tool: str, include: str) -> dict[str, str]:
     return {
         "Passes.md": text,
         "Dialect.md": NOTE + "\n" + tblgen(tool, include, "gen-dialect-doc", dialect / "PruneOps.td", "-dialect=prune")
+        + "\n## Masks on activations\n\n" + tblgen(tool, include, "gen-op-doc", dialect / "PruneDynamicOps.td")
         + "\n## Lowered models\n\n" + tblgen(tool, include, "gen-op-doc", dialect / "PruneTargetOps.td")
         + "\n" + tblgen(tool, include, "gen-attr-interface-docs", dialect / "PruneInterfaces.td"),
     }

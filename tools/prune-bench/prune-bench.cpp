@@ -53,7 +53,7 @@ static cl::opt<std::string, true> calibrationFeatures("features", cl::sub(calibr
 static cl::opt<std::string, true>
     calibrationKinds("kinds", cl::sub(calibrateCommand),
                      cl::desc("Kernels to measure: contract, convolution, depthwise, dense, chunked_csr, "
-                              "block_rows, window (all)"),
+                              "block_rows, window, columns (all)"),
                      cl::location(calibration.kinds), cl::value_desc("names"));
 static cl::opt<std::string, true> calibrationBase("base", cl::sub(calibrateCommand),
                                                   cl::desc("Model whose constants stay where none are measured"),
@@ -111,14 +111,15 @@ static int handOver(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-  if (argc > 1 && llvm::is_contained({"minilm", "kernels", "nets", "train", "oneshot", "distill", "digits"},
-                                     llvm::StringRef(argv[1])))
+  if (argc > 1 &&
+      llvm::is_contained({"minilm", "kernels", "nets", "train", "oneshot", "distill", "digits", "dynamic", "gated"},
+                         llvm::StringRef(argv[1])))
     return handOver(argc, argv);
   llvm::InitLLVM init(argc, argv);
   cl::ParseCommandLineOptions(
       argc, argv,
       "prune-bench: times compiled models against other programs (minilm, kernels, nets, train, oneshot, distill, "
-      "digits: "
+      "digits, dynamic, gated: "
       "prune-bench minilm --help) and parts of the compiler (masks, stack), or measures what its cost "
       "model needs (calibrate)\n");
   if (calibrateCommand)
@@ -130,6 +131,7 @@ int main(int argc, char **argv) {
   }
   if (!masks) {
     llvm::errs() << "prune-bench: expected what to time: minilm, kernels, nets, train, oneshot, distill, digits, "
+                    "dynamic, gated, "
                     "masks, stack or calibrate"
                  << (argc > 1 ? llvm::Twine(", got '") + argv[1] + "'" : llvm::Twine()) << "\n";
     return 1;

@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: `prune-bench minilm | kernels | nets | train | oneshot | distill | digits`."""
+"""Command line of the benchmarks: `prune-bench minilm | kernels | nets | train | oneshot | distill | digits | dynamic | gated`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Callable, Iterable, Sequence
 
 from prune import files
-from prune.bench import digits, distill, oneshot
+from prune.bench import digits, distill, dynamic, gated, oneshot
 from prune.bench.programs import PEERS, TRAINERS
 from prune.bench.timing import Quiet
 from prune.console import Steps
@@ -77,6 +77,14 @@ _SPARSITY = _list(_share, lambda v: 0 < v < 1, "percentages between 0 and 100")
 _COUNTS = _list(int, lambda v: v >= 1, "numbers of at least 1")
 _THREADS = _list(int, lambda v: 1 <= v <= len(os.sched_getaffinity(0)),
                  f"numbers of threads from 1 to this machine's {len(os.sched_getaffinity(0))} cores")
+
+
+def _shape(text: str) -> tuple[int, int]:
+    hidden, _, inner = text.partition("-")
+    return int(hidden), int(inner)
+
+
+_SHAPES = _list(_shape, lambda v: all(1 <= size <= 1 << 16 for size in v), "shapes such as 768-3072")
 
 
 def _peers(known: Iterable[str]) -> Callable:
@@ -242,6 +250,38 @@ def _parser() -> argparse.ArgumentParser:
     images.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     images.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="limit for each step of the work (900)")
     images.set_defaults(run=_digits)
+
+    gates = commands.add_parser(
+        "dynamic", help="feed-forward blocks that skip what is pruned of their activations, against the same dense",
+        description="Compiles feed-forward blocks for one token with gates before both products, compares their results "
+                    "with NumPy's, and times them in turn with the dense ones of this compiler and of ONNX Runtime.")
+    gates.add_argument("--shapes", type=_SHAPES, default=list(dynamic.SHAPES),
+                       help="hidden and inner sizes (768-3072,4096-11008)")
+    gates.add_argument("--kinds", type=_list(str, lambda v: v in dynamic.KINDS, f"names out of {', '.join(dynamic.KINDS)}"),
+                       default=list(dynamic.KINDS), help="what prunes: thresholds, top-k, the activation itself, or gates that "
+                       f"prune nothing ({','.join(dynamic.KINDS)})")
+    gates.add_argument("--sparsity", type=_SPARSITY, default=[0.5, 0.7, 0.9], metavar="PERCENT",
+                       help="share of the activations that is pruned (50,70,90)")
+    gates.add_argument("--threads", type=_number(1, len(os.sched_getaffinity(0))), default=1, help="threads of every program (1)")
+    gates.add_argument("--peers", type=_peers([dynamic.PEER]), help="what to compare with (onnxruntime), or none; installed on "
+                       "demand; left out if it fails unless it is named here")
+    _add_common(gates)
+    gates.set_defaults(run=_dynamic)
+
+    encoder = commands.add_parser(
+        "gated", help="what is left of MiniLM's embeddings with gates, or fewer tokens",
+        description="Puts gates before the products of all-MiniLM-L6-v2, or lets tokens go behind two layers, and compares the "
+                    "embeddings of sentences with those of the dense model: the mean cosine; with fewer tokens also the time.")
+    encoder.add_argument("--calibration", type=Path, required=True, metavar="FILE", help="sentences to calibrate with")
+    encoder.add_argument("--held-out", type=Path, required=True, metavar="FILE", help="sentences to compare")
+    encoder.add_argument("--examples", type=_number(1), default=256, help="sentences of the first file (256)")
+    encoder.add_argument("--tokens", type=_number(1, 512), default=64, help="tokens of a sentence (64)")
+    encoder.add_argument("--sparsity", type=_SPARSITY, default=[0.5], metavar="PERCENT",
+                         help="share of the activations that is pruned (50)")
+    encoder.add_argument("--dropped", type=_SPARSITY, default=[0.25, 0.5], metavar="PERCENT",
+                         help="share of the tokens that goes (25,50)")
+    _add_common(encoder)
+    encoder.set_defaults(run=_gated)
     return parser
 
 
@@ -259,6 +299,22 @@ def _digits(options: argparse.Namespace, steps: Steps) -> int:
     from prune.quickstart.report import machine
     ways = [way for way in digits.WAYS if way[0] in options.nets]
     return digits.run(ways, options.seeds, options.epochs, options.threads, options.timeout, steps, machine(), options.json)
+
+
+def _dynamic(options: argparse.Namespace, steps: Steps) -> int:
+    from prune.quickstart.report import machine
+    settings = dynamic.Settings(
+        _folder(options), options.shapes, options.kinds, options.sparsity, options.threads, options.runs, options.timeout,
+        Quiet(options.lock, options.priority), options.peers is None or bool(options.peers), options.peers is None)
+    return dynamic.report(settings, steps, machine(), options.json)
+
+
+def _gated(options: argparse.Namespace, steps: Steps) -> int:
+    from prune.quickstart.report import machine
+    settings = gated.Settings(
+        _folder(options), options.calibration, options.held_out, options.examples, options.tokens, options.sparsity,
+        options.dropped, options.runs, options.timeout, Quiet(options.lock, options.priority))
+    return gated.run(settings, steps, machine(), options.json)
 
 
 def _oneshot(options: argparse.Namespace, steps: Steps) -> int:

@@ -1,0 +1,275 @@
+"""Dynamic masks against NumPy: what is kept of random and adversarial activations, and products that skip the rest."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from prune.bench import dynamic
+from prune.console import Steps
+from prune.train.runner import Function
+
+NUMBERS = itertools.count()
+NAN, INF = np.float32(np.nan), np.float32(np.inf)
+
+
+def run(tools, folder, text, inputs, outputs, *options) -> list[np.ndarray]:
+    """Compiles a module and calls it once. Outputs are shapes and types, filled with ones before."""
+    # A library from a path that one was loaded from before would not be loaded again.
+    library = folder / f"f{next(NUMBERS)}.so"
+    (folder / "m.mlir").write_text(text)
+    finished = subprocess.run([tools / "prune-compile", folder / "m.mlir", "-o", library, "--name=f", *options],
+                              capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    function = Function("f", library)
+    results = [np.ones(shape, kind) for shape, kind in outputs]
+    function.run(function.pointers(inputs), function.pointers(results))
+    function.close()
+    return results
+
+
+def scores_of(x, along, unit, whole, signed):
+    """Means over units, and a function that spreads what units get over their elements."""
+    values = (x if signed else np.abs(x)).astype(np.float64)
+    shape = [*x.shape[:along], x.shape[along] // unit, unit, *x.shape[along + 1:]]
+    axes = tuple([along + 1] + [d if d < along else d + 1 for d in whole])
+    split = values.reshape(shape)
+    return split.mean(axis=axes, keepdims=True), lambda kept: np.broadcast_to(kept, shape).reshape(x.shape)
+
+
+def expected_mask(x, along, unit=1, whole=(), signed=False, threshold=None, keep=None, of=None):
+    """What `prune.dynamic_mask` says, by sorting."""
+    scores, spread = scores_of(x, along, unit, whole, signed)
+    if keep is None:
+        return spread(~(scores <= threshold))
+    rows = np.moveaxis(scores, along, -1)
+    groups = rows.reshape(-1, of or rows.shape[-1])
+    kept = np.zeros(groups.shape, bool)
+    for group, row in zip(groups, kept):
+        # Stable: of equal scores the lower index comes first.
+        order = sorted(range(len(group)), key=lambda i: (0, 0.0) if np.isnan(group[i]) else (1, -group[i]))
+        row[order[:keep]] = True
+    return spread(np.moveaxis(kept.reshape(rows.shape), -1, along))
+
+
+def spell(along, unit=1, whole=(), signed=False, threshold=None, keep=None, of=None):
+    """The same as text."""
+    parts = [f"along {along}", f"unit({unit})" if unit > 1 else "", f"whole {list(whole)}" if whole else "",
+             "signed" if signed else "", f"threshold({threshold:.8e})" if threshold is not None else "",
+             f"keep({keep})" if keep else "", f"of({of})" if of else ""]
+    return " ".join(part for part in parts if part)
+
+
+def adversarial(shape):
+    """Random numbers, ties, zeros of both signs, NaN and infinities."""
+    generator = np.random.default_rng(0)
+    # Multiples of a quarter, whose sums are exact in any order.
+    x = (np.round(4 * generator.standard_normal(shape)) / 4).astype(np.float32).ravel()
+    x[::7], x[3::11], x[5::13] = 0.0, -0.0, 0.5
+    x[2], x[-3], x[9], x[-1] = NAN, -NAN, INF, -INF
+    return x.reshape(shape)
+
+
+MASKS = [
+    ((3, 40), dict(along=1, threshold=0.5)),
+    ((3, 40), dict(along=1, threshold=0)),
+    ((3, 40), dict(along=1, threshold=1e30)),
+    ((3, 40), dict(along=1, signed=True, threshold=-0.25)),
+    ((3, 40), dict(along=1, keep=7)),
+    ((3, 40), dict(along=1, keep=39)),
+    ((3, 40), dict(along=1, signed=True, keep=5)),
+    ((3, 40), dict(along=1, keep=2, of=4)),
+    ((40, 3), dict(along=0, keep=3, of=5)),
+    ((40, 3), dict(along=0, keep=9)),
+    ((2, 300), dict(along=1, keep=1)),
+    ((2, 300), dict(along=1, keep=150)),
+    ((2, 300), dict(along=1, signed=True, keep=299)),
+    ((2, 3, 100), dict(along=2, keep=33)),
+    ((90,), dict(along=0, keep=20)),
+    ((2, 5, 24), dict(along=2, unit=4, keep=2)),
+    ((2, 5, 24), dict(along=2, unit=4, whole=(1,), keep=3)),
+    ((2, 5, 24), dict(along=1, whole=(2,), keep=2)),
+    ((2, 6, 4, 5), dict(along=1, whole=(2, 3), threshold=0.75)),
+    ((2, 6, 4, 5), dict(along=1, unit=2, whole=(0, 2, 3), keep=1)),
+]
+
+
+@pytest.mark.parametrize("shape, settings", MASKS, ids=lambda v: "-".join(map(str, v)) if isinstance(v, tuple) else spell(**v))
+def test_masks_keep_what_numpy_says(tools, tmp_path, shape, settings):
+    x = adversarial(shape)
+    kept = expected_mask(x, **settings)
+    size = "x".join(map(str, shape))
+    text = f"""
+func.func @main(%x: tensor<{size}xf32>) -> (tensor<{size}xi1>, tensor<{size}xf32>) {{
+  %m = prune.dynamic_mask %x {spell(**settings)} : tensor<{size}xf32>
+  %y = prune.gate %x, %m : tensor<{size}xf32>
+  return %m, %y : tensor<{size}xi1>, tensor<{size}xf32>
+}}"""
+    mask, gated = run(tools, tmp_path, text, [x], [(shape, bool), (shape, np.float32)])
+    np.testing.assert_array_equal(mask, kept)
+    assert gated.tobytes() == np.where(kept, x, np.float32(0)).tobytes()
+
+
+def test_half_precision_and_doubles(tools, tmp_path):
+    x = np.round(np.random.default_rng(1).standard_normal((4, 70)), 2)
+    text = """
+func.func @main(%x: tensor<4x70xf16>, %z: tensor<4x70xf64>) -> (tensor<4x70xf16>, tensor<4x70xf64>) {
+  %a = prune.dynamic_mask %x along 1 keep(9) : tensor<4x70xf16>
+  %b = prune.dynamic_mask %z along 1 keep(9) : tensor<4x70xf64>
+  %y = prune.gate %x, %a : tensor<4x70xf16>
+  %w = prune.gate %z, %b : tensor<4x70xf64>
+  return %y, %w : tensor<4x70xf16>, tensor<4x70xf64>
+}"""
+    half, double = run(tools, tmp_path, text, [x.astype(np.float16), x], [(x.shape, np.float16), (x.shape, np.float64)])
+    for found, given in ((half, x.astype(np.float16)), (double, x)):
+        np.testing.assert_array_equal(found, np.where(expected_mask(given, 1, keep=9), given, 0))
+
+
+def network(weights, tokens, gate=None):
+    """Layers one after the other; the input of the first passes a gate."""
+    lines, value = [], "x"
+    if gate:
+        size = f"tensor<{tokens}x{weights[0].shape[1]}xf32>"
+        lines += [f"%mask = prune.dynamic_mask %x {gate} : {size}", f"%gated = prune.gate %x, %mask : {size}"]
+        value = "gated"
+    for i, weight in enumerate(weights):
+        n, k = weight.shape
+        x, w, y = (f"tensor<{size}xf32>" for size in (f"{tokens}x{k}", f"{n}x{k}", f"{tokens}x{n}"))
+        lines += [f"%w{i} = arith.constant dense_resource<w{i}> : {w}", f"%e{i} = tensor.empty() : {y}",
+                  f"%f{i} = linalg.fill ins(%zero : f32) outs(%e{i} : {y}) -> {y}",
+                  f"%y{i} = linalg.contract indexing_maps = [#x, #w, #y] ins(%{value}, %w{i} : {x}, {w}) outs(%f{i} : {y}) -> {y}"]
+        value = f"y{i}"
+    resources = ", ".join(f'w{i}: "0x10000000{weight.tobytes().hex()}"' for i, weight in enumerate(weights))
+    body = "\n  ".join(lines)
+    return f"""
+#x = affine_map<(m, n, k) -> (m, k)>
+#w = affine_map<(m, n, k) -> (n, k)>
+#y = affine_map<(m, n, k) -> (m, n)>
+func.func @main(%x: tensor<{tokens}x{weights[0].shape[1]}xf32>) -> {y} {{
+  %zero = arith.constant 0.0 : f32
+  {body}
+  return %{value} : {y}
+}}
+{{-# dialect_resources: {{ builtin: {{ {resources} }} }} #-}}"""
+
+
+SPARSE = "--pipeline-options=kernel=sparse"
+
+
+def test_sums_in_the_order_of_the_columns(tools, tmp_path):
+    """One multiply-add after the other, to the last bit: none kept, some, all."""
+    generator = np.random.default_rng(2)
+    weight = generator.standard_normal((13, 37)).astype(np.float32)
+    x = generator.standard_normal((3, 37)).astype(np.float32)
+    x[0] = 0.1 * np.sign(x[0])
+    x[2] = 2 * np.sign(x[2])
+    found, = run(tools, tmp_path, network([weight], 3, "along 1 threshold(0.5)"), [x], [((3, 13), np.float32)], SPARSE)
+    expected = np.zeros((3, 13), np.float32)
+    for t, n in np.ndindex(expected.shape):
+        total = Fraction(0)
+        for k in np.flatnonzero(np.abs(x[t]) > 0.5):
+            total = Fraction(float(np.float32(float(total + Fraction(float(x[t, k])) * Fraction(float(weight[n, k]))))))
+        expected[t, n] = float(total)
+    assert not expected[0].any() and np.count_nonzero(np.abs(x[2]) > 0.5) == 37
+    assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("tokens, rows, columns, threads, options", [
+    (1, 300, 200, 1, []), (1, 301, 203, 2, []), (16, 96, 64, 1, []), (5, 33, 1, 1, []), (1, 1, 77, 2, []),
+    (2, 500, 129, 2, ["--cpu=x86-64"]), (1, 300, 200, 1, ["--cpu=x86-64-v3"])])
+def test_products_agree_with_numpy(tools, tmp_path, tokens, rows, columns, threads, options):
+    generator = np.random.default_rng(3)
+    weight = generator.standard_normal((rows, columns)).astype(np.float32)
+    x = generator.standard_normal((tokens, columns)).astype(np.float32)
+    found, = run(tools, tmp_path, network([weight], tokens, "along 1 threshold(0.7)"), [x], [((tokens, rows), np.float32)],
+                 f"--threads={threads}", SPARSE, *options)
+    expected = np.where(np.abs(x) > np.float32(0.7), x, 0).astype(np.float64) @ weight.T.astype(np.float64)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_kept_nan_reaches_the_result_and_pruned_nan_does_not(tools, tmp_path):
+    weight = np.random.default_rng(4).standard_normal((9, 20)).astype(np.float32)
+    x = np.random.default_rng(5).standard_normal((2, 20)).astype(np.float32)
+    x[0, 3] = NAN
+    top, = run(tools, tmp_path, network([weight], 2, "along 1 keep(4)"), [x], [((2, 9), np.float32)], SPARSE)
+    assert np.isnan(top[0]).all() and np.isfinite(top[1]).all()
+    # Other activations decide: all but the NaN are kept.
+    text = network([weight], 2, "along 1 signed keep(19)").replace("dynamic_mask %x", "dynamic_mask %scores")
+    text = text.replace("(%x: tensor<2x20xf32>)", "(%x: tensor<2x20xf32>, %scores: tensor<2x20xf32>)")
+    scores = np.tile(np.arange(20, 0, -1, dtype=np.float32), (2, 1))
+    scores[0, 3] = -1
+    found, = run(tools, tmp_path, text, [x, scores], [((2, 9), np.float32)], SPARSE)
+    kept = np.ones((2, 20), bool)
+    kept[0, 3] = kept[1, 19] = False
+    np.testing.assert_allclose(found, np.where(kept, x, 0) @ weight.T, rtol=1e-5, atol=1e-5)
+
+
+def test_masked_weights_skip_too(tools, tmp_path):
+    """A static mask and a gate: the columns that are read hold zeros."""
+    weight = np.random.default_rng(6).standard_normal((64, 128)).astype(np.float32)
+    x = np.random.default_rng(7).standard_normal((1, 128)).astype(np.float32)
+    (tmp_path / "dense.mlir").write_text(network([weight], 1, "along 1 keep(13)"))
+    subprocess.run([tools / "prune-opt", tmp_path / "dense.mlir", "--prune=sparsity=0.2", "-o", tmp_path / "pruned.mlir"],
+                   check=True, capture_output=True)
+    text = (tmp_path / "pruned.mlir").read_text()
+    report = subprocess.run([tools / "prune-opt", tmp_path / "pruned.mlir", "--prune-pack=kernel=sparse",
+                             "--remarks-filter=prune-pack", "--remark-format=emitRemark", "-o", tmp_path / "packed.mlir"],
+                            capture_output=True, text=True)
+    assert "columns of nonzero activations" in report.stderr
+    found, = run(tools, tmp_path, text, [x], [((1, 64), np.float32)], SPARSE)
+    size = np.abs(weight).ravel()
+    masked = weight * (size >= np.sort(size)[round(0.2 * size.size)]).reshape(weight.shape)
+    np.testing.assert_allclose(found, np.where(expected_mask(x, 1, keep=13), x, 0) @ masked.T, rtol=1e-5, atol=1e-5)
+
+
+def test_thresholds_are_quantiles_of_what_the_network_gives(tools, tmp_path):
+    """Two layers of random weights: NumPy runs them, and takes the quantiles by sorting."""
+    generator = np.random.default_rng(8)
+    first, second = (generator.standard_normal(shape).astype(np.float32) for shape in ((24, 16), (8, 24)))
+    x = generator.standard_normal((50, 16)).astype(np.float32)
+    (tmp_path / "m.mlir").write_text(network([first, second], 4))
+    np.savez(tmp_path / "x.npz", in0=x)
+    finished = subprocess.run([tools / "prune-opt", tmp_path / "m.mlir",
+                               f"--prune-dynamic=sparsity=0.3 calibration={tmp_path}/x.npz"], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    found = [float(t) for t in re.findall(r"threshold\(([^)]*)\) sparsity", finished.stdout)]
+    # Batches of 4: the last one begins again with the first two examples.
+    rows = np.concatenate([x, x[:2]])
+    for threshold, activations in zip(found, (rows, rows @ first.T), strict=True):
+        scores = np.sort(np.abs(activations).ravel())
+        assert threshold == pytest.approx(scores[round(0.3 * scores.size) - 1], rel=1e-5)
+
+
+def test_the_benchmark_is_right(tools, tmp_path, monkeypatch):
+    monkeypatch.setenv("PRUNE_BIN", str(tools))
+    settings = dynamic.Settings(tmp_path, [(48, 96)], dynamic.KINDS, [0.5], runs=1, peer=False)
+    rows = [result.row() for result in dynamic.run(settings, Steps("test"))]
+    assert [row["kind"] for row in rows] == list(dynamic.KINDS)
+    assert all(row["max_abs_diff"] < 1e-5 and row["peer_ms"] is None and row["ours_ms"] > 0 for row in rows)
+    assert [row["sparsity"] for row in rows] == [0.5, 0.5, 0.5, 0.0]
+
+
+@pytest.mark.parametrize("marks", [[1, 1, 1, 1], [1, 0, 1, 1], [0, 0, 1, 1]])
+def test_later_layers_see_fewer_tokens(tools, tmp_path, marks):
+    """A product of each token with each, behind a layer after which one of four tokens goes."""
+    source = ROOT / "test" / "Transforms" / "Dynamic" / "drop-tokens.mlir"
+    dropped = subprocess.run([tools / "prune-opt", source, "--prune-drop-tokens=before=second keep=3 padding=in1"],
+                             capture_output=True, text=True, check=True)
+    x = np.random.default_rng(9).standard_normal((1, 4, 2)).astype(np.float32)
+    marks = np.array([marks])
+    tokens, mean = run(tools, tmp_path, dropped.stdout, [x, marks], [((1, 4, 2), np.float32), ((1, 2), np.float32)])
+    h = x[0].astype(np.float64) @ np.array([[1, 3], [2, 4]])
+    scores = np.where(marks[0] == 0, -1, np.abs(h).mean(axis=1))
+    kept = np.sort(np.argsort(-scores, kind="stable")[:3])
+    y = h[kept] @ np.array([[5, 7], [6, 8]])
+    z = (y @ y.T * marks[0, kept]) @ y
+    expected = h.copy()
+    expected[kept] = z
+    np.testing.assert_allclose(tokens[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(mean[0], z.sum(axis=0), rtol=1e-5)
