@@ -221,6 +221,10 @@ class Module:
             raise Unsupported("an assertion that fails")
         return []
 
+    def _prune_gate(self, op, operands, values):
+        x, mask = operands
+        return [np.where(mask, x, 0)]
+
     def _prune_apply(self, op, operands, values):
         weight, mask = operands
         return [np.where(mask, weight, 0)]

@@ -181,6 +181,10 @@ def test_masks_are_applied_to_other_values():
     (["distill", "--lr=0"], "between 0 and 1"),
     (["distill", "--sentences=/nowhere/a"], "/nowhere/a"), (["distill", "--start=taylor"], "invalid choice"),
     (["distill", f"--sentences={__file__}", "--held-out=9999"], "at least 10063 with 9999 held out"),
+    (["dynamic", "--shapes=768"], "shapes such as 768-3072"), (["dynamic", "--kinds=median"], "names out of threshold, top-k"),
+    (["dynamic", "--sparsity=100"], "percentages"), (["dynamic", "--peers=openvino"], "none or names out of onnxruntime"),
+    (["gated", "--calibration=/nowhere/a", "--held-out=/nowhere/b"], "/nowhere/a"),
+    (["gated", "--calibration=a"], "required: --held-out"),
     (["digits", "--nets=resnet"], "names out of mlp, cnn"), (["digits", "--seeds=0"], "from 1 to 1000"),
 ])
 def test_wrong_use_is_one_line(arguments, message, capsys):

@@ -352,8 +352,6 @@ add("apply", {"x": "2x3", "m": "2x3xi1"}, "2x3",
     "%r = prune.apply %x, %m as(#prune.unstructured) : tensor<2x3xf64>\n", linear=True)
 _MASK = "%m = arith.constant dense<[[true, false, true], [false, true, true]]> : tensor<2x3xi1>\n"
 add("gate", {"x": "2x3", "m": "2x3xi1"}, "2x3", "%r = prune.gate %x, %m : tensor<2x3xf64>\n", linear=True)
-add("dynamic_mask", {"x": "2x3"}, "2x3",
-    "%m = prune.dynamic_mask %x along 1 keep(2) : tensor<2x3xf64>\n%r = prune.gate %x, %m : tensor<2x3xf64>\n")
 add("decompress", {"x": "4"}, "2x3", _MASK + "%r = prune.decompress %x, %m : tensor<4xf64> to tensor<2x3xf64>\n",
     linear=True)
 add("compress", {"x": "2x3"}, "4", _MASK + "%r = prune.compress %x, %m : tensor<2x3xf64> to tensor<4xf64>\n", linear=True)
