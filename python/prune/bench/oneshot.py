@@ -59,11 +59,15 @@ def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -
                          ("neighbours", 10)], 3), []
     with compare.scratch_folder(settings.folder) as folder:
         scratch = Path(folder)
-        with steps.step(f"build and import MiniLM-L6, {BATCH} x {settings.tokens} tokens"):
-            onnx.save(minilm.build(BATCH, settings.tokens), scratch / "dense.onnx")
-            import_model(scratch / "dense.onnx", scratch / "dense.mlirbc", ImportOptions(timeout=settings.timeout))
-        np.savez(scratch / "examples.npz", **minilm.tokenize(calibration, settings.tokens))
-        dense = embed(scratch / "dense.mlirbc", held_out, scratch, settings.timeout)
+        # Gradients are those of single examples.
+        for batch in (BATCH, 1) if OBS in settings.criteria else (BATCH,):
+            with steps.step(f"build and import MiniLM-L6, {batch} x {settings.tokens} tokens"):
+                onnx.save(minilm.build(batch, settings.tokens), scratch / "dense.onnx")
+                import_model(scratch / "dense.onnx", scratch / f"dense-{batch}.mlirbc", ImportOptions(timeout=settings.timeout))
+        examples = minilm.tokenize(calibration, settings.tokens)
+        np.savez(scratch / "examples.npz", **examples)
+        dense = embed(scratch / f"dense-{BATCH}.mlirbc", held_out, scratch, settings.timeout)
+        gathered = None
         for weights, sparsity in compare.settings_of(settings.weights, settings.sparsity):
             kind = "dense"
             permuted = settings.permute and ":" in weights
@@ -103,6 +107,33 @@ def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -
                         write_json(as_json, {"machine": machine, "examples": len(calibration),
                                              "held_out": len(dense), "tokens": settings.tokens, "rows": rows})
     return 0
+
+
+def _gather(single: Path, module: Path, examples: dict[str, np.ndarray], block: str, output: Path, steps: Steps,
+            timeout: float) -> None:
+    """Writes Fisher blocks of the embeddings of `examples`."""
+    threads = len(os.sched_getaffinity(0))
+    hidden = ours.run_module(module, examples, single.parent, threads, timeout)["last_hidden_state"]
+    data = single.parent / "single.npz"
+    np.savez(data, **examples, target=target(hidden, examples["attention_mask"]))
+    gradients(GradientOptions(single, output, data, "loss=mse freeze=^embeddings", fisher_block=block, threads=threads,
+                              timeout=timeout), steps)
+
+
+def target(hidden: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+    """For `hidden` [sentences, tokens, size] a target whose mean square has the curvature of 1 - cosine as its Fisher
+    information. The gradient by the weights is Jᵀ v, where v is the difference and J the Jacobian of the outputs, so
+    products of gradients are Jᵀ J on the mean if v is random. All tokens of a sentence have one v, at right angles to its
+    embedding e and divided by the length of e: what changes the embedding's direction, and nothing else."""
+    mask = attention_mask[..., None].astype(np.float64)
+    tokens = mask.sum(axis=1)
+    mean = (hidden * mask).sum(axis=1) / tokens
+    length = np.linalg.norm(mean, axis=1, keepdims=True)
+    off = np.random.default_rng(0).standard_normal(mean.shape)
+    off -= (off * mean).sum(axis=1, keepdims=True) * mean / length ** 2
+    # The gradient of the mean square by an output is 2 / size times the difference.
+    off *= hidden[0].size / 2 / (tokens * length)
+    return (hidden + mask * off[:, None, :]).astype(np.float32)
 
 
 def embed(module: Path, inputs: dict[str, np.ndarray], scratch: Path, timeout: float) -> np.ndarray:
