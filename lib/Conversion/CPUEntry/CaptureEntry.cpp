@@ -3,6 +3,7 @@
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/IR/Verifier.h"
 #include "prune/Conversion/CPUEntry.h"
+#include "prune/Support/GPUTarget.h"
 #include "prune/Support/Target.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -74,6 +75,10 @@ FailureOr<EntryOp> mlir::prune::captureEntry(ModuleOp module, const PruneCapture
   if (!target)
     return module.emitError() << llvm::toString(target.takeError());
 
+  if (!options.gpu.empty())
+    if (llvm::Expected<GPUTarget> chip = GPUTarget::parse(options.gpu); !chip)
+      return module.emitError() << llvm::toString(chip.takeError());
+
   OpBuilder builder = OpBuilder::atBlockBegin(module.getBody());
   ArrayAttr inputs = collectNames(builder, "in", function.getNumArguments(),
                                   [&](unsigned i) { return function.getArgAttrOfType<StringAttr>(i, kNameAttr); });
@@ -85,6 +90,7 @@ FailureOr<EntryOp> mlir::prune::captureEntry(ModuleOp module, const PruneCapture
                                /*weights=*/nullptr, /*workspace_size=*/nullptr,
                                target->cpu.empty() ? StringAttr() : builder.getStringAttr(target->cpu),
                                target->features.empty() ? StringAttr() : builder.getStringAttr(target->features),
+                               options.gpu.empty() ? StringAttr() : builder.getStringAttr(options.gpu),
                                builder.getI64IntegerAttr(options.threads));
   // Checked here, so that names that clash are reported at the function and not by the verifier of the pass manager.
   if (failed(mlir::verify(entry)))
@@ -109,7 +115,7 @@ struct CaptureEntryPass : public mlir::prune::impl::PruneCaptureEntryBase<Captur
   using PruneCaptureEntryBase::PruneCaptureEntryBase;
 
   void runOnOperation() override {
-    PruneCaptureEntryOptions options{function, cpu, features, threads};
+    PruneCaptureEntryOptions options{function, cpu, features, gpu, threads};
     if (failed(captureEntry(getOperation(), options)))
       signalPassFailure();
   }

@@ -13,6 +13,9 @@ using namespace mlir;
 using namespace mlir::prune;
 
 LogicalResult LinearEmitter::run() {
+  if (op.getLaneDims() == 0)
+    return op.emitOpError() << "expected lane dimensions, got none (format "
+                            << stringifyStorageFormat(op.getFormat()) << " is one of prune-to-gpu)";
   for (Value operand : op->getOperands()) {
     auto type = dyn_cast<MemRefType>(operand.getType());
     if (!type || !type.hasStaticShape() || !type.isLastDimUnitStride())
@@ -345,6 +348,8 @@ void LinearEmitter::emitRowGroups(Value chunkIndex) {
     });
     return;
   }
+  default:
+    llvm_unreachable("refused by the verifier: no format of processors");
   }
 }
 

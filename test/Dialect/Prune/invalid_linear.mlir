@@ -191,3 +191,25 @@ func.func @linear_c6_type(%v: tensor<8x8x4xf32>, %s: tensor<2x3xi64>, %x: tensor
   } -> tensor<4x32x32xf32>
   return
 }
+
+// -----
+
+func.func @linear_c7(%w: tensor<32x8xf32>, %x: tensor<4x8x1xf32>, %i: tensor<4x32x1xf32>) {
+  // expected-error @below {{expected no lane dimensions, window or shares for matrix, got 1 lane dimensions}}
+  %0 = prune.linear matrix rows 1 chunk 8 storage(%w : tensor<32x8xf32>) ins(%x : tensor<4x8x1xf32>) outs(%i : tensor<4x32x1xf32>) {
+  ^bb0(%sum: f32):
+    prune.yield %sum : f32
+  } -> tensor<4x32x1xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c1_integers(%w: tensor<32x8xf32>, %x: tensor<4x8xi8>, %i: tensor<4x32xf32>) {
+  // expected-error @below {{expected input and init of floats, or both of integers, got 'tensor<4x8xi8>' and 'tensor<4x32xf32>'}}
+  %0 = prune.linear matrix rows 1 chunk 8 lanes 0 storage(%w : tensor<32x8xf32>) ins(%x : tensor<4x8xi8>) outs(%i : tensor<4x32xf32>) {
+  ^bb0(%sum: f32):
+    prune.yield %sum : f32
+  } -> tensor<4x32xf32>
+  return
+}

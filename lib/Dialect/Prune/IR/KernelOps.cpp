@@ -86,7 +86,11 @@ template <typename OpTy> static LogicalResult verifyEpilogue(OpTy op) { // linea
     if (argument.getType() != getElementTypeOrSelf(extra.getType()))
       return op.emitOpError() << "expected an epilogue argument of type " << getElementTypeOrSelf(extra.getType())
                               << ", got " << argument.getType();
-  if (body.getArgument(0).getType() != element)
+  // Without lanes the sum is f32 also where the result is of a narrower float type.
+  bool mayBeWider = false;
+  if constexpr (std::is_same_v<OpTy, LinearOp>)
+    mayBeWider = op.getLaneDims() == 0 && isa<FloatType>(element) && body.getArgument(0).getType().isF32();
+  if (body.getArgument(0).getType() != element && !mayBeWider)
     return op.emitOpError() << "expected the first epilogue argument to be " << element << ", got "
                             << body.getArgument(0).getType();
   return success();
@@ -103,14 +107,33 @@ template <typename OpTy> static LogicalResult verifyPixels(OpTy op, WindowAttr w
   return success();
 }
 
+/// Formats whose rows are the last dimension of the result: those of prune-to-gpu.
+static bool isWithoutLanes(StorageFormat format) {
+  return llvm::is_contained({StorageFormat::Matrix, StorageFormat::CSR, StorageFormat::BlockCSR,
+                             StorageFormat::TwoOfFour, StorageFormat::Tiles},
+                            format);
+}
+
 LogicalResult LinearOp::verify() {
   ShapedType input = getInputType(), init = getInitType();
+  bool withoutLanes = isWithoutLanes(getFormat());
   // linear_c1
-  if (input.getRank() != init.getRank() || input.getElementType() != init.getElementType())
+  if (input.getRank() != init.getRank() || (!withoutLanes && input.getElementType() != init.getElementType()))
     return emitOpError() << "expected input and init of one rank and element type, got " << input << " and " << init;
+  if (isa<FloatType>(input.getElementType()) != isa<FloatType>(init.getElementType()))
+    return emitOpError() << "expected input and init of floats, or both of integers, got " << input << " and " << init;
   int64_t laneDims = getLaneDims();
-  if (laneDims < 1 || laneDims >= init.getRank())
+  if (withoutLanes) { // linear_c7
+    if (laneDims != 0 || getWindow() || getShares())
+      return emitOpError() << "expected no lane dimensions, window or shares for "
+                           << stringifyStorageFormat(getFormat()) << ", got "
+                           << (laneDims != 0 ? Twine(laneDims) + " lane dimensions"
+                                             : Twine(getWindow() ? "a window" : "shares"));
+    if (init.getRank() < 1)
+      return emitOpError() << "expected init of rank 1 or more, got " << init;
+  } else if (laneDims < 1 || laneDims >= init.getRank()) {
     return emitOpError() << "expected between 1 and " << init.getRank() - 1 << " lane dimensions, got " << laneDims;
+  }
   std::optional<WindowAttr> window = getWindow();
   if (window) { // linear_c5
     if (laneDims != 2)
@@ -212,4 +235,19 @@ LogicalResult WeightGradientOp::verify() {
       succeeded(checkArray("positions", getPositions(), b.getI32Type(), getNumRows() * getNumChunks() + 1)) &&
       succeeded(checkArray("coordinates", getCoordinates(), b.getI16Type(), size)) &&
       succeeded(checkArray("init", getInit(), input.getElementType(), size)));
+}
+
+LogicalResult TensorMapOp::verify() {
+  auto type = cast<MemRefType>(getSource().getType());
+  int64_t rowBytes = type.getRank() == 0 ? 0 : type.getShape().back() * type.getElementTypeBitWidth() / 8;
+  bool isFloat = isa<FloatType>(type.getElementType()) && llvm::is_contained({16u, 32u}, type.getElementTypeBitWidth());
+  if (!type.getLayout().isIdentity() || !isFloat || rowBytes % 16 != 0) // tensor_map_c1
+    return emitOpError() << "expected a row-major source of f16, bf16 or f32 with rows of a multiple of 16 bytes, got "
+                         << type;
+  ArrayRef<int64_t> box = getBox();
+  if (box.size() != 2 || llvm::any_of(box, [](int64_t size) { return size < 1 || size > 256; }) ||
+      box[0] * type.getElementTypeBitWidth() / 8 != static_cast<int64_t>(getSwizzle())) // tensor_map_c2
+    return emitOpError() << "expected a box of two sizes from 1 to 256 with rows of " << getSwizzle() << " bytes, got ["
+                         << box << "]";
+  return success();
 }

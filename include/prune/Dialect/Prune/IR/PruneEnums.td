@@ -9,7 +9,12 @@ include "prune/Dialect/Prune/IR/PruneDialect.td"
 def Prune_StorageFormat : I32EnumAttr<"StorageFormat", "storage format of a packed weight", [
     I32EnumAttrCase<"Dense", 0, "dense">,
     I32EnumAttrCase<"ChunkedCSR", 1, "chunked_csr">,
-    I32EnumAttrCase<"BlockRows", 2, "block_rows">]> {
+    I32EnumAttrCase<"BlockRows", 2, "block_rows">,
+    I32EnumAttrCase<"Matrix", 3, "matrix">,
+    I32EnumAttrCase<"CSR", 4, "csr">,
+    I32EnumAttrCase<"BlockCSR", 5, "block_csr">,
+    I32EnumAttrCase<"TwoOfFour", 6, "two_of_four">,
+    I32EnumAttrCase<"Tiles", 7, "tiles">]> {
   let genSpecializedAttr = 0;
   let cppNamespace = "::mlir::prune";
 }

@@ -36,6 +36,14 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     | `dense` | values `[G x K x R]`: row groups of R rows, rows of a group contiguous; the last group is padded by zeros |
     | `chunked_csr` | sparse tensor `[C x P x chunk]` (dense, dense, compressed) of P pairs of rows, rows of the pairs `[C x 2P]`, shared counts `[C x P]` |
     | `block_rows` | sparse tensor `[C x N/R x chunk x R]` (dense, dense, compressed, dense), first row of each block `[C x N/R]` |
+    | `matrix` | values `[N x K]` |
+    | `csr` | positions `[G x C x R + 1]`, columns relative to the chunk and values `[entries]`, rows of the slots `[G x R]`, for G groups of R rows: the entries of a group, chunk and slot are one run, padded by zeros to a multiple of four; `vectors` is the number of tokens of a tile over 32, 0 for one row in a warp |
+    | `block_csr` | positions `[N/R + 1]`, block columns and values `[blocks x R x chunk]`; with `vectors` (tokens of a tile over 8) as fragments: positions `[G x C x R/16 + 1]`, block columns in the chunk, values `[blocks x 256]` in the order of tensor cores |
+    | `two_of_four` | bytes of tiles of `rows` x `chunk` weights: the two kept of each four columns, and which they are, as tensor cores read it |
+    | `tiles` | the same for a dense weight |
+
+    The last five are those of `prune-to-gpu`. They have no lanes: `input[b, k]` and `result[b, n]` are row-major. Their
+    input may be of another float type than the result, or both of integers.
 
     `C` counts the chunks of `chunk` columns. Pairs of similar rows and blocks come in the order of falling counts. The
     entries of a pair alternate between its two rows, of equal length; the first `shared` entries of both have the same columns.
@@ -56,13 +64,15 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     ```
 
     **Constraints**
-    1. `linear_c1`: input and init have the same rank and element type, and equal sizes except in the row dimension. With a
-       window the spatial sizes of init follow from those of the input.
+    1. `linear_c1`: input and init have the same rank, element type (with lanes) and equal sizes except in the row dimension. With
+       a window the spatial sizes of init follow from those of the input.
     2. `linear_c2`: an extra has rank 1 and size N, or the shape of init.
-    3. `linear_c3`: the region takes one element of init's type and one element of each extra.
+    3. `linear_c3`: the region takes one element of init's type (without lanes also of f32, for a narrower init) and one element of
+       each extra, and yields one of init's type.
     4. `linear_c4`: `rows` and `chunk` are positive, `vectors` is not negative; `chunked_csr` has `rows` 2.
     5. `linear_c5`: a window has two lane dimensions and a chunk of whole channels.
     6. `linear_c6`: `shares` has a row for each chunk, of two or more numbers of i32.
+    7. `linear_c7`: formats without lanes have 0 lane dimensions, no window and no shares; all others have at least 1.
   }];
   let arguments = (ins
     Variadic<AnyType>:$storage,
@@ -221,6 +231,27 @@ def Prune_WeightGradientOp : Prune_Op<"weight_gradient", [DestinationStyleOpInte
       return (getNumColumns() + size - 1) / size;
     }
   }];
+  let hasVerifier = 1;
+}
+
+def Prune_TensorMapOp : Prune_Op<"tensor_map", [Pure]> {
+  let summary = "How the tensor copy engine finds boxes of a matrix";
+  let description = [{
+    The 128 bytes by which a kernel of sm_90 copies boxes of `source`, seen as a matrix of its last dimension by all
+    others, to shared memory. `box` is the size of a box in elements, columns first; elements outside of the matrix
+    are zero. Pieces of 16 bytes lie swizzled within `swizzle` bytes. The run time fills it in, since it holds an address.
+
+    ```mlir
+    %map = prune.tensor_map %x box [64, 128] swizzle 128 : memref<300x200xf16> -> memref<128xi8>
+    ```
+
+    **Constraints**
+    1. `tensor_map_c1`: the source is row-major, of f16, bf16 or f32, and has rows of a multiple of 16 bytes.
+    2. `tensor_map_c2`: a box has two sizes from 1 to 256, and `swizzle` bytes in a row.
+  }];
+  let arguments = (ins AnyMemRef:$source, DenseI64ArrayAttr:$box, I64Attr:$swizzle);
+  let results = (outs MemRefOf<[I8]>:$map);
+  let assemblyFormat = "$source `box` $box `swizzle` $swizzle attr-dict `:` type($source) `->` type($map)";
   let hasVerifier = 1;
 }
 

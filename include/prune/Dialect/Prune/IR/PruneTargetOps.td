@@ -16,7 +16,8 @@ def Prune_EntryOp : Prune_Op<"entry", [HasParent<"::mlir::ModuleOp">, DeclareOpI
   let summary = "The signature of a model, kept while its function becomes code";
   let description = [{
     Names and tensor types of the inputs and outputs of one function, and what a caller of the code needs besides: the
-    blob of weights, the bytes of workspace, the processor it was compiled for and its number of threads.
+    blob of weights, the bytes of workspace, the processor it was compiled for, the chip that kernels were compiled for if
+    there are any (`gpu("sm_90")`), and its number of threads.
     `prune-capture-entry` writes it while the function is still on tensors; the passes that follow fill in the rest.
 
     ```mlir
@@ -44,12 +45,12 @@ def Prune_EntryOp : Prune_Op<"entry", [HasParent<"::mlir::ModuleOp">, DeclareOpI
   }];
   let arguments = (ins FlatSymbolRefAttr:$function, StrArrayAttr:$input_names, TypeArrayAttr:$input_types,
                    StrArrayAttr:$output_names, TypeArrayAttr:$output_types, OptionalAttr<FlatSymbolRefAttr>:$weights,
-                   OptionalAttr<I64Attr>:$workspace_size, OptionalAttr<StrAttr>:$cpu, OptionalAttr<StrAttr>:$features,
+                   OptionalAttr<I64Attr>:$workspace_size, OptionalAttr<StrAttr>:$cpu, OptionalAttr<StrAttr>:$features, OptionalAttr<StrAttr>:$gpu,
                    DefaultValuedAttr<I64Attr, "1">:$threads);
   let assemblyFormat = [{
     $function custom<Signature>($input_names, $input_types) `->` custom<Signature>($output_names, $output_types)
     (`weights` `` `(` $weights^ `)`)? (`workspace` `` `(` $workspace_size^ `)`)? (`cpu` `` `(` $cpu^ `)`)?
-    (`features` `` `(` $features^ `)`)? (`threads` `` `(` $threads^ `)`)? attr-dict
+    (`features` `` `(` $features^ `)`)? (`gpu` `` `(` $gpu^ `)`)? (`threads` `` `(` $threads^ `)`)? attr-dict
   }];
   let extraClassDeclaration = [{
     unsigned getNumInputs() { return getInputNames().size(); }

@@ -56,6 +56,13 @@ static std::optional<SmallVector<unsigned>> getLoops(linalg::GenericOp op, OpOpe
   return loops;
 }
 
+/// A layer without lanes sums in f32 and may store a narrower float type.
+static bool mayChangeType(LinearOp layer, Type element) {
+  return layer.getLaneDims() == 0 && isa<FloatType>(element) &&
+         layer.getEpilogue().front().getArgument(0).getType().isF32() && element.getIntOrFloatBitWidth() < 32;
+}
+static bool mayChangeType(DepthwiseOp, Type) { return false; }
+
 namespace {
 
 template <typename LayerOp> struct FuseIntoLayer : OpRewritePattern<linalg::GenericOp> {
@@ -77,7 +84,9 @@ template <typename LayerOp> struct FuseIntoLayer : OpRewritePattern<linalg::Gene
     if (!layer)
       return rewriter.notifyMatchFailure(op, "no operand is a layer used only here");
     Block *body = op.getBody();
-    if (!body->getArguments().back().use_empty() || resultType.getElementType() != layer.getInitType().getElementType())
+    Type element = resultType.getElementType();
+    bool changesType = element != layer.getInitType().getElementType();
+    if (!body->getArguments().back().use_empty() || (changesType && !mayChangeType(layer, element)))
       return rewriter.notifyMatchFailure(op, "reads its destination or changes the element type");
     for (Operation &nested : body->without_terminator()) {
       if (!isa<arith::ConstantOp>(nested) && !OpTrait::hasElementwiseMappableTraits(&nested))
@@ -116,6 +125,12 @@ template <typename LayerOp> struct FuseIntoLayer : OpRewritePattern<linalg::Gene
     auto fused = cast<LayerOp>(rewriter.cloneWithoutRegions(*layer.getOperation()));
     fused->setLoc(op.getLoc());
     fused.getExtrasMutable().assign(newExtras);
+    if (changesType) {
+      rewriter.setInsertionPoint(fused);
+      Value init = tensor::EmptyOp::create(rewriter, fused.getLoc(), shape, element);
+      fused.getInitMutable().assign(init);
+      fused->getResult(0).setType(init.getType());
+    }
     // The layer's own epilogue, then the body of the consumer on its result.
     IRMapping mapping;
     layer.getEpilogue().cloneInto(&fused.getEpilogue(), mapping);
@@ -124,8 +139,8 @@ template <typename LayerOp> struct FuseIntoLayer : OpRewritePattern<linalg::Gene
     IRMapping bodyMapping;
     bodyMapping.map(body->getArgument(layerUse->getOperandNumber()), yield.getValues().front());
     for (auto [operand, isPerRow] : extras) {
-      Type element = cast<RankedTensorType>(operand->get().getType()).getElementType();
-      bodyMapping.map(body->getArgument(operand->getOperandNumber()), epilogue.addArgument(element, op.getLoc()));
+      Type extraElement = cast<RankedTensorType>(operand->get().getType()).getElementType();
+      bodyMapping.map(body->getArgument(operand->getOperandNumber()), epilogue.addArgument(extraElement, op.getLoc()));
     }
     rewriter.setInsertionPoint(yield);
     for (Operation &nested : body->without_terminator()) {
