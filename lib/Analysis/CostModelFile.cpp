@@ -1,8 +1,9 @@
 //===- CostModelFile.cpp - Cost models in JSON, and those built in -------------===//
 
+#include "JSONReader.h"
 #include "prune/Analysis/CostModel.h"
+#include "llvm/ADT/SmallVectorExtras.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include <cmath>
 
@@ -24,103 +25,25 @@ static const BuiltIn kBuiltIns[] = {
 static constexpr StringRef kCostNames[kNumCosts] = {"shared", "rest", "single", "group", "partial",
                                                     "column", "miss", "byte",   "call"};
 
-static constexpr size_t kMaxFileBytes = 1 << 20;
-static constexpr unsigned kMaxNesting = 16;
-
-namespace {
-/// Reads members and says what is wrong with them, by their path.
-class Reader {
-public:
-  Reader(StringRef file) : file(file) {}
-
-  std::string error;
-
-  void fail(const llvm::Twine &path, const llvm::Twine &rule, const llvm::json::Value *got) {
-    if (!error.empty())
-      return;
-    std::string text = got ? llvm::formatv("{0}", *got).str() : "nothing";
-    if (text.size() > 60)
-      text = text.substr(0, 57) + "...";
-    error = ("cost model '" + file + "': expected " + rule + " at " + path + ", got " + text).str();
-  }
-  double number(const llvm::json::Object &object, StringRef key, const llvm::Twine &path) {
-    const llvm::json::Value *value = object.get(key);
-    std::optional<double> result = value ? value->getAsNumber() : std::nullopt;
-    if (!result || !std::isfinite(*result) || *result < 0) {
-      fail(path + "." + key, "a number of 0 or more", value);
-      return 0;
-    }
-    return *result;
-  }
-  int64_t count(const llvm::json::Object &object, StringRef key, const llvm::Twine &path) {
-    const llvm::json::Value *value = object.get(key);
-    std::optional<int64_t> result = value ? value->getAsInteger() : std::nullopt;
-    if (!result || *result < 1 || *result > (int64_t(1) << 40)) {
-      fail(path + "." + key, "an integer of 1 or more", value);
-      return 1;
-    }
-    return *result;
-  }
-  std::string string(const llvm::json::Object &object, StringRef key, const llvm::Twine &path) {
-    const llvm::json::Value *value = object.get(key);
-    std::optional<StringRef> result = value ? value->getAsString() : std::nullopt;
-    if (!result)
-      fail(path + "." + key, "a string", value);
-    return result ? result->str() : "";
-  }
-
-private:
-  StringRef file;
-};
-} // namespace
-
 llvm::Expected<CostModel> CostModel::parse(StringRef text, StringRef file) {
-  auto fail = [&](const llvm::Twine &what) { return llvm::createStringError("cost model '" + file + "': " + what); };
-  // What LLVM's parser takes for granted.
-  if (text.size() > kMaxFileBytes)
-    return fail("expected at most " + llvm::Twine(kMaxFileBytes) + " bytes, got " + llvm::Twine(text.size()));
-  unsigned depth = 0;
-  for (char c : text) {
-    depth += c == '[' || c == '{';
-    depth -= depth && (c == ']' || c == '}');
-    if (depth > kMaxNesting)
-      return fail("expected brackets nested at most " + llvm::Twine(kMaxNesting) + " deep, got more");
-  }
-  llvm::Expected<llvm::json::Value> value = llvm::json::parse(text);
+  llvm::Expected<llvm::json::Value> value = JSONReader::parse(text, file);
   if (!value)
-    return fail(llvm::toString(value.takeError()));
-  Reader reader(file);
-  const llvm::json::Object *root = value->getAsObject(), none;
-  if (!root)
-    reader.fail("the top level", "an object", &*value);
-  root = root ? root : &none;
-  int64_t version = reader.count(*root, "version", "$");
-  if (reader.error.empty() && version != 1)
-    reader.fail("$.version", "1", root->get("version"));
+    return value.takeError();
+  JSONReader reader(file);
+  const llvm::json::Object *root = reader.root(*value);
   CostModel model;
   model.cpu = reader.string(*root, "cpu", "$");
   model.machine = reader.string(*root, "machine", "$");
   model.lanes = reader.count(*root, "lanes", "$");
   model.firstLevelBytes = reader.count(*root, "first_level_bytes", "$");
   model.secondLevelBytes = reader.count(*root, "second_level_bytes", "$");
-  const llvm::json::Array *kernels = root->getArray("kernels");
-  if (!kernels)
-    reader.fail("$.kernels", "an array", root->get("kernels"));
-  for (size_t i = 0; kernels && i < kernels->size(); ++i) {
+  const llvm::json::Array *kernels = reader.array(*root, "kernels", "$");
+  auto kindNames = llvm::map_to_vector(kKernelKinds, stringifyKernelKind);
+  for (size_t i = 0; i < kernels->size() && reader.error.empty(); ++i) {
     std::string path = ("$.kernels[" + llvm::Twine(i) + "]").str();
-    const llvm::json::Object *entry = (*kernels)[i].getAsObject();
-    if (!entry) {
-      reader.fail(path, "an object", &(*kernels)[i]);
-      break;
-    }
+    const llvm::json::Object *entry = reader.entry(*kernels, i, path);
     KernelCosts costs;
-    std::string kind = reader.string(*entry, "kind", path);
-    const KernelKind *found = llvm::find_if(kKernelKinds, [&](KernelKind k) { return stringifyKernelKind(k) == kind; });
-    if (found == std::end(kKernelKinds))
-      reader.fail(path + ".kind", "one of " + llvm::join(llvm::map_range(kKernelKinds, stringifyKernelKind), ", "),
-                  entry->get("kind"));
-    else
-      costs.tile.kind = *found;
+    costs.tile.kind = kKernelKinds[reader.choice(*entry, "kind", kindNames, path)];
     costs.tile.rows = reader.count(*entry, "rows", path);
     costs.tile.lanes = reader.count(*entry, "lanes", path);
     costs.tile.vectors = reader.count(*entry, "vectors", path);

@@ -1,0 +1,109 @@
+//===- GPUCostModel.h - What a packed layer will take on a GPU -------*- C++ -*-===//
+//
+// A roofline for each kernel: multiply-adds at a rate that the kernel sustains with all processors busy, bytes at the
+// rate of the memory, and a launch. No IR here.
+//
+//===----------------------------------------------------------------------===//
+#ifndef PRUNE_ANALYSIS_GPUCOSTMODEL_H
+#define PRUNE_ANALYSIS_GPUCOSTMODEL_H
+
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/Support/Error.h"
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mlir::prune {
+
+/// The kernels of packed layers, by their storage.
+enum class GPUKernelKind { Matrix, CSR, BlockCSR, TwoOfFour };
+inline constexpr llvm::StringRef kGPUKernelNames[] = {"matrix", "csr", "block_csr", "two_of_four"};
+inline llvm::StringRef stringifyGPUKernel(GPUKernelKind kind) { return kGPUKernelNames[static_cast<size_t>(kind)]; }
+
+/// What is multiplied: f32 exactly, f32 rounded by tensor cores, or 16 bits; sums are always f32.
+enum class GPUPrecision { F32, TF32, F16, BF16 };
+inline constexpr llvm::StringRef kGPUPrecisionNames[] = {"f32", "tf32", "f16", "bf16"};
+inline llvm::StringRef stringifyGPUPrecision(GPUPrecision precision) {
+  return kGPUPrecisionNames[static_cast<size_t>(precision)];
+}
+std::optional<GPUPrecision> parseGPUPrecision(llvm::StringRef name);
+
+/// Warps of a block of threads that runs a sparse tile, and threads of each.
+inline constexpr int64_t kTileWarps = 8, kWarpThreads = 32;
+/// Entries that the CSR kernel loads at once; runs are padded to multiples of it.
+inline constexpr int64_t kCSRStep = 4;
+
+/// Rows and columns of the blocks that tensor cores take at once, and tokens.
+inline constexpr int64_t kFragmentSide = 16, kFragmentTokens = 8;
+
+/// How a sparse kernel divides its work. CSR: a block of threads takes a group of `rows` rows and 32 * `vectors`
+/// tokens, and goes through chunks of columns whose activations it copies into shared memory. Without `vectors` the
+/// lanes of a warp run along the entries of one row instead, for few tokens. Blocks on tensor cores: the same with 8 *
+/// `vectors` tokens and fragments of 16 x 16; without `vectors` the kernel is that of multiply-adds.
+struct SparseTile {
+  int64_t vectors = 0;
+  int64_t rows = 1;
+  int64_t chunk = 0;
+
+  bool isByEntry() const { return vectors == 0; }
+  int64_t getNumTokens() const { return kWarpThreads * vectors; }
+  /// Shared memory of a block of threads: activations of a chunk, and later the results on their way out.
+  int64_t getSharedBytes() const;
+};
+
+/// What a kernel does.
+struct GPULayerCounts {
+  GPUKernelKind kind = GPUKernelKind::Matrix;
+  GPUPrecision precision = GPUPrecision::F32;
+  int64_t tokens = 1, rows = 0, columns = 0;
+  double entries = 0;   ///< stored values, padding included
+  double bytes = 0;     ///< of the storage
+  double imbalance = 1; ///< entries of the group of rows with the most over their mean
+  SparseTile tile;      ///< of the CSR kernel
+};
+
+/// What one kernel sustains.
+struct GPUKernelRate {
+  GPUKernelKind kind = GPUKernelKind::Matrix;
+  GPUPrecision precision = GPUPrecision::F32;
+  double teraflops = 0;                 ///< on stored values, two for each multiply-add
+  int64_t tileRows = 1, tileTokens = 1; ///< what a block of threads computes
+  int64_t leastTokens = 1;              ///< with fewer the kernel is not chosen
+};
+
+class GPUCostModel {
+public:
+  std::string chip;
+  std::string machine; ///< where the figures come from, for readers
+  int64_t processors = 1;
+  int64_t sharedBytes = 48 << 10; ///< of a block of threads
+  double clockGHz = 1;
+  double memoryGBps = 1;
+  double tileBytesPerCycle = 1; ///< from the second-level cache into the shared memory of one processor
+  double csrEfficiency = 1;     ///< share of the shared memory's bandwidth that the CSR kernel reaches
+  double launchNs = 0;
+  std::vector<GPUKernelRate> kernels;
+
+  /// Reads a cost model. `file` is named in errors.
+  static llvm::Expected<GPUCostModel> parse(llvm::StringRef text, llvm::StringRef file);
+  /// The built-in model of a chip, or the file of that name.
+  static llvm::Expected<GPUCostModel> load(llvm::StringRef chipOrFile);
+  /// Chips with a built-in model.
+  static std::vector<llvm::StringRef> getChips();
+
+  /// The rate of a kernel, or null if the chip has no such kernel.
+  const GPUKernelRate *findRate(GPUKernelKind kind, GPUPrecision precision) const;
+  /// Nanoseconds of one call; infinite where the chip has no such kernel.
+  double estimate(const GPULayerCounts &counts) const;
+  /// The tile with the least estimate for a weight that keeps `density` of its elements.
+  SparseTile chooseCSRTile(int64_t tokens, int64_t rows, int64_t columns, double density) const;
+  /// The tile of a weight in blocks on tensor cores.
+  SparseTile chooseFragmentTile(int64_t tokens, int64_t rows, int64_t columns) const;
+
+private:
+  double estimateCSR(const GPULayerCounts &counts) const;
+};
+
+} // namespace mlir::prune
+
+#endif // PRUNE_ANALYSIS_GPUCOSTMODEL_H

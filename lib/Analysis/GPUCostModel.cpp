@@ -1,0 +1,226 @@
+//===- GPUCostModel.cpp - What a packed layer will take on a GPU ---------------===//
+
+#include "prune/Analysis/GPUCostModel.h"
+#include "JSONReader.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/MathExtras.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+using namespace mlir::prune;
+using llvm::StringRef;
+
+namespace {
+struct BuiltIn {
+  StringRef chip, text;
+};
+} // namespace
+
+static const BuiltIn kBuiltIns[] = {
+#include "GPUCostModels.inc"
+};
+
+std::optional<GPUPrecision> mlir::prune::parseGPUPrecision(StringRef name) {
+  const auto *found = llvm::find(kGPUPrecisionNames, name);
+  if (found == std::end(kGPUPrecisionNames))
+    return std::nullopt;
+  return static_cast<GPUPrecision>(found - kGPUPrecisionNames);
+}
+
+int64_t SparseTile::getSharedBytes() const {
+  int64_t tokens = getNumTokens(), columns = llvm::alignTo(chunk, kWarpThreads);
+  return 4 * std::max(columns * (tokens + 1), tokens * (rows + 1)); // odd strides keep banks apart
+}
+
+//===----------------------------------------------------------------------===//
+// Files
+//===----------------------------------------------------------------------===//
+
+llvm::Expected<GPUCostModel> GPUCostModel::parse(StringRef text, StringRef file) {
+  llvm::Expected<llvm::json::Value> value = JSONReader::parse(text, file);
+  if (!value)
+    return value.takeError();
+  JSONReader reader(file);
+  const llvm::json::Object *root = reader.root(*value);
+  GPUCostModel model;
+  model.chip = reader.string(*root, "chip", "$");
+  model.machine = reader.string(*root, "machine", "$");
+  model.processors = reader.count(*root, "processors", "$");
+  model.sharedBytes = reader.count(*root, "shared_bytes", "$");
+  // A rate of zero would make times infinite.
+  auto rate = [&](const llvm::json::Object &object, StringRef key, const llvm::Twine &path) {
+    double result = reader.number(object, key, path);
+    if (result == 0)
+      reader.fail(path + "." + key, "a number above 0", object.get(key));
+    return result;
+  };
+  model.clockGHz = rate(*root, "clock_ghz", "$");
+  model.memoryGBps = rate(*root, "memory_gbps", "$");
+  model.tileBytesPerCycle = rate(*root, "tile_bytes_per_cycle", "$");
+  model.csrEfficiency = rate(*root, "csr_efficiency", "$");
+  model.launchNs = reader.number(*root, "launch_ns", "$");
+  const llvm::json::Array *kernels = reader.array(*root, "kernels", "$");
+  for (size_t i = 0; i < kernels->size() && reader.error.empty(); ++i) {
+    std::string path = ("$.kernels[" + llvm::Twine(i) + "]").str();
+    const llvm::json::Object *entry = reader.entry(*kernels, i, path);
+    GPUKernelRate kernel;
+    kernel.kind = static_cast<GPUKernelKind>(reader.choice(*entry, "kind", kGPUKernelNames, path));
+    kernel.precision = static_cast<GPUPrecision>(reader.choice(*entry, "precision", kGPUPrecisionNames, path));
+    kernel.teraflops = rate(*entry, "tflops", path);
+    kernel.tileRows = reader.count(*entry, "tile_rows", path);
+    kernel.tileTokens = reader.count(*entry, "tile_tokens", path);
+    kernel.leastTokens = reader.count(*entry, "least_tokens", path);
+    model.kernels.push_back(kernel);
+  }
+  if (!model.findRate(GPUKernelKind::Matrix, GPUPrecision::F32))
+    reader.fail("$.kernels", "a kernel of kind matrix and precision f32", nullptr);
+  if (!reader.error.empty())
+    return llvm::createStringError(reader.error);
+  return model;
+}
+
+llvm::Expected<GPUCostModel> GPUCostModel::load(StringRef chipOrFile) {
+  for (const BuiltIn &builtIn : kBuiltIns)
+    if (builtIn.chip == chipOrFile)
+      return parse(builtIn.text, chipOrFile);
+  auto buffer = llvm::MemoryBuffer::getFile(chipOrFile);
+  if (!buffer)
+    return llvm::createStringError("cost model '" + chipOrFile + "': " + buffer.getError().message() +
+                                   ", and the built-in ones are " + llvm::join(getChips(), ", "));
+  return parse((*buffer)->getBuffer(), chipOrFile);
+}
+
+std::vector<StringRef> GPUCostModel::getChips() {
+  std::vector<StringRef> chips;
+  for (const BuiltIn &builtIn : kBuiltIns)
+    chips.push_back(builtIn.chip);
+  return chips;
+}
+
+//===----------------------------------------------------------------------===//
+// Estimates
+//===----------------------------------------------------------------------===//
+
+const GPUKernelRate *GPUCostModel::findRate(GPUKernelKind kind, GPUPrecision precision) const {
+  const auto *found = llvm::find_if(kernels, [&](const GPUKernelRate &rate) {
+                        return rate.kind == kind && rate.precision == precision;
+                      }).base();
+  return found == kernels.data() + kernels.size() ? nullptr : found;
+}
+
+/// Rounds of blocks of threads that the processors go through.
+static double countRounds(int64_t blocks, int64_t processors) {
+  // With many blocks the last round overlaps with others.
+  int64_t rounds = llvm::divideCeil(blocks, processors);
+  return rounds <= 4 ? static_cast<double>(rounds) : static_cast<double>(blocks) / static_cast<double>(processors);
+}
+
+double GPUCostModel::estimateCSR(const GPULayerCounts &counts) const {
+  const SparseTile &tile = counts.tile;
+  auto tokens = static_cast<double>(counts.tokens);
+  double memoryNs = (counts.bytes + 4.0 * tokens * (counts.rows + counts.columns)) / memoryGBps;
+  double cycles;
+  if (tile.isByEntry()) {
+    // Every lane gathers from its own column: half a load a cycle was seen of the first-level cache.
+    constexpr double gatherCycles = 2;
+    cycles = counts.imbalance * counts.entries * tokens * gatherCycles / static_cast<double>(processors);
+  } else {
+    int64_t groups = llvm::divideCeil(counts.rows, tile.rows), chunks = llvm::divideCeil(counts.columns, tile.chunk);
+    constexpr double runCycles = 4; // of a row in a chunk, by all four schedulers
+    double copy = 4.0 * counts.columns * tile.getNumTokens() / tileBytesPerCycle;
+    // Shared memory gives 32 words a cycle: a step loads the entries by two words' worth of broadcasts.
+    double entries = counts.entries / groups * counts.imbalance * (tile.vectors + 2.0 / kCSRStep);
+    double inner = (entries + runCycles * tile.rows * chunks) / csrEfficiency;
+    double block = std::max(copy, inner) + std::min(copy, inner) / 4; // they overlap in part
+    cycles = block * countRounds(groups * llvm::divideCeil(counts.tokens, tile.getNumTokens()), processors);
+  }
+  return launchNs + std::max(memoryNs, cycles / clockGHz);
+}
+
+double GPUCostModel::estimate(const GPULayerCounts &counts) const {
+  if (counts.kind == GPUKernelKind::CSR)
+    return estimateCSR(counts);
+  const GPUKernelRate *rate = findRate(counts.kind, counts.precision);
+  if (!rate)
+    return std::numeric_limits<double>::infinity();
+  // Fewer tokens than a tile of tensor cores cost as much as one.
+  constexpr int64_t leastTile = 16;
+  int64_t blocks = llvm::divideCeil(counts.rows, rate->tileRows) * llvm::divideCeil(counts.tokens, rate->tileTokens);
+  double busy = static_cast<double>(blocks) / (countRounds(blocks, processors) * static_cast<double>(processors));
+  double flops = 2.0 * counts.entries * llvm::alignTo(counts.tokens, leastTile);
+  double computeNs = flops / (rate->teraflops * 1e3 * std::max(busy, 1.0 / static_cast<double>(processors)));
+  auto tokens = static_cast<double>(counts.tokens);
+  bool isHalf = counts.precision == GPUPrecision::F16 || counts.precision == GPUPrecision::BF16;
+  double activationBytes = tokens * ((isHalf ? 2.0 : 4.0) * counts.columns + 4.0 * counts.rows);
+  double convertNs = isHalf ? launchNs + 6.0 * tokens * counts.columns / memoryGBps : 0;
+  // Where few tokens leave processors idle, the kernel splits differently and the memory decides.
+  double memoryNs = (counts.bytes + activationBytes) / memoryGBps;
+  if (counts.tokens <= leastTile)
+    computeNs = std::min(computeNs, 2 * memoryNs);
+  return launchNs + convertNs + std::max(computeNs, memoryNs);
+}
+
+SparseTile GPUCostModel::chooseCSRTile(int64_t tokens, int64_t rows, int64_t columns, double density) const {
+  GPULayerCounts counts;
+  counts.kind = GPUKernelKind::CSR;
+  counts.tokens = tokens;
+  counts.rows = rows;
+  counts.columns = columns;
+  auto setRuns = [&](double runs) {
+    // A run of n entries is padded by (step - 1) / 2 of them on average, an empty one by none.
+    double kept = density * static_cast<double>(rows) * static_cast<double>(columns), length = kept / runs;
+    double padding = (kCSRStep - 1) / 2.0 * (1 - std::exp(-length));
+    counts.entries = kept + runs * padding;
+    counts.bytes = 6 * counts.entries;
+  };
+  SparseTile best;
+  double bestNs = std::numeric_limits<double>::infinity();
+  auto consider = [&](const SparseTile &tile) {
+    counts.tile = tile;
+    setRuns(static_cast<double>(llvm::alignTo(rows, tile.rows) * llvm::divideCeil(columns, tile.chunk)));
+    double ns = estimateCSR(counts);
+    if (ns < bestNs) {
+      bestNs = ns;
+      best = tile;
+    }
+  };
+  constexpr int64_t mostTokensByEntry = 8, maxChunk = 65536, mostSums = 64;
+  if (tokens <= mostTokensByEntry && columns <= maxChunk)
+    consider({0, 1, columns});
+  for (int64_t vectors : {4, 2, 1})
+    for (int64_t rowsOfWarp : {16, 8, 4, 2, 1}) {
+      SparseTile tile{vectors, rowsOfWarp * kTileWarps, 0};
+      if (vectors * rowsOfWarp > mostSums || tile.getSharedBytes() > sharedBytes)
+        continue;
+      // Two blocks of threads share a processor: while one copies, the other computes.
+      int64_t fits = sharedBytes / 2 / (4 * (tile.getNumTokens() + 1)) / 32 * 32;
+      for (int64_t most : {int64_t(128), int64_t(256), int64_t(512)}) {
+        tile.chunk = std::min({std::max<int64_t>(fits, 32), most, columns});
+        if (tile.getSharedBytes() <= sharedBytes)
+          consider(tile);
+      }
+    }
+  return best;
+}
+
+SparseTile GPUCostModel::chooseFragmentTile(int64_t tokens, int64_t rows, int64_t columns) const {
+  constexpr int64_t mostVectors = 8, padding = 8, halfBytes = 2, groupUnit = kTileWarps * kFragmentSide;
+  SparseTile tile;
+  tile.vectors = 1;
+  while (tile.vectors < mostVectors && tile.vectors * kFragmentTokens < tokens)
+    tile.vectors *= 2;
+  // Larger groups of rows copy the activations less often, but must leave two blocks of threads for each processor.
+  int64_t tokenTiles = llvm::divideCeil(tokens, tile.vectors * kFragmentTokens), rowsOfWarp = 4;
+  while (rowsOfWarp > 1 &&
+         static_cast<int64_t>(llvm::divideCeil(rows, rowsOfWarp * groupUnit)) * tokenTiles < 2 * processors)
+    rowsOfWarp /= 2;
+  tile.rows = rowsOfWarp * groupUnit;
+  constexpr int64_t mostColumns = 512;
+  int64_t fits = sharedBytes / 2 / (tile.vectors * kFragmentTokens * halfBytes) - padding;
+  tile.chunk = std::min(
+      {fits / kFragmentSide * kFragmentSide, mostColumns, static_cast<int64_t>(llvm::alignTo(columns, kFragmentSide))});
+  return tile;
+}
