@@ -2,6 +2,7 @@
 #ifndef PRUNE_CONVERSION_PASSES_H
 #define PRUNE_CONVERSION_PASSES_H
 
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Pass/Pass.h"
 
 namespace mlir::prune {

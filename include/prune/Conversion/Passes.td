@@ -70,6 +70,86 @@ def ConvertPruneToLoops : Pass<"convert-prune-to-loops", "::mlir::ModuleOp"> {
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect"];
 }
 
+def ConvertPruneToGPU : Pass<"convert-prune-to-gpu", "::mlir::ModuleOp"> {
+  let summary = "Kernels and launches for packed layers and linalg operations on memrefs";
+  let description = [{
+    Each `prune.linear` without lanes, each `linalg` operation and each `memref.copy` of the host functions becomes a
+    `gpu.launch_func` of a kernel in the one `gpu.module @kernels`; equal kernels are merged. What is left of a host
+    function is views of buffers and launches.
+
+    A `linalg` operation becomes one thread for each point of its parallel loops; reductions are loops of the thread,
+    which start from the value of the fill of their result where there is one. Reductions along rows of 32 or more elements
+    get a block for each row, and take the operations around them along that work on the same rows, as those of a
+    softmax or layer norm do: one kernel, whose temporaries lie in shared memory. Captured buffers (gathers) are further
+    arguments of the kernel.
+
+    Fails on an operation that has no kernel, with its name and place, on dynamic shapes, and on buffers whose place is
+    not known at compile time.
+
+    ```mlir
+    linalg.exp ins(%a : memref<8xf32>) outs(%b : memref<8xf32>)
+    // becomes
+    gpu.launch_func @kernels::@exp blocks in (%c1, %c1, %c1) threads in (%c128, %c1, %c1)
+        args(%a : memref<8xf32>, %b : memref<8xf32>)
+    ```
+  }];
+  let options = [
+    Option<"chip", "chip", "std::string", "\"sm_80\"", "Chip: sm_80, sm_86, sm_89, sm_90 or opencl">,
+    Option<"useTF32", "tf32", "bool", "false", "Multiply f32 on tensor cores, rounded to tf32">];
+  let statistics = [
+    Statistic<"numLaunches", "num-launches", "Launches">,
+    Statistic<"numRowGroups", "num-row-groups", "Launches of a block for each row">,
+    Statistic<"numKernels", "num-kernels", "Kernels left after merging equal ones">];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::NVVM::NVVMDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+}
+
+def PruneExpandKernelMath : Pass<"prune-expand-kernel-math", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "Functions of the math dialect in kernels as arithmetic";
+  let description = [{
+    What `prune-approximate-math` does, and besides: powers, trigonometric and hyperbolic functions and their inverses become
+    upstream's polynomials and compositions. So kernels need no library of the device (CUDA's libdevice, OpenCL's built-in
+    functions), and give the same on all of them. Functions that are instructions stay (`sqrt`, `floor`, `fma`); fails on any
+    other that is left, such as those of f64.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect", "::mlir::vector::VectorDialect"];
+}
+
+def PruneLowerKernels : Pass<"prune-lower-kernels", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "Kernels on memrefs as functions of the LLVM dialect that take plain pointers";
+  let description = [{
+    Each buffer that a kernel takes becomes one pointer to the device's memory: shapes are static, so that the code knows
+    the rest. Shared memory is CUDA's dynamic one, for OpenCL a last argument. Truth values in memory become bytes.
+    Functions of the `math` dialect become instructions; `prune-expand-kernel-math` has replaced the others before.
+
+    Wants kernels without loops of `scf` (`convert-scf-to-cf`) and strided views (`expand-strided-metadata`). Fails on
+    what has no form in LLVM.
+  }];
+  let options = [Option<"chip", "chip", "std::string", "\"sm_80\"", "Chip: sm_80, sm_86, sm_89, sm_90 or opencl">];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect"];
+}
+
+def PruneFinalizeGPUEntry : Pass<"prune-finalize-gpu-entry", "::mlir::ModuleOp"> {
+  let summary = "Device code and a table of launches for the function of the entry";
+  let description = [{
+    Compiles `gpu.module @kernels` to PTX, a cubin or SPIR-V, which becomes a constant of the module, and replaces the
+    entry's function, a list of launches, by one of four pointers that calls the runtime:
+    `prune_gpu_run(program, inputs, outputs, weights)`. `program` is the global `prune_gpu_program`: the code, the names
+    of the kernels, and for each launch its kernel, grid, block, bytes of shared memory and arguments, each as a space
+    (inputs, outputs, weights, workspace) and an offset in it.
+
+    Wants a function of views, constants and launches, after `prune-plan-memory`; fails on anything else.
+  }];
+  let options = [
+    Option<"chip", "chip", "std::string", "\"sm_80\"", "Chip: sm_80, sm_86, sm_89, sm_90 or opencl">,
+    Option<"format", "format", "std::string", "\"ptx\"", "Code for an NVIDIA chip: ptx, or cubin by ptxas">];
+  let statistics = [
+    Statistic<"numLaunches", "num-launches", "Launches of a call">,
+    Statistic<"codeBytes", "code-bytes", "Bytes of device code">];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+}
+
 //===----------------------------------------------------------------------===//
 // CPU entry: from a bufferized model to one function of four pointers (CPUEntry.h)
 //===----------------------------------------------------------------------===//
@@ -97,6 +177,7 @@ def PruneCaptureEntry : Pass<"prune-capture-entry", "::mlir::ModuleOp"> {
            "Processor to compile for, as LLVM names it; 'host' is replaced by this machine's.">,
     Option<"features", "features", "std::string", "\"\"",
            "Instruction sets to add or take away, such as '+avx2,-fma'.">,
+    Option<"gpu", "gpu", "std::string", "\"\"", "Chip that kernels are compiled for: sm_80, sm_86, sm_89, sm_90 or opencl; none if empty.">,
     Option<"threads", "threads", "int64_t", "1", "Number of threads the code may use.">
   ];
   let dependentDialects = ["::mlir::bufferization::BufferizationDialect", "::mlir::prune::PruneDialect",
@@ -268,6 +349,46 @@ def PrunePack : Pass<"prune-pack"> {
     Statistic<"numDeclined", "num-declined", "Contractions left as they are">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::sparse_tensor::SparseTensorDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::prune::PruneDialect"];
+}
+
+def PrunePackGPU : Pass<"prune-pack-gpu"> {
+  let summary = "Pack constant weights into storage that kernels for GPUs read";
+  let description = [{
+    Replaces each contraction `x(.., m, k) w(n, k) -> y(.., m, n)` with a constant f32 weight (behind a `prune.apply` or not) by
+    `prune.linear` without lanes. What is stored is decided by the mask as it is, nothing else is pruned:
+
+    | storage | where |
+    |---|---|
+    | `matrix` | any weight, in f32 |
+    | `tiles` | any weight, in f16, bf16 or tf32: 16 rows x 128 bytes or, for the warp groups of sm_90, 128 rows x 128 bytes |
+    | `csr` | masked ones; always in f32 |
+    | `block_csr` | masks of the pattern `#prune.block<r, c>`, up to 64 x 32 |
+    | `two_of_four` | masks that keep at most two of four columns, in f16 or bf16, where K is a multiple of 8 |
+
+    A cost model of the chip predicts what each takes for the number of tokens M, and the least wins. A remark says for each
+    masked layer which storage it gets, what comes next, and why the others were declined; `report` writes all of that. With
+    `kernel` another than auto, masked layers get that storage where they can, and `matrix` with a remark where they cannot;
+    a 2:4 mask over a K that is no multiple of 8 is then an error.
+
+    With `precision=f16` or `bf16` weights are stored in that type, and an `arith.truncf` of the activations stands before the
+    layer. Sums and results are f32. A weight beyond the range of f16 keeps its layer in f32.
+
+    Declined with a remark: what `prune-pack` declines, values that come at run time (`prune.decompress`), columns that are
+    not the last dimension of the activations. Fails on a mask that is not a constant.
+  }];
+  let options = [
+    Option<"chip", "chip", "std::string", "\"sm_80\"", "Chip: sm_80, sm_86, sm_89, sm_90 or opencl">,
+    Option<"precision", "precision", "std::string", "\"f32\"", "What is multiplied: f32 (exactly), tf32, f16 or bf16">,
+    Option<"kernel", "kernel", "std::string", "\"auto\"", "Storage of masked weights: auto (the fastest one), dense, csr, block or two_of_four">,
+    Option<"tiles", "tiles", "std::string", "\"auto\"", "Who reads the tiles of tensor cores: warp, warp_group (sm_90 and opencl), or auto">,
+    Option<"costModel", "cost-model", "std::string", "\"\"", "Cost model: a file like the built-in one of the chip, which is the default">,
+    Option<"report", "report", "std::string", "\"\"", "JSON file for the candidates of each layer and what they take">];
+  let statistics = [
+    Statistic<"numPacked", "num-packed", "Layers packed">,
+    Statistic<"numSparse", "num-sparse", "Layers among them that store less than a matrix">,
+    Statistic<"numDeclined", "num-declined", "Contractions left as they are">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect",
                            "::mlir::prune::PruneDialect"];
 }
 

@@ -2,6 +2,7 @@
 #ifndef PRUNE_LIB_CONVERSION_PRUNETOSPARSETENSOR_LAYERWEIGHT_H
 #define PRUNE_LIB_CONVERSION_PRUNETOSPARSETENSOR_LAYERWEIGHT_H
 
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "prune/Conversion/PruneToSparseTensor/Packing.h"
 #include "prune/Conversion/PruneToSparseTensor/PruneToSparseTensor.h"
@@ -38,6 +39,24 @@ struct LayerWeight {
 };
 
 bool isZeroFill(Value value);
+
+/// A contraction with a known weight, and how its activations lie.
+struct LayerMatch {
+  Value activations;
+  Value weight;
+  /// Position of k in the activations and of n in the result.
+  int64_t columnDim = 0;
+  /// The weight is w(k, n).
+  bool isTransposed = false;
+};
+
+/// Matches x(.., m, k) w(n, k) -> y(.., m, n) and x(b, k, ..) w(n, k) -> y(b, n, ..), both dims in one order; a weight
+/// whose values come at run time may be any operand of the product, and w(k, n). `decline` hears why another product
+/// with a known weight does not match.
+FailureOr<LayerMatch> matchLayer(linalg::LinalgOp op, function_ref<void(const Twine &)> decline);
+
+/// A product of a tensor and a weight whose values come at run time, as differentiation makes it.
+bool isProductByCompressed(Operation *op);
 
 /// Chooses the code of a layer. For a masked one a remark at `op` says which and why; the report gets both.
 LayerChoice chooseCode(Operation *op, const LayerWeight &weight, const LayerShape &shape, const PackOptions &options);

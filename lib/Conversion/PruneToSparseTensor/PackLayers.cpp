@@ -36,28 +36,12 @@ namespace mlir::prune {
 using namespace mlir;
 using namespace mlir::prune;
 
-namespace {
-
-/// A contraction with a known weight, and how its activations lie.
-struct LayerMatch {
-  Value activations;
-  Value weight;
-  /// Position of k in the activations and of n in the result.
-  int64_t columnDim = 0;
-  /// The weight is w(k, n).
-  bool isTransposed = false;
-};
-
-} // namespace
-
 bool mlir::prune::isZeroFill(Value value) {
   auto fill = value.getDefiningOp<linalg::FillOp>();
   return fill && matchPattern(fill.getInputs().front(), m_AnyZeroFloat());
 }
 
-/// Matches x(.., m, k) w(n, k) -> y(.., m, n) and x(b, k, ..) w(n, k) -> y(b, n, ..), both dims in one order; a weight
-/// whose values come at run time may be any operand of the product, and w(k, n).
-static FailureOr<LayerMatch> matchLayer(linalg::LinalgOp op, function_ref<void(const Twine &)> decline) {
+FailureOr<LayerMatch> mlir::prune::matchLayer(linalg::LinalgOp op, function_ref<void(const Twine &)> decline) {
   OpOperand *input = op.getDpsInputOperand(0), *weight = op.getDpsInputOperand(1);
   if (input->get().getDefiningOp<DecompressOp>())
     std::swap(input, weight);
@@ -182,8 +166,7 @@ static bool isConvolution(Operation *op) {
          isa_and_nonnull<ApplyOp, DecompressOp>(op->getOperand(1).getDefiningOp());
 }
 
-/// A product of a tensor and a weight whose values come at run time, as differentiation makes it.
-static bool isProductByCompressed(Operation *op) {
+bool mlir::prune::isProductByCompressed(Operation *op) {
   auto generic = dyn_cast<linalg::GenericOp>(op);
   return generic && generic.hasPureTensorSemantics() && generic.getNumDpsInputs() == 2 &&
          llvm::any_of(generic.getInputs(), [](Value v) { return v.getDefiningOp<DecompressOp>(); }) &&

@@ -37,8 +37,9 @@ int64_t PackedWeight::getNumStorageRows() const {
     return (numRows + 1) / 2;
   case StorageFormat::BlockRows:
     return numRows / rows;
+  default:
+    llvm_unreachable("no format of processors");
   }
-  llvm_unreachable("covered switch");
 }
 
 int64_t PackedWeight::getNumBytes() const {

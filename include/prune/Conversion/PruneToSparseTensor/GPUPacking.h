@@ -1,0 +1,40 @@
+//===- GPUPacking.h - Constant weights in the storage order of GPUs -*- C++ -*-===//
+//
+// Packs a masked N x K weight at compile time into the formats of `prune.linear` that kernels for GPUs read. No IR
+// here.
+//
+//===----------------------------------------------------------------------===//
+#ifndef PRUNE_CONVERSION_PRUNETOSPARSETENSOR_GPUPACKING_H
+#define PRUNE_CONVERSION_PRUNETOSPARSETENSOR_GPUPACKING_H
+
+#include "prune/Analysis/GPUCostModel.h"
+#include "prune/Conversion/PruneToSparseTensor/Packing.h"
+
+namespace mlir::prune {
+
+/// Packs for `StorageFormat::CSR`: groups of `tile.rows` consecutive rows, in each of which the warps of a block of
+/// threads get rows with about the same number of entries; runs of a row in a chunk are padded by zeros to whole steps.
+/// `rowOrder` has the row of each slot, relative to its group.
+PackedWeight packCSR(const MaskedMatrix &matrix, const SparseTile &tile);
+
+/// Packs for `StorageFormat::BlockCSR`: all values of each block of `rows` x `columns` that keeps any, row-major, zeros
+/// beyond the edges of the matrix. `coordinates` are numbers of blocks.
+PackedWeight packBlockCSR(const MaskedMatrix &matrix, int64_t rows, int64_t columns);
+
+/// The same for tensor cores: blocks of 16 x 16 as fragments, 8 values for each of 32 lanes, for each group of
+/// `tile.rows` rows, each chunk of columns and each 16 rows of the group. `coordinates` are numbers of blocks in the
+/// chunk.
+PackedWeight packBlockFragments(const MaskedMatrix &matrix, const SparseTile &tile);
+
+/// Packs for `StorageFormat::Matrix`: row-major as it is, zeros where the mask prunes.
+PackedWeight packMatrix(const MaskedMatrix &matrix);
+
+/// What the kernel of a packed weight does for `tokens` tokens. Of `CSR` the tile must be set too.
+GPULayerCounts countGPUWork(const PackedWeight &packed, int64_t tokens, GPUPrecision precision);
+
+/// The first group of `group` consecutive columns of a row that keeps more than `most`, as row and first column.
+std::optional<std::pair<int64_t, int64_t>> findOverfullGroup(const MaskedMatrix &matrix, int64_t most, int64_t group);
+
+} // namespace mlir::prune
+
+#endif // PRUNE_CONVERSION_PRUNETOSPARSETENSOR_GPUPACKING_H

@@ -1,0 +1,69 @@
+// Storage for GPUs is chosen by the cost model of the chip, and a remark says why, and why not the others.
+//
+// DEFINE: %{options} = chip=sm_80
+// DEFINE: %{mask} = sparsity=0.75
+// DEFINE: %{pack} = prune-opt %s --prune="%{mask}" --prune-pack-gpu="%{options}" --remarks-filter=prune-pack-gpu --remark-format=emitRemark
+//
+// RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=DENSE
+// DENSE: [Missed] Pack {{.*}}main.linear_0: matrix in f32 at density 0.25 ({{[0-9.]+}} us estimated); csr declined at 75 %: dense multiply-adds are faster ({{[0-9.]+}} us estimated)
+// DENSE: %[[W:[^ ]*]] = arith.constant dense<{{\[\[}}0.000000e+00, 0.000000e+00, 8.000000e+00, 0.000000e+00, 9.000000e+00, 0.000000e+00
+// DENSE: prune.linear matrix rows 1 chunk 8 lanes 0 storage(%[[W]] : tensor<4x8xf32>) ins(%{{.*}} : tensor<64x8xf32>)
+// DENSE-NOT: linalg.contract
+//
+// What is asked for is done where the mask allows it. Runs are whole steps of four entries.
+// REDEFINE: %{options} = chip=sm_80 kernel=csr
+// RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=CSR
+// CSR: [Passed] Pack {{.*}}main.linear_0: csr in f32, groups of {{[0-9]+}} rows x 32 tokens, chunk 8 at density 0.25 ({{[0-9.]+}} us estimated, as asked); matrix in f32 declined: slower
+// CSR: prune.linear csr rows 8 chunk 8 vectors 1 lanes 0 storage(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} : tensor<9xi32>, tensor<16xi16>, tensor<16xf32>, tensor<8xi32>)
+// REDEFINE: %{options} = chip=sm_80 kernel=block
+// RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=NOBLOCKS
+// NOBLOCKS: [Missed] {{.*}}matrix in f32 at density 0.25 ({{[0-9.]+}} us estimated); block_csr declined: the pattern has no blocks
+// NOBLOCKS: prune.linear matrix
+//
+// In f16 the activations are rounded before the layer; its result stays f32.
+// REDEFINE: %{options} = chip=sm_90 kernel=block precision=f16
+// REDEFINE: %{mask} = pattern=2x4 sparsity=0.5
+// RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=BLOCKS
+// BLOCKS: [Passed] {{.*}}main.linear_0: block_csr in f16 at density 0.50
+// BLOCKS: %[[X:.*]] = arith.truncf %arg0 : tensor<64x8xf32> to tensor<64x8xf16>
+// BLOCKS: prune.linear block_csr rows 2 chunk 4 lanes 0 storage(%{{.*}}, %{{.*}}, %{{.*}} : tensor<3xi32>, tensor<2xi16>, tensor<2x2x4xf16>) ins(%[[X]] : tensor<64x8xf16>) outs(%{{.*}} : tensor<64x4xf32>)
+//
+// Rounding costs a launch: so few multiply-adds are done in f32 with what the mask keeps.
+// REDEFINE: %{options} = chip=sm_90 precision=f16 report=%t.json
+// REDEFINE: %{mask} = pattern=2:4
+// RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=FEW
+// FEW: [Passed] {{.*}}main.linear_0: csr in f32, {{.*}}; matrix in f16 declined: slower ({{[0-9.]+}} us estimated); 2:4 declined: M = 64 < 1024
+// RUN: FileCheck %s --check-prefix=JSON --input-file=%t.json
+// JSON: "cost_model": "sm_90"
+// JSON: "estimated_us":
+// JSON-NEXT: "kernel": "csr"
+// JSON-NEXT: "precision": "f32"
+// JSON: "declined": "the pattern has no blocks"
+// JSON-NEXT: "kernel": "block_csr"
+// JSON: "declined": "M = 64 < 1024"
+// JSON-NEXT: "kernel": "two_of_four"
+// JSON: "density": 0.5
+// JSON: "pattern": "2:4"
+// JSON: "tokens": 64
+// REDEFINE: %{options} = chip=sm_90 precision=f16 kernel=two_of_four
+// RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=ASKED
+// ASKED: [Missed] {{.*}}main.linear_0: matrix in f16 at density 0.50 ({{[0-9.]+}} us estimated); 2:4 declined: M = 64 < 1024
+// REDEFINE: %{options} = chip=sm_90 precision=tf32
+// RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=TF32
+// TF32: 2:4 declined: tensor cores take 1:2 in tf32, and the mask is 2:4 only
+// REDEFINE: %{options} = chip=sm_90
+// RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=F32
+// F32: 2:4 declined: f32 has no tensor cores
+//
+
+func.func @main(%x: tensor<64x8xf32>) -> tensor<64x4xf32> {
+  %w = arith.constant dense<[[1., 2., 8., 4., 9., 6., 3., 5.], [1., 2., 9., 4., 8., 6., 3., 5.],
+                             [8., 2., 1., 4., 3., 6., 9., 5.], [9., 2., 1., 4., 3., 6., 8., 5.]]> : tensor<4x8xf32>
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<64x4xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<64x4xf32>) -> tensor<64x4xf32>
+  %y = linalg.contract indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>,
+                                        affine_map<(m, n, k) -> (m, n)>]
+    ins(%x, %w : tensor<64x8xf32>, tensor<4x8xf32>) outs(%init : tensor<64x4xf32>) -> tensor<64x4xf32>
+  return %y : tensor<64x4xf32>
+}

@@ -1,0 +1,189 @@
+//===- GPUPackingTest.cpp - Storage for GPUs holds exactly the masked weight ----===//
+
+#include "prune/Conversion/PruneToSparseTensor/GPUChoice.h"
+#include "gtest/gtest.h"
+#include <algorithm>
+#include <random>
+
+using namespace mlir::prune;
+
+namespace {
+
+struct RandomMatrix {
+  std::vector<float> weight;
+  std::vector<uint8_t> mask;
+  MaskedMatrix view;
+
+  RandomMatrix(int64_t rows, int64_t columns, double density, unsigned seed) {
+    std::mt19937 generator(seed);
+    std::uniform_real_distribution<float> uniform(0, 1);
+    for (int64_t i = 0; i < rows * columns; ++i) {
+      weight.push_back(uniform(generator));
+      mask.push_back(uniform(generator) < density * 2.0 * (i / columns) / rows); // uneven rows, the first one empty
+    }
+    view = {weight, mask, rows, columns};
+  }
+
+  std::vector<float> getMasked() const {
+    std::vector<float> result(weight);
+    for (size_t i = 0; i < result.size(); ++i)
+      if (!mask[i])
+        result[i] = 0;
+    return result;
+  }
+};
+
+SparseTile makeTile(int64_t vectors, int64_t rows, int64_t chunk) {
+  SparseTile tile;
+  tile.vectors = vectors;
+  tile.rows = rows;
+  tile.chunk = chunk;
+  return tile;
+}
+
+/// The matrix as the kernel reads it: a run for each group, chunk and slot.
+std::vector<float> unpackCSR(const PackedWeight &packed, const std::vector<float> &values) {
+  std::vector<float> matrix(packed.numRows * packed.numColumns);
+  int64_t run = 0;
+  for (int64_t first = 0; first < packed.numRows; first += packed.rows)
+    for (int64_t chunk = 0; chunk < packed.getNumChunks(); ++chunk)
+      for (int64_t slot = 0; slot < packed.rows; ++slot, ++run)
+        for (int32_t p = packed.positions[run]; p < packed.positions[run + 1]; ++p) {
+          int64_t row = first + packed.rowOrder[first + slot];
+          if (packed.sources[p] >= 0)
+            matrix[row * packed.numColumns + chunk * packed.chunk + packed.coordinates[p]] += values[p];
+        }
+  return matrix;
+}
+
+TEST(GPUPacking, csr_holds_the_masked_weight_in_whole_steps) {
+  for (int64_t rows : {1, 8, 33, 130})
+    for (int64_t columns : {1, 70, 300})
+      for (const SparseTile &tile : {makeTile(1, 8, 32), makeTile(2, 64, 128), makeTile(0, 1, columns)})
+        for (double density : {0.0, 0.1, 0.5}) {
+          RandomMatrix matrix(rows, columns, density, rows + columns);
+          PackedWeight packed = packCSR(matrix.view, tile);
+          EXPECT_EQ(unpackCSR(packed, packed.getValues(matrix.weight)), matrix.getMasked());
+          EXPECT_EQ(packed.numNonzeros, std::count(matrix.mask.begin(), matrix.mask.end(), 1));
+          for (int32_t position : packed.positions)
+            EXPECT_EQ(position % kCSRStep, 0);
+        }
+}
+
+TEST(GPUPacking, warps_of_a_group_get_about_the_same_entries) {
+  RandomMatrix matrix(64, 512, 0.3, 1);
+  PackedWeight packed = packCSR(matrix.view, makeTile(1, 64, 512));
+  int64_t least = 1 << 20, most = 0;
+  for (int64_t warp = 0; warp < kTileWarps; ++warp) {
+    int64_t entries = packed.positions[8 * warp + 8] - packed.positions[8 * warp];
+    least = std::min(least, entries);
+    most = std::max(most, entries);
+  }
+  EXPECT_LT(most, 1.1 * least);
+}
+
+TEST(GPUPacking, blocks_hold_the_masked_weight_and_zeros_beyond_the_edges) {
+  RandomMatrix matrix(40, 70, 0.02, 3);
+  for (auto [r, c] : {std::pair<int64_t, int64_t>(16, 16), {32, 8}, {4, 1}}) {
+    PackedWeight packed = packBlockCSR(matrix.view, r, c);
+    std::vector<float> values = packed.getValues(matrix.weight), unpacked(40 * 70);
+    ASSERT_EQ(values.size(), packed.coordinates.size() * r * c);
+    for (size_t blockRow = 0; blockRow + 1 < packed.positions.size(); ++blockRow)
+      for (int32_t block = packed.positions[blockRow]; block < packed.positions[blockRow + 1]; ++block)
+        for (int64_t i = 0; i < r * c; ++i) {
+          int64_t row = blockRow * r + i / c, column = packed.coordinates[block] * c + i % c;
+          if (row < 40 && column < 70)
+            unpacked[row * 70 + column] = values[block * r * c + i];
+          else
+            EXPECT_EQ(values[block * r * c + i], 0);
+        }
+    EXPECT_EQ(unpacked, matrix.getMasked());
+  }
+}
+
+TEST(GPUPacking, overfull_groups_are_found) {
+  std::vector<uint8_t> mask{1, 0, 1, 0, 0, 1, 1, 0, /*second row*/ 1, 1, 0, 0, 0, 1, 1, 1};
+  std::vector<float> weight(16, 1);
+  MaskedMatrix matrix{weight, mask, 2, 8};
+  EXPECT_EQ(findOverfullGroup(matrix, 2, 4), (std::pair<int64_t, int64_t>(1, 4)));
+  EXPECT_EQ(findOverfullGroup(matrix, 1, 2), (std::pair<int64_t, int64_t>(1, 0)));
+  EXPECT_EQ(findOverfullGroup(matrix, 3, 4), std::nullopt);
+}
+
+GPUCostModel load(llvm::StringRef chip) {
+  auto model = GPUCostModel::load(chip);
+  EXPECT_TRUE(static_cast<bool>(model));
+  return *model;
+}
+
+TEST(GPUChoice, sparser_csr_is_never_slower_and_wins_in_the_end) {
+  for (llvm::StringRef chip : GPUCostModel::getChips()) {
+    GPUCostModel model = load(chip);
+    double before = 0;
+    for (double density : {0.5, 0.2, 0.05, 0.01}) {
+      RandomMatrix matrix(512, 512, density, 7);
+      GPULayer layer;
+      layer.matrix = matrix.view;
+      layer.tokens = 512;
+      GPUChoice choice = chooseGPUStorage(layer, GPUPrecision::F32, model, GPUKernelKind::CSR);
+      EXPECT_EQ(choice.getBest().kind, GPUKernelKind::CSR);
+      EXPECT_LE(choice.getBest().tile.getSharedBytes(), model.sharedBytes);
+      if (before) {
+        EXPECT_LE(choice.getBest().estimatedNs, before);
+      }
+      before = choice.getBest().estimatedNs;
+    }
+  }
+}
+
+TEST(GPUChoice, reasons_name_the_rule_and_both_values) {
+  RandomMatrix matrix(64, 1024, 0.1, 5);
+  for (int64_t row = 0; row < 64; ++row)
+    for (int64_t column = 0; column < 1024; ++column)
+      matrix.mask[row * 1024 + column] = column % 4 < 2;
+  GPULayer layer;
+  layer.matrix = matrix.view;
+  layer.tokens = 128;
+  layer.isTwoOfFour = true;
+  GPUCostModel model = load("sm_80");
+  auto refusal = [&](GPUPrecision precision) {
+    for (const GPUCandidate &candidate : chooseGPUStorage(layer, precision, model, std::nullopt).candidates)
+      if (candidate.kind == GPUKernelKind::TwoOfFour)
+        return candidate.refusal;
+    return std::string("not considered");
+  };
+  EXPECT_EQ(refusal(GPUPrecision::F16), "M = 128 < 1024");
+  EXPECT_EQ(refusal(GPUPrecision::F32), "f32 has no tensor cores");
+  EXPECT_EQ(refusal(GPUPrecision::TF32), "tensor cores take 1:2 in tf32, and the mask is 2:4 only");
+  layer.tokens = 2048;
+  EXPECT_EQ(refusal(GPUPrecision::BF16), "");
+  layer.matrix.numColumns = 1022;
+  EXPECT_EQ(refusal(GPUPrecision::F16), "K = 1022 is no multiple of 8");
+}
+
+TEST(GPUChoice, weights_beyond_f16_stay_in_f32) {
+  std::vector<float> weight{1, 70000, 2, 3};
+  GPULayer layer;
+  layer.matrix = {weight, {}, 2, 2};
+  GPUCostModel model = load("sm_90");
+  EXPECT_EQ(chooseGPUStorage(layer, GPUPrecision::F16, model, std::nullopt).getBest().precision, GPUPrecision::F32);
+  EXPECT_EQ(chooseGPUStorage(layer, GPUPrecision::BF16, model, std::nullopt).getBest().precision, GPUPrecision::BF16);
+}
+
+TEST(GPUCostModel, files_are_checked) {
+  auto error = [](llvm::StringRef text) { return llvm::toString(GPUCostModel::parse(text, "f.json").takeError()); };
+  EXPECT_EQ(error("[]"), "cost model 'f.json': expected an object at the top level, got []");
+  EXPECT_EQ(error(R"({"version": 2})"), "cost model 'f.json': expected 1 at $.version, got 2");
+  std::string good = R"({"version": 1, "chip": "sm_80", "machine": "m", "processors": 1, "shared_bytes": 1024,
+    "clock_ghz": 1, "memory_gbps": 1, "tile_bytes_per_cycle": 1, "csr_efficiency": 1, "launch_ns": 0, "kernels": [)";
+  EXPECT_EQ(error(good + "]}"),
+            "cost model 'f.json': expected a kernel of kind matrix and precision f32 at $.kernels, got nothing");
+  EXPECT_EQ(
+      error(good + R"({"kind": "dense"}]})"),
+      "cost model 'f.json': expected one of matrix, csr, block_csr, two_of_four at $.kernels[0].kind, got \"dense\"");
+  EXPECT_EQ(
+      llvm::toString(GPUCostModel::load("/nowhere").takeError()),
+      "cost model '/nowhere': No such file or directory, and the built-in ones are sm_80, sm_86, sm_89, sm_90, opencl");
+}
+
+} // namespace

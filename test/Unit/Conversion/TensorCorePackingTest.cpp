@@ -1,0 +1,101 @@
+//===- TensorCorePackingTest.cpp - Weights as tensor cores read them ------------===//
+
+#include "prune/Conversion/PruneToSparseTensor/TensorCorePacking.h"
+#include "llvm/ADT/StringExtras.h"
+#include "gtest/gtest.h"
+#include <random>
+
+using namespace mlir::prune;
+
+namespace {
+
+/// A weight of small whole numbers, which f16 and bf16 hold, and at most `kept` of each four columns.
+struct RandomWeight {
+  std::vector<float> values;
+  std::vector<uint8_t> mask;
+  int64_t rows, columns;
+
+  RandomWeight(int64_t rows, int64_t columns, int kept, unsigned seed) : rows(rows), columns(columns) {
+    std::mt19937 random(seed);
+    for (int64_t i = 0; i < rows * columns; ++i)
+      values.push_back(float(random() % 255) - 127);
+    mask.assign(rows * columns, kept >= 4);
+    for (int64_t row = 0; kept < 4 && row < rows; ++row)
+      for (int64_t column = 0; column < columns; column += 4)
+        for (int i = 0; i < kept; ++i)
+          if (int64_t at = column + random() % 4; at < columns)
+            mask[row * columns + at] = 1;
+  }
+  MaskedMatrix get() const { return {values, mask, rows, columns}; }
+  std::vector<float> getMasked() const {
+    std::vector<float> result;
+    for (size_t i = 0; i < values.size(); ++i)
+      result.push_back(mask[i] ? values[i] : 0);
+    return result;
+  }
+};
+
+TEST(TensorCorePacking, EveryLayoutKeepsEveryWeight) {
+  for (bool isWarpGroup : {false, true})
+    for (bool isSparse : {false, true})
+      for (TensorCoreType type : {TensorCoreType::F16, TensorCoreType::BF16, TensorCoreType::TF32})
+        for (auto [rows, columns] : {std::pair<int64_t, int64_t>{16, 64}, {1, 1}, {130, 70}, {37, 191}, {256, 128}}) {
+          TensorCoreLayout layout{isWarpGroup, isSparse, type};
+          if (isSparse && type == TensorCoreType::TF32)
+            continue;
+          RandomWeight weight(rows, columns, isSparse ? 2 : 4, rows * 31 + columns);
+          auto packed = packForTensorCores(weight.get(), layout);
+          ASSERT_TRUE(bool(packed)) << llvm::toString(packed.takeError());
+          EXPECT_EQ(int64_t(packed->size()),
+                    layout.getNumRowTiles(rows) * layout.getNumColumnTiles(columns) * layout.getTileBytes());
+          EXPECT_EQ(unpackFromTensorCores(*packed, layout, rows, columns), weight.getMasked());
+        }
+}
+
+TEST(TensorCorePacking, MetadataRisesAndFillsUp) {
+  // Which two columns each of the masks of four columns names: rising, and the kept ones among them.
+  for (unsigned kept = 0; kept < 16; ++kept) {
+    if (llvm::popcount(kept) > 2)
+      continue;
+    std::vector<float> values{1, 2, 3, 4};
+    std::vector<uint8_t> mask;
+    for (int i = 0; i < 4; ++i)
+      mask.push_back(kept >> i & 1);
+    TensorCoreLayout layout{/*isWarpGroup=*/false, /*isSparse=*/true, TensorCoreType::F16};
+    auto packed = packForTensorCores({values, mask, 1, 4}, layout);
+    ASSERT_TRUE(bool(packed)) << llvm::toString(packed.takeError());
+    unsigned metadata = uint8_t((*packed)[layout.getValueBytes()]) & 15, low = metadata & 3, high = metadata >> 2;
+    EXPECT_LT(low, high) << "mask " << kept;
+    for (unsigned i = 0; i < 4; ++i)
+      EXPECT_TRUE(!mask[i] || i == low || i == high) << "mask " << kept;
+  }
+}
+
+TEST(TensorCorePacking, TileOfWarpGroupsIsSwizzled) {
+  // Row 1, columns 0 to 7 of a dense tile: piece 0 of line 1 lies where piece 1 would. Row 2 of a 2:4 tile is line 1
+  // too.
+  std::vector<float> values(128 * 64, 0);
+  values[1 * 64] = 1;
+  TensorCoreLayout dense{/*isWarpGroup=*/true, /*isSparse=*/false, TensorCoreType::F16};
+  auto packed = packForTensorCores({values, {}, 128, 64}, dense);
+  ASSERT_TRUE(bool(packed)) << llvm::toString(packed.takeError());
+  EXPECT_EQ((*packed)[128 + 16 + 1], 0x3C);
+  std::vector<float> sparseValues(128 * 64, 0);
+  std::vector<uint8_t> mask(128 * 64, 0);
+  sparseValues[2 * 64] = 1;
+  mask[2 * 64] = 1;
+  TensorCoreLayout sparse{/*isWarpGroup=*/true, /*isSparse=*/true, TensorCoreType::F16};
+  packed = packForTensorCores({sparseValues, mask, 128, 64}, sparse);
+  ASSERT_TRUE(bool(packed)) << llvm::toString(packed.takeError());
+  EXPECT_EQ((*packed)[128 + 16 + 1], 0x3C);
+}
+
+TEST(TensorCorePacking, RefusesThreeOfFour) {
+  std::vector<float> values(8, 1);
+  std::vector<uint8_t> mask{1, 1, 0, 0, 1, 1, 1, 0};
+  auto packed = packForTensorCores({values, mask, 1, 8}, {false, true, TensorCoreType::F16});
+  ASSERT_FALSE(bool(packed));
+  EXPECT_EQ(llvm::toString(packed.takeError()), "expected at most 2 of 4 columns kept, got 3 in row 0, columns 4 to 7");
+}
+
+} // namespace
