@@ -1,0 +1,64 @@
+//===- InlinePTX.cpp - Instructions that only PTX has -------------------------===//
+
+#include "InlinePTX.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+using namespace mlir;
+using namespace mlir::prune;
+
+/// "r,l" for "rl", after what is there.
+static void appendConstraints(std::string &list, StringRef letters) {
+  for (char letter : letters)
+    list += (list.empty() ? "" : ",") + std::string(1, letter);
+}
+
+static LLVM::InlineAsmOp createAsm(KernelBuilder &b, StringRef text, std::string constraints, Type result,
+                                   ValueRange operands) {
+  constraints += constraints.empty() ? "~{memory}" : ",~{memory}";
+  return LLVM::InlineAsmOp::create(
+      b, result ? TypeRange(result) : TypeRange(), operands, text, constraints, /*has_side_effects=*/true,
+      /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
+      LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT), /*operand_attrs=*/ArrayAttr());
+}
+
+void InlinePTX::run(StringRef text, StringRef constraints, ValueRange operands) {
+  std::string list;
+  appendConstraints(list, constraints);
+  createAsm(b, text, list, Type(), operands);
+}
+
+Value InlinePTX::get(StringRef text, Type type, StringRef result, StringRef constraints, ValueRange operands) {
+  std::string list = ("=" + result).str();
+  appendConstraints(list, constraints);
+  return createAsm(b, text, list, type, operands).getResult(0);
+}
+
+SmallVector<Value> InlinePTX::update(StringRef text, ValueRange registers, StringRef constraints, ValueRange operands) {
+  std::string list;
+  for (size_t i = 0; i < registers.size(); ++i)
+    list += i == 0 ? "=f" : ",=f";
+  appendConstraints(list, constraints);
+  for (size_t i = 0; i < registers.size(); ++i)
+    list += "," + std::to_string(i);
+  SmallVector<Value> all(operands);
+  llvm::append_range(all, registers);
+  auto type = LLVM::LLVMStructType::getLiteral(b.getContext(), SmallVector<Type>(registers.size(), b.getF32Type()));
+  Value packed = createAsm(b, text, list, type, all).getResult(0);
+  SmallVector<Value> results;
+  for (size_t i = 0; i < registers.size(); ++i)
+    results.push_back(LLVM::ExtractValueOp::create(b, packed, ArrayRef<int64_t>{int64_t(i)}));
+  return results;
+}
+
+Value InlinePTX::i32(int64_t value) { return arith::ConstantIntOp::create(b, b.getI32Type(), value); }
+Value InlinePTX::toI32(Value index) { return arith::IndexCastUIOp::create(b, b.getI32Type(), index); }
+Value InlinePTX::toI64(Value index) { return arith::IndexCastUIOp::create(b, b.getI64Type(), index); }
+
+Value InlinePTX::getSharedAddress(Value buffer) {
+  return toI32(memref::ExtractAlignedPointerAsIndexOp::create(b, buffer));
+}
+
+Value InlinePTX::getGlobalAddress(Value buffer) {
+  return toI64(memref::ExtractAlignedPointerAsIndexOp::create(b, buffer));
+}

@@ -1,0 +1,106 @@
+//===- LayerBuffers.cpp - What kernels of packed layers share ------------------===//
+
+#include "LayerBuffers.h"
+#include "prune/Analysis/GPUCostModel.h"
+
+using namespace mlir;
+using namespace mlir::prune;
+
+LayerBuffers::LayerBuffers(LinearOp op)
+    : op(op), numRows(op.getNumRows()), numColumns(op.getInputType().getShape().back()) {
+  numTokens = ShapedType::getNumElements(op.getInitType().getShape().drop_back());
+}
+
+SmallVector<Value> LayerBuffers::getBuffers() const {
+  SmallVector<Value> buffers(op.getStorage());
+  buffers.push_back(op.getInput());
+  llvm::append_range(buffers, op.getExtras());
+  buffers.push_back(op.getInit());
+  return buffers;
+}
+
+SmallVector<Value> LayerBuffers::getInputIndices(KernelBuilder &b, Value token, Value column) const {
+  SmallVector<Value> indices = getCoordinates(b, token, op.getInputType().getShape().drop_back());
+  indices.push_back(column);
+  return indices;
+}
+
+void LayerBuffers::storeResult(KernelBuilder &b, Value sum, Value token, Value row) const {
+  SmallVector<Value> indices = getCoordinates(b, token, op.getInitType().getShape().drop_back());
+  indices.push_back(row);
+  unsigned firstExtra = getInputBuffer() + 1;
+  Value result = b.emitEpilogue(op, sum, indices, firstExtra);
+  memref::StoreOp::create(b, result, b.getBuffer(firstExtra + op.getExtras().size()), indices);
+}
+
+SmallVector<Value> mlir::prune::getCoordinates(KernelBuilder &b, Value number, ArrayRef<int64_t> shape) {
+  SmallVector<int64_t> sizes;
+  llvm::copy_if(shape, std::back_inserter(sizes), [](int64_t size) { return size != 1; });
+  SmallVector<Value> found = b.delinearize(number, sizes), coordinates;
+  size_t next = 0;
+  for (int64_t size : shape)
+    coordinates.push_back(size == 1 ? b.constant(0) : found[next++]);
+  return coordinates;
+}
+
+SmallVector<Value> mlir::prune::loadPositions(KernelBuilder &b, Value positions, Value run, int64_t count) {
+  SmallVector<Value> bounds;
+  for (int64_t i = 0; i <= count; ++i) {
+    Value position = memref::LoadOp::create(b, positions, b.add(run, i));
+    bounds.push_back(arith::IndexCastUIOp::create(b, b.getIndexType(), position));
+  }
+  return bounds;
+}
+
+Value mlir::prune::clampBelow(KernelBuilder &b, Value index, int64_t size) {
+  return arith::MinUIOp::create(b, index, b.constant(size - 1));
+}
+
+Value mlir::prune::loadVector(KernelBuilder &b, Value buffer, ValueRange indices, int64_t width) {
+  Type element = cast<MemRefType>(buffer.getType()).getElementType();
+  return vector::LoadOp::create(b, VectorType::get(width, element), buffer, indices, /*nontemporal=*/false,
+                                llvm::MaybeAlign(width * element.getIntOrFloatBitWidth() / 8));
+}
+
+int64_t mlir::prune::getLoadWidth(ValueRange buffers) {
+  constexpr int64_t loadBits = 128;
+  int64_t width = loadBits;
+  for (Value buffer : buffers) {
+    auto type = cast<MemRefType>(buffer.getType());
+    width = std::min<int64_t>(width, loadBits / type.getElementTypeBitWidth());
+    if (!type.getLayout().isIdentity() || type.getShape().back() % width != 0)
+      return 1;
+  }
+  return width;
+}
+
+void mlir::prune::storeSumsOfWarps(KernelBuilder &b, const LayerBuffers &layer, ArrayRef<Value> sums, Value row,
+                                   int64_t rowsOfWarp) {
+  int64_t count = sums.size(), numThreads = b.getBlock()[0];
+  Value shared = b.allocShared(MemRefType::get({count, numThreads}, b.getF32Type()));
+  Value thread = b.threadId(), lane = b.rem(thread, kWarpThreads);
+  auto at = [&](int64_t sum, Value thread) { return SmallVector<Value>{b.constant(sum), thread}; };
+  for (int64_t i = 0; i < count; ++i)
+    memref::StoreOp::create(b, sums[i], shared, at(i, thread));
+  // Halves until one is left: the order of the sum is the same everywhere.
+  for (int64_t half = kWarpThreads / 2; half >= 1; half /= 2) {
+    b.barrier();
+    b.ifThen(b.less(lane, b.constant(half)), [&] {
+      for (int64_t i = 0; i < count; ++i) {
+        Value mine = memref::LoadOp::create(b, shared, at(i, thread));
+        Value other = memref::LoadOp::create(b, shared, at(i, b.add(thread, half)));
+        memref::StoreOp::create(b, arith::AddFOp::create(b, mine, other), shared, at(i, thread));
+      }
+    });
+  }
+  b.barrier();
+  // One lane for each sum.
+  Value firstThread = b.sub(thread, lane);
+  b.forLoop(lane, b.constant(count), kWarpThreads, [&](Value number) {
+    Value token = b.rem(number, layer.numTokens), ownRow = b.add(row, b.div(number, layer.numTokens));
+    b.ifThen(b.less(ownRow, b.constant(layer.numRows)), [&] {
+      Value sum = memref::LoadOp::create(b, shared, ValueRange{number, firstThread});
+      layer.storeResult(b, sum, token, ownRow);
+    });
+  });
+}

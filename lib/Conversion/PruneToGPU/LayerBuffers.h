@@ -1,0 +1,52 @@
+//===- LayerBuffers.h - What kernels of packed layers share ---------*- C++ -*-===//
+#ifndef PRUNE_LIB_CONVERSION_PRUNETOGPU_LAYERBUFFERS_H
+#define PRUNE_LIB_CONVERSION_PRUNETOGPU_LAYERBUFFERS_H
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "prune/Conversion/PruneToGPU/KernelBuilder.h"
+
+namespace mlir::prune {
+
+/// Tiles that cover `size` elements.
+inline int64_t getNumTiles(int64_t size, int64_t tile) { return (size + tile - 1) / tile; }
+
+/// The buffers of a packed layer without lanes, whose leading dimensions count as one: tokens.
+struct LayerBuffers {
+  LayerBuffers(LinearOp op);
+
+  /// Storage, input, extras and init, as a kernel gets them.
+  SmallVector<Value> getBuffers() const;
+  unsigned getInputBuffer() const { return op.getStorage().size(); }
+  SmallVector<Value> getInputIndices(KernelBuilder &b, Value token, Value column) const;
+  /// The epilogue on the sum of one token and row, and its result in its place.
+  void storeResult(KernelBuilder &b, Value sum, Value token, Value row) const;
+
+  mutable LinearOp op;
+  int64_t numTokens, numRows, numColumns;
+};
+
+/// Coordinates in `shape` of an element by its number; dimensions of size 1 cost nothing.
+SmallVector<Value> getCoordinates(KernelBuilder &b, Value number, ArrayRef<int64_t> shape);
+
+/// The bounds of `count` runs from that of number `run` on: one more than runs.
+SmallVector<Value> loadPositions(KernelBuilder &b, Value positions, Value run, int64_t count);
+
+/// `index`, or the last one below `size` if it is beyond.
+Value clampBelow(KernelBuilder &b, Value index, int64_t size);
+
+/// `width` consecutive elements by one load, aligned to their size.
+Value loadVector(KernelBuilder &b, Value buffer, ValueRange indices, int64_t width);
+
+/// Elements that one load of 16 bytes takes along the last dimension of all of `buffers`; 1 where one is no whole
+/// number of them or not contiguous.
+int64_t getLoadWidth(ValueRange buffers);
+
+/// Adds up what the lanes of each warp hold and stores it. `sums` has the tokens of each of `rowsOfWarp` rows, the
+/// first of which is `row`; rows beyond the layer's are left out. All threads of the block, one-dimensional, take part.
+void storeSumsOfWarps(KernelBuilder &b, const LayerBuffers &layer, ArrayRef<Value> sums, Value row, int64_t rowsOfWarp);
+
+} // namespace mlir::prune
+
+#endif // PRUNE_LIB_CONVERSION_PRUNETOGPU_LAYERBUFFERS_H

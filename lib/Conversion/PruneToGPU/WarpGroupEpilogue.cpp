@@ -1,0 +1,286 @@
+//===- WarpGroupEpilogue.cpp - From sums to results, and OpenCL ----------------===//
+
+#include "WarpGroupKernel.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace mlir::prune;
+
+Value WarpGroupKernel::getMatrix(KernelBuilder &b, Value buffer, int64_t columns) {
+  auto type = cast<MemRefType>(buffer.getType());
+  if (type.getRank() == 2)
+    return buffer;
+  if (type.getRank() == 1)
+    return memref::ExpandShapeOp::create(b, ArrayRef<int64_t>{1, columns}, buffer,
+                                         ArrayRef<ReassociationIndices>{{0, 1}});
+  ReassociationIndices leading(llvm::to_vector(llvm::seq<int64_t>(0, type.getRank() - 1)));
+  return memref::CollapseShapeOp::create(b, buffer, ArrayRef<ReassociationIndices>{leading, {type.getRank() - 1}});
+}
+
+//===----------------------------------------------------------------------===//
+// Epilogue
+//===----------------------------------------------------------------------===//
+
+void WarpGroupKernel::emitEpilogue(KernelBuilder &b, ValueRange sums, Value group, Value thread, Value firstRow,
+                                   Value firstToken, function_ref<void()> wait) {
+  if (usesRegisters)
+    return emitEpilogueInRegisters(b, sums, group, thread, firstRow, firstToken, wait);
+  constexpr int64_t kWidth = 4; // elements of a thread at a time, neighbours in memory
+  Value lane = b.rem(thread, 32), warp = b.div(thread, 32);
+  Value row = b.add(b.mul(warp, 16), b.div(lane, 4)), token = b.mul(b.rem(lane, 4), 2);
+  Value result = getMatrix(b, b.getBuffer(2), sizes.numRows);
+  ArrayRef<int64_t> leading = layer.getInitType().getShape().drop_back();
+  for (int64_t first = 0; first < config.tokens; first += kStagedTokens) {
+    wait();
+    for (int64_t i = 0; i < kStagedTokens / 2; ++i) {
+      // Four sums for each 8 tokens: (row, token), (row, token + 1), (row + 8, token), (row + 8, token + 1).
+      Value atToken = b.add(token, i / 4 * 8 + i % 2), atRow = b.add(row, i / 2 % 2 * 8);
+      memref::StoreOp::create(b, sums[first / 2 + i], staged, ValueRange{group, atToken, atRow});
+    }
+    wait();
+    constexpr int64_t kThreadsPerToken = kGroupRows / kWidth, kTokensAtOnce = 128 / kThreadsPerToken;
+    b.forLoop(b.constant(0), b.constant(kStagedTokens), kTokensAtOnce, [&](Value turn) {
+      Value inTile = b.add(turn, b.div(thread, kThreadsPerToken)),
+            inGroup = b.mul(b.rem(thread, kThreadsPerToken), kWidth);
+      Value m = b.add(b.add(firstToken, first), inTile), n = b.add(firstRow, inGroup);
+      auto finish = [&] {
+        SmallVector<Value> indices = leading.empty() ? SmallVector<Value>() : b.delinearize(m, leading);
+        Value loaded = vector::LoadOp::create(b, VectorType::get({kWidth}, b.getF32Type()), staged,
+                                              ValueRange{group, inTile, inGroup});
+        auto getElement = [&](int64_t i) {
+          SmallVector<Value> at(indices);
+          at.push_back(b.add(n, i));
+          return b.emitEpilogue(layer, vector::ExtractOp::create(b, loaded, i), at, 3);
+        };
+        if (sizes.numRows % kWidth == 0) {
+          SmallVector<Value> elements;
+          for (int64_t i = 0; i < kWidth; ++i)
+            elements.push_back(getElement(i));
+          auto type = VectorType::get({kWidth}, layer.getInitType().getElementType());
+          Value vector = vector::FromElementsOp::create(b, type, elements);
+          vector::StoreOp::create(b, vector, result, ValueRange{m, n},
+                                  /*nontemporal=*/false, llvm::MaybeAlign(kWidth * type.getElementTypeBitWidth() / 8));
+          return;
+        }
+        for (int64_t i = 0; i < kWidth; ++i)
+          b.ifThen(b.less(b.add(n, i), b.constant(sizes.numRows)), [&] {
+            memref::StoreOp::create(b, getElement(i), result, ValueRange{m, b.add(n, i)});
+          });
+      };
+      Value isInside = b.less(n, b.constant(sizes.numRows));
+      if (sizes.numTokens % config.tokens != 0)
+        isInside = arith::AndIOp::create(b, isInside, b.less(m, b.constant(sizes.numTokens)));
+      b.ifThen(isInside, finish);
+    });
+  }
+}
+
+bool WarpGroupKernel::suitsRegisters() {
+  ShapedType result = layer.getInitType();
+  auto isPerRow = [](Value extra) { return cast<MemRefType>(extra.getType()).getRank() == 1; };
+  // The epilogue stands once for each of a thread's sums: long ones would not stay in the instruction cache.
+  constexpr int64_t kMostOps = 8; // beside the terminator
+  return result.getElementTypeBitWidth() == 16 && isa<FloatType>(result.getElementType()) && sizes.numRows % 8 == 0 &&
+         result.getRank() > 1 && llvm::all_of(layer.getExtras(), isPerRow) &&
+         std::distance(layer.getEpilogue().front().begin(), layer.getEpilogue().front().end()) <= kMostOps + 1;
+}
+
+void WarpGroupKernel::emitEpilogueInRegisters(KernelBuilder &b, ValueRange sums, Value group, Value thread,
+                                              Value firstRow, Value firstToken, function_ref<void()> wait) {
+  InlinePTX ptx(b);
+  Block &epilogue = layer.getEpilogue().front();
+  Value lane = b.rem(thread, 32), warp = b.div(thread, 32);
+  SmallVector<SmallVector<Value>> extras; // of a thread's two rows
+  for (int64_t side = 0; side < 2; ++side) {
+    Value row = b.add(b.add(firstRow, side * 8), b.add(b.mul(warp, 16), b.div(lane, 4)));
+    row = arith::MinUIOp::create(b, row, b.constant(sizes.numRows - 1));
+    extras.emplace_back();
+    for (size_t i = 0; i < layer.getExtras().size(); ++i)
+      extras.back().push_back(memref::LoadOp::create(b, b.getBuffer(3 + i), row));
+  }
+  auto finish = [&](Value sum, int64_t side) {
+    SmallVector<Value> arguments{b.convert(sum, epilogue.getArgument(0).getType())};
+    llvm::append_range(arguments, extras[side]);
+    return b.inlineBlock(epilogue, arguments).front();
+  };
+  Value isFirst = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, thread, b.constant(0));
+  auto pairType = VectorType::get({2}, layer.getInitType().getElementType());
+  for (int64_t first = 0; first < config.tokens; first += kPieceTokens) {
+    int64_t slot = first / kPieceTokens % 2;
+    // What left from this slot before, two pieces ago or with one piece the last time, has been read.
+    if (!target.isOpenCL)
+      b.ifThen(isFirst, [&] {
+        ptx.run(config.tokens > kPieceTokens ? "cp.async.bulk.wait_group.read 1;" : "cp.async.bulk.wait_group.read 0;");
+      });
+    wait();
+    SmallVector<Value> pairs; // of neighbouring tokens; for each 8 tokens those of rows `row` and `row` + 8
+    for (int64_t i = 0; i < kPieceTokens / 2; i += 2)
+      pairs.push_back(vector::FromElementsOp::create(
+          b, pairType, ValueRange{finish(sums[first / 2 + i], i / 2 % 2), finish(sums[first / 2 + i + 1], i / 2 % 2)}));
+    storePiece(b, pairs, group, thread, slot);
+    if (!target.isOpenCL)
+      ptx.run("fence.proxy.async.shared::cta;");
+    wait();
+    if (!target.isOpenCL) {
+      b.ifThen(isFirst, [&] {
+        int64_t bytes = kPieceTokens * kGroupRows * 2;
+        Value source =
+            multiplyAdd32(b, ptx.toI32(group), 2 * bytes, add32(b, ptx.getSharedAddress(staged), slot * bytes));
+        ptx.run("cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group [$0, {$1, $2}], [$3];\n"
+                "cp.async.bulk.commit_group;",
+                "lrrr",
+                {ptx.getGlobalAddress(resultMap), ptx.toI32(firstRow), ptx.toI32(b.add(firstToken, first)), source});
+      });
+      continue;
+    }
+    Value result = getMatrix(b, b.getBuffer(2), sizes.numRows);
+    b.forLoop(thread, b.constant(kPieceTokens * kGroupRows), 128, [&](Value i) {
+      Value token = b.div(i, kGroupRows), row = b.rem(i, kGroupRows);
+      Value m = b.add(b.add(firstToken, first), token), n = b.add(firstRow, row);
+      Value isInside =
+          arith::AndIOp::create(b, b.less(m, b.constant(sizes.numTokens)), b.less(n, b.constant(sizes.numRows)));
+      b.ifThen(isInside, [&] {
+        Value swizzled = arith::XOrIOp::create(b, row, b.mul(b.rem(token, 8), 8));
+        Value loaded = memref::LoadOp::create(b, staged, ValueRange{group, b.constant(slot), token, swizzled});
+        memref::StoreOp::create(b, loaded, result, ValueRange{m, n});
+      });
+    });
+  }
+}
+
+/// Pairs of sums as rows of tokens in shared memory, pieces of 16 bytes swizzled as the tensor copy engine reads them.
+void WarpGroupKernel::storePiece(KernelBuilder &b, ArrayRef<Value> pairs, Value group, Value thread, int64_t slot) {
+  InlinePTX ptx(b);
+  Value lane = b.rem(thread, 32), warp = b.div(thread, 32);
+  if (target.isOpenCL) {
+    for (auto [i, pair] : llvm::enumerate(pairs))
+      for (int64_t next = 0; next < 2; ++next) {
+        Value token = b.add(b.mul(b.rem(lane, 4), 2), static_cast<int64_t>(i) / 2 * 8 + next);
+        Value row = b.add(b.add(b.mul(warp, 16), b.div(lane, 4)), i % 2 * 8);
+        Value swizzled = arith::XOrIOp::create(b, row, b.mul(b.rem(token, 8), 8));
+        memref::StoreOp::create(b, vector::ExtractOp::create(b, pair, next), staged,
+                                ValueRange{group, b.constant(slot), token, swizzled});
+      }
+    return;
+  }
+  // Four matrices of 8 x 8 at once: 16 rows of 16 tokens. Each lane gives the place of one row of a matrix.
+  Value matrix = b.div(lane, 8), inMatrix = b.rem(lane, 8);
+  Value piece = b.add(b.mul(warp, 2), b.rem(matrix, 2));
+  Value swizzled = arith::XOrIOp::create(b, piece, inMatrix);
+  int64_t bytes = kPieceTokens * kGroupRows * 2;
+  Value start = multiplyAdd32(b, ptx.toI32(group), 2 * bytes, add32(b, ptx.getSharedAddress(staged), slot * bytes));
+  for (size_t i = 0; i < pairs.size(); i += 4) {
+    Value token = b.add(b.add(b.mul(b.div(matrix, 2), 8), inMatrix), static_cast<int64_t>(i) / 4 * 16);
+    Value offset = b.add(b.mul(token, kGroupRows * 2), b.mul(swizzled, 16));
+    SmallVector<Value> operands{arith::AddIOp::create(b, start, ptx.toI32(offset))};
+    for (Value pair : pairs.slice(i, 4))
+      operands.push_back(
+          vector::ExtractOp::create(b, vector::BitCastOp::create(b, VectorType::get({1}, b.getI32Type()), pair), 0));
+    ptx.run("stmatrix.sync.aligned.m8n8.x4.trans.shared::cta.b16 [$0], {$1, $2, $3, $4};", "rrrrr", operands);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// OpenCL
+//===----------------------------------------------------------------------===//
+
+Type WarpGroupKernel::getElement(Builder &b) const {
+  return layout.type == TensorCoreType::F16    ? Type(b.getF16Type())
+         : layout.type == TensorCoreType::BF16 ? Type(b.getBF16Type())
+                                               : b.getF32Type();
+}
+
+/// The place of an element in a tile of rows of `rowBytes` bytes, swizzled as the hardware does.
+static Value getSwizzled(KernelBuilder &b, Value row, Value column, int64_t rowBytes, int64_t elementBytes) {
+  Value line = b.rem(b.div(row, 128 / rowBytes), rowBytes / 16);
+  return b.add(b.mul(row, rowBytes / elementBytes), arith::XOrIOp::create(b, column, b.mul(line, 16 / elementBytes)));
+}
+
+SmallVector<Value> WarpGroupKernel::multiplyReference(KernelBuilder &b, Value group, Value thread, ValueRange sums) {
+  int64_t elementBytes = layout.getElementBytes(), rowBytes = layout.getRowBytes();
+  auto view = [&](Value buffer, int64_t offset, int64_t count, Type type) {
+    auto space = cast<MemRefType>(buffer.getType()).getMemorySpace();
+    return memref::ViewOp::create(b, MemRefType::get({count}, type, MemRefLayoutAttrInterface(), space), buffer,
+                                  b.constant(offset), ValueRange())
+        .getResult();
+  };
+  Value weights = view(sharedWeights, 0, layout.getValueBytes() / elementBytes, getElement(b));
+  Value tokens = view(sharedTokens, 0, getTokenBytes() / elementBytes, getElement(b));
+  Value metadata;
+  if (layout.isSparse)
+    metadata = view(sharedWeights, layout.getValueBytes(), kTileRows * layout.getColumns() / 8 / 4, b.getI32Type());
+  Value lane = b.rem(thread, 32), warp = b.div(thread, 32);
+  Value row = b.add(b.add(b.mul(group, kGroupRows), b.mul(warp, 16)), b.div(lane, 4));
+  Value token = b.mul(b.rem(lane, 4), 2);
+  auto load = [&](Value elements, Value at) {
+    return b.convert(memref::LoadOp::create(b, elements, at), b.getF32Type());
+  };
+  return b.forLoop(b.constant(0), b.constant(rowBytes / elementBytes), 1, sums, [&](Value stored, ValueRange sums) {
+    SmallVector<Value> results(sums);
+    for (int64_t side = 0; side < 2; ++side) {
+      Value atRow = b.add(row, side * 8);
+      Value weight = load(weights, getSwizzled(b, atRow, stored, rowBytes, elementBytes)), column = stored;
+      if (layout.isSparse) {
+        // The lane of the four that holds these 16 columns; the row's half of its word; two bits for each kept element.
+        Value piece = b.div(stored, 8);
+        Value word = b.add(b.mul(b.add(b.mul(group, 4), warp), 32), b.add(b.mul(b.div(lane, 4), 4), piece));
+        Value bits = memref::LoadOp::create(b, metadata, word);
+        Value shift = b.add(b.mul(b.rem(stored, 8), 2), side * 16);
+        Value place = arith::AndIOp::create(
+            b, arith::ShRUIOp::create(b, bits, arith::IndexCastUIOp::create(b, b.getI32Type(), shift)),
+            arith::ConstantIntOp::create(b, b.getI32Type(), 3));
+        column = b.add(b.mul(b.div(stored, 2), 4), arith::IndexCastUIOp::create(b, b.getIndexType(), place));
+      }
+      for (int64_t i = 0; i < getNumAccumulators(); ++i) {
+        if (i / 2 % 2 != side)
+          continue;
+        Value atToken = b.add(token, i / 4 * 8 + i % 2);
+        Value product =
+            arith::MulFOp::create(b, weight, load(tokens, getSwizzled(b, atToken, column, kRowBytes, elementBytes)));
+        results[i] = arith::AddFOp::create(b, results[i], product);
+      }
+    }
+    return results;
+  });
+}
+
+void WarpGroupKernel::emitReference(KernelBuilder &b) {
+  Value thread = b.rem(b.threadId(), 128), group = b.div(b.threadId(), 128);
+  std::pair<Value, Value> place = getTile(b, b.blockId());
+  Value rowTile = place.first, tokenTile = place.second;
+  Value input = getMatrix(b, b.getBuffer(1), sizes.numColumns);
+  Type element = getElement(b);
+  int64_t elementBytes = layout.getElementBytes(), columns = layout.getColumns();
+  auto space = cast<MemRefType>(sharedTokens.getType()).getMemorySpace();
+  Value tokens = memref::ViewOp::create(
+      b, MemRefType::get({getTokenBytes() / elementBytes}, element, MemRefLayoutAttrInterface(), space), sharedTokens,
+      b.constant(0), ValueRange());
+  Value firstToken = b.mul(tokenTile, config.tokens);
+  SmallVector<Value> sums(getNumAccumulators(), b.zero(b.getF32Type()));
+  sums = b.forLoop(b.constant(0), b.constant(getNumColumnTiles()), 1, sums, [&](Value k, ValueRange sums) {
+    b.barrier();
+    Value source = b.mul(b.add(b.mul(rowTile, getNumColumnTiles()), k), getWeightBytes());
+    b.forLoop(b.threadId(), b.constant(getWeightBytes()), 256, [&](Value i) {
+      memref::StoreOp::create(b, memref::LoadOp::create(b, b.getBuffer(0), b.add(source, i)), sharedWeights, i);
+    });
+    b.forLoop(b.threadId(), b.constant(config.tokens * columns), 256, [&](Value i) {
+      Value inBlock = b.div(i, columns), inTile = b.rem(i, columns);
+      Value token = b.add(firstToken, inBlock), column = b.add(b.mul(k, layout.getColumns()), inTile);
+      Value isInside = arith::AndIOp::create(b, b.less(token, b.constant(sizes.numTokens)),
+                                             b.less(column, b.constant(sizes.numColumns)));
+      auto loaded = scf::IfOp::create(b, element, isInside, /*withElseRegion=*/true);
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(loaded.thenBlock());
+      scf::YieldOp::create(b, memref::LoadOp::create(b, input, ValueRange{token, column}).getResult());
+      b.setInsertionPointToStart(loaded.elseBlock());
+      scf::YieldOp::create(b, b.zero(element));
+      b.setInsertionPointAfter(loaded);
+      memref::StoreOp::create(b, loaded.getResult(0), tokens, getSwizzled(b, inBlock, inTile, kRowBytes, elementBytes));
+    });
+    b.barrier();
+    return multiplyReference(b, group, thread, sums);
+  });
+  Value row = b.add(b.mul(rowTile, kTileRows), b.mul(group, kGroupRows));
+  emitEpilogue(b, sums, group, thread, row, firstToken, [&] { b.barrier(); });
+}

@@ -1,0 +1,340 @@
+//===- WarpGroupKernel.cpp - Packed layers by warp-group instructions ----------===//
+//
+// result[m, n] = epilogue(sum over k of W[n, k] * input[m, k]) on tensor cores of sm_90, W dense or 2:4. The rows of W
+// are the rows of `wgmma`, the tokens its columns. W lies in tiles of 128 x 64 as shared memory wants them, so a bulk
+// copy brings one; the tensor copy engine brings the tokens' part, shared by the two blocks of a cluster. One warp
+// copies, two warp groups multiply 64 rows by 256 (or 128) tokens each; the blocks stay and take tile after tile.
+//
+// OpenCL gets the same tiles, metadata and epilogue with copies by all threads and the instruction's meaning written
+// out.
+//
+//===----------------------------------------------------------------------===//
+
+#include "WarpGroupKernel.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "llvm/Support/FormatVariadic.h"
+
+using namespace mlir;
+using namespace mlir::prune;
+
+/// Tiles of a whole number of blocks at a time, weighed by what a tile of that size costs.
+WarpGroupConfig WarpGroupKernel::chooseConfig() const {
+  WarpGroupConfig best;
+  double bestCost = 0;
+  for (int64_t tokens : {256, 192, 128, 64})
+    for (int64_t cluster : {2, 1}) {
+      int64_t rowTiles = llvm::divideCeil(sizes.numRows, kTileRows * cluster);
+      int64_t tiles = rowTiles * llvm::divideCeil(sizes.numTokens, tokens);
+      int64_t turns = llvm::divideCeil(tiles, kMultiprocessors / cluster);
+      // Measured on an H200: a tile of 64 tokens takes 0.4 of one of 256, each 64 more 0.2. Blocks that share tokens
+      // start a little later, others read more from the second-level cache, which tells where there are many columns.
+      double columns = std::min<double>(static_cast<double>(sizes.numColumns), 4096) / 4096;
+      double cost = static_cast<double>(turns) * (0.2 + 0.2 * static_cast<double>(tokens) / 64) *
+                    (cluster == 2 ? 1.03 : 1 + 0.2 * columns);
+      if (bestCost == 0 || cost < bestCost) {
+        bestCost = cost;
+        best.tokens = tokens;
+        best.cluster = cluster;
+      }
+    }
+  constexpr int64_t kBarrierBytes = 1024;
+  best.stages = std::min<int64_t>(8, (target.sharedBytes - getStagedBytes() - kBarrierBytes) /
+                                         (getWeightBytes() + best.tokens * kRowBytes));
+  return best;
+}
+
+void WarpGroupKernel::setUpShared(KernelBuilder &b) {
+  auto bytes = [&](int64_t size) { return MemRefType::get({size}, b.getI8Type()); };
+  sharedTokens = b.allocShared(bytes(config.stages * getTokenBytes()), kTileAlignment);
+  sharedWeights = b.allocShared(bytes(config.stages * getWeightBytes()), kTileAlignment);
+  if (usesRegisters) // [group][slot][token][row]
+    staged = b.allocShared(MemRefType::get({2, 2, kPieceTokens, kGroupRows}, layer.getInitType().getElementType()),
+                           kTileAlignment);
+  else
+    staged = b.allocShared(MemRefType::get({2, kStagedTokens, kStagedStride}, b.getF32Type()), 128);
+}
+
+LogicalResult WarpGroupKernel::emit() {
+  ShapedType result = layer.getInitType();
+  sizes.numRows = layer.getNumRows();
+  sizes.numColumns = layer.getNumColumns();
+  sizes.numTokens = result.getNumElements() / sizes.numRows;
+  for (Value buffer : {layer.getInput(), layer.getInit()})
+    if (!cast<MemRefType>(buffer.getType()).getLayout().isIdentity())
+      return layer.emitOpError() << "has no kernel for " << target.chip
+                                 << ": expected activations in row-major order, got " << buffer.getType();
+  if (!target.isOpenCL && target.sm < 90)
+    return layer.emitOpError() << "has no kernel for " << target.chip << ": warp-group instructions need sm_90";
+  int64_t columnUnit = 16 / layout.getElementBytes();
+  if (!target.isOpenCL && sizes.numColumns % columnUnit != 0)
+    return layer.emitOpError() << "has no kernel for " << target.chip
+                               << ": expected a number of columns that is a multiple of " << columnUnit << ", got "
+                               << sizes.numColumns;
+  usesRegisters = suitsRegisters();
+  config = target.isOpenCL ? WarpGroupConfig{128, 1, 1} : chooseConfig();
+  int64_t tiles =
+      llvm::divideCeil(sizes.numRows, kTileRows * config.cluster) * llvm::divideCeil(sizes.numTokens, config.tokens);
+  int64_t grid = target.isOpenCL ? tiles : std::min(tiles, kMultiprocessors / config.cluster) * config.cluster;
+  SmallVector<Value> buffers{layer.getStorage().front(), layer.getInput(), layer.getInit()};
+  llvm::append_range(buffers, layer.getExtras());
+  KernelBuilder b(rewriter, layer, target, layout.isSparse ? "two_of_four_warp_groups" : "dense_warp_groups", buffers,
+                  {grid, 1, 1}, {target.isOpenCL ? 256 : 384, 1, 1});
+  setUpShared(b);
+  if (target.isOpenCL)
+    emitReference(b);
+  else
+    emitCUDA(b);
+  return b.finish();
+}
+
+//===----------------------------------------------------------------------===//
+// CUDA
+//===----------------------------------------------------------------------===//
+
+std::pair<Value, Value> WarpGroupKernel::getTile(KernelBuilder &b, Value number) {
+  // Eight tiles of tokens, or what is left, go through all rows together: what they read stays in the second-level
+  // cache.
+  constexpr int64_t kTogether = 8;
+  int64_t rowTiles = llvm::divideCeil(sizes.numRows, kTileRows * config.cluster);
+  int64_t tokenTiles = llvm::divideCeil(sizes.numTokens, config.tokens);
+  int64_t together = std::min(kTogether, tokenTiles);
+  Value group = b.div(number, together * rowTiles), inGroup = b.rem(number, together * rowTiles);
+  Value first = b.mul(group, together);
+  Value size = arith::MinUIOp::create(b, b.constant(together), b.sub(b.constant(tokenTiles), first));
+  Value token = b.add(first, arith::RemUIOp::create(b, inGroup, size));
+  return {arith::DivUIOp::create(b, inGroup, size), token};
+}
+
+void WarpGroupKernel::emitCUDA(KernelBuilder &b) {
+  InlinePTX ptx(b);
+  auto setAttr = [&](StringRef name, Attribute value) { b.getKernel()->setAttr(name, value); };
+  setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), b.getI32IntegerAttr(1));
+  if (config.cluster > 1)
+    setAttr(NVVM::NVVMDialect::getClusterDimAttrName(), b.getDenseI32ArrayAttr({int32_t(config.cluster), 1, 1}));
+  barriers = b.allocShared(MemRefType::get({2 * config.stages}, b.getI64Type()));
+  if (usesRegisters)
+    resultMap = b.addTensorMap(layer.getInit(), {kGroupRows, kPieceTokens}, /*swizzleBytes=*/128);
+
+  Value thread = b.threadId(), block = b.blockId();
+  Value rank = b.rem(block, config.cluster), firstTile = b.div(block, config.cluster);
+  auto meet = [&] {
+    if (config.cluster > 1)
+      ptx.run("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;");
+  };
+  Value isFirst = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, thread, b.constant(0));
+  Value address = ptx.getSharedAddress(barriers);
+  b.ifThen(isFirst, [&] {
+    for (int64_t stage = 0; stage < config.stages; ++stage) {
+      auto init = [&](int64_t slot, int64_t arrivals) {
+        Value at = add32(b, address, slot * 8);
+        ptx.run("mbarrier.init.shared::cta.b64 [$0], $1;", "rr", {at, ptx.i32(arrivals)});
+      };
+      init(stage, 1);
+      init(config.stages + stage, 2 * config.cluster);
+    }
+    ptx.run("fence.mbarrier_init.release.cluster;\nfence.proxy.async.shared::cta;");
+  });
+  b.barrier();
+  meet();
+  auto role = scf::IfOp::create(b, b.less(thread, b.constant(128)), /*withElseRegion=*/true);
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(role.thenBlock());
+    ptx.run("setmaxnreg.dec.sync.aligned.u32 40;");
+    b.ifThen(isFirst, [&] { emitCopies(b, rank, firstTile); });
+    b.setInsertionPointToStart(role.elseBlock());
+    ptx.run("setmaxnreg.inc.sync.aligned.u32 232;");
+    emitProducts(b, rank, firstTile);
+  }
+  b.setInsertionPointAfter(role);
+  meet(); // nobody leaves while the other may still write here
+}
+
+/// Waits until the barrier at `address` has left the phase of parity `parity`.
+static void waitFor(InlinePTX &ptx, Value address, Value parity) {
+  ptx.run("{\n.reg .pred p;\nAGAIN:\nmbarrier.try_wait.parity.shared::cta.b64 p, [$0], $1;\n@p bra DONE;\nbra "
+          "AGAIN;\nDONE:\n}",
+          "rr", {address, parity});
+}
+
+namespace {
+/// A slot of the ring of stages, and the parity of its turn.
+struct RingPlace {
+  Value slot, parity; ///< i32
+
+  static RingPlace next(KernelBuilder &b, const RingPlace &place, int64_t stages) {
+    InlinePTX ptx(b);
+    Value slot = add32(b, place.slot, 1);
+    Value wraps = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, slot, ptx.i32(stages));
+    Value flipped = arith::XOrIOp::create(b, place.parity, ptx.i32(1));
+    return {arith::SelectOp::create(b, wraps, ptx.i32(0), slot),
+            arith::SelectOp::create(b, wraps, flipped, place.parity)};
+  }
+};
+} // namespace
+
+void WarpGroupKernel::emitCopies(KernelBuilder &b, Value rank, Value firstTile) {
+  InlinePTX ptx(b);
+  int64_t half = config.tokens / config.cluster;
+  Value map = b.addTensorMap(layer.getInput(), {layout.getColumns(), half}, /*swizzleBytes=*/128);
+  Value mapAddress = ptx.getGlobalAddress(map);
+  ptx.run("fence.proxy.tensormap::generic.acquire.gpu [$0], 128;", "l", {mapAddress});
+  Value weights = ptx.getGlobalAddress(b.getBuffer(0));
+  Value sharedA = ptx.getSharedAddress(sharedWeights), sharedB = ptx.getSharedAddress(sharedTokens);
+  Value bars = ptx.getSharedAddress(barriers);
+  int64_t tiles =
+      llvm::divideCeil(sizes.numRows, kTileRows * config.cluster) * llvm::divideCeil(sizes.numTokens, config.tokens);
+  int64_t step = b.getGrid()[0] / config.cluster;
+  b.forLoop(firstTile, b.constant(tiles), step, {ptx.i32(0), ptx.i32(1)}, [&](Value number, ValueRange ring) {
+    std::pair<Value, Value> tile = getTile(b, number);
+    Value rowTile = tile.first, tokenTile = tile.second;
+    Value weightTile = b.add(b.mul(rowTile, config.cluster), rank);
+    Value source =
+        arith::AddIOp::create(b, weights, ptx.toI64(b.mul(weightTile, getNumColumnTiles() * getWeightBytes())));
+    Value token = ptx.toI32(b.add(b.mul(tokenTile, config.tokens), b.mul(rank, half)));
+    return b.forLoop(b.constant(0), b.constant(getNumColumnTiles()), 1, ring, [&](Value k, ValueRange ring) {
+      RingPlace place{ring[0], ring[1]};
+      Value full = multiplyAdd32(b, place.slot, 8, bars), empty = add32(b, full, 8 * config.stages);
+      waitFor(ptx, empty, place.parity);
+      ptx.run("mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;", "rr",
+              {full, ptx.i32(getWeightBytes() + getTokenBytes())});
+      ptx.run("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [$0], [$1], $2, [$3];", "rlrr",
+              {multiplyAdd32(b, place.slot, getWeightBytes(), sharedA),
+               arith::AddIOp::create(b, source, ptx.toI64(b.mul(k, getWeightBytes()))), ptx.i32(getWeightBytes()),
+               full});
+      Value column = ptx.toI32(b.mul(k, layout.getColumns()));
+      Value destination = multiplyAdd32(b, place.slot, getTokenBytes(),
+                                        multiplyAdd32(b, ptx.toI32(rank), getTokenBytes() / config.cluster, sharedB));
+      std::string copy = "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes";
+      SmallVector<Value> operands{destination, mapAddress, column, token, full};
+      if (config.cluster == 1) {
+        ptx.run(copy + " [$0], [$1, {$2, $3}], [$4];", "rlrrr", operands);
+      } else {
+        operands.push_back(arith::ConstantIntOp::create(b, b.getI16Type(), (1 << config.cluster) - 1));
+        ptx.run(copy + ".multicast::cluster [$0], [$1, {$2, $3}], [$4], $5;", "rlrrrh", operands);
+      }
+      RingPlace next = RingPlace::next(b, place, config.stages);
+      return SmallVector<Value>{next.slot, next.parity};
+    });
+  });
+}
+
+Value WarpGroupKernel::getDescriptor(KernelBuilder &b, InlinePTX &ptx, Value address, int64_t rowBytes) {
+  // Start address, leading offset (not used by swizzled tiles), bytes from one atom of 8 rows to the next, all in units
+  // of 16 bytes, and the kind of swizzle: 1 for rows of 128 bytes, 2 for 64.
+  uint64_t fixed = uint64_t(1) << 16 | uint64_t(rowBytes * 8 / 16) << 32 | uint64_t(rowBytes == 128 ? 1 : 2) << 62;
+  Value start = arith::ShRUIOp::create(b, arith::AndIOp::create(b, address, ptx.i32(0x3FFFF)), ptx.i32(4));
+  return arith::OrIOp::create(b, arith::ExtUIOp::create(b, b.getI64Type(), start),
+                              arith::ConstantIntOp::create(b, b.getI64Type(), int64_t(fixed)));
+}
+
+/// The instruction with its accumulators, for a step of 32 (dense) or 64 (2:4) bytes of columns.
+std::string WarpGroupKernel::getInstruction(int64_t step) const {
+  int64_t n = getNumAccumulators();
+  bool isTF32 = layout.type == TensorCoreType::TF32;
+  StringRef type = isTF32 ? "tf32" : layout.type == TensorCoreType::F16 ? "f16" : "bf16";
+  std::string registers;
+  for (int64_t i = 0; i < n; ++i)
+    registers += (i ? ", $" : "$") + std::to_string(i);
+  // Signs, and for types of 16 bits which operand is transposed.
+  return llvm::formatv("wgmma.mma_async{0}.sync.aligned.m64n{1}k{2}.f32.{3}.{3} {{{4}}, ${5}, ${6}, {7}1, 1, 1{8};",
+                       layout.isSparse ? ".sp" : "", config.tokens,
+                       (layout.isSparse ? 64 : 32) / layout.getElementBytes(), type, registers, n, n + 1,
+                       layout.isSparse ? llvm::formatv("${0}, {1}, ", n + 2, step % 2).str() : "",
+                       isTF32 ? "" : ", 0, 0");
+}
+
+void WarpGroupKernel::emitProducts(KernelBuilder &b, Value rank, Value firstTile) {
+  InlinePTX ptx(b);
+  Value thread = b.rem(b.threadId(), 128);
+  Value group = b.sub(b.div(b.threadId(), 128), b.constant(1));
+  Value sharedA = ptx.getSharedAddress(sharedWeights), sharedB = ptx.getSharedAddress(sharedTokens);
+  Value bars = ptx.getSharedAddress(barriers);
+  Value group32 = ptx.toI32(group), thread32 = ptx.toI32(thread);
+  int64_t rowBytes = layout.getRowBytes(), steps = layout.isSparse ? 2 : 4;
+  int64_t tiles =
+      llvm::divideCeil(sizes.numRows, kTileRows * config.cluster) * llvm::divideCeil(sizes.numTokens, config.tokens);
+  if (usesRegisters)
+    ptx.run("fence.proxy.tensormap::generic.acquire.gpu [$0], 128;", "l", {ptx.getGlobalAddress(resultMap)});
+  // Tells the copying threads of all blocks of the cluster that a slot is free.
+  Value isSignaller = b.less(thread, b.constant(config.cluster));
+  auto release = [&](Value slot) {
+    Value empty = add32(b, multiplyAdd32(b, slot, 8, bars), 8 * config.stages);
+    ptx.run("{\n.reg .b32 r;\nmapa.shared::cluster.u32 r, $0, $1;\nmbarrier.arrive.shared::cluster.b64 _, [r];\n}",
+            "rr", {empty, thread32});
+  };
+  auto getPrevious = [&](Value slot) -> Value {
+    Value isZero = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, slot, ptx.i32(0));
+    return arith::SelectOp::create(b, isZero, ptx.i32(config.stages - 1), add32(b, slot, -1));
+  };
+
+  b.forLoop(
+      firstTile, b.constant(tiles), b.getGrid()[0] / config.cluster, {ptx.i32(0), ptx.i32(0)},
+      [&](Value number, ValueRange ring) {
+        std::pair<Value, Value> tile = getTile(b, number);
+        Value rowTile = tile.first, tokenTile = tile.second;
+        Value zero = b.zero(b.getF32Type());
+        SmallVector<Value> carried(getNumAccumulators(), zero);
+        llvm::append_range(carried, ring);
+        carried =
+            b.forLoop(b.constant(0), b.constant(getNumColumnTiles()), 1, carried, [&](Value k, ValueRange carried) {
+              RingPlace place{carried[carried.size() - 2], carried.back()};
+              SmallVector<Value> sums(carried.drop_back(2));
+              waitFor(ptx, multiplyAdd32(b, place.slot, 8, bars), place.parity);
+              Value tile = multiplyAdd32(b, place.slot, getWeightBytes(), sharedA);
+              Value weights =
+                  getDescriptor(b, ptx, multiplyAdd32(b, group32, layout.getValueBytes() / 2, tile), rowBytes);
+              Value tokens = getDescriptor(b, ptx, multiplyAdd32(b, place.slot, getTokenBytes(), sharedB), kRowBytes);
+              Value metadata;
+              if (layout.isSparse) {
+                Value at = add32(b, multiplyAdd32(b, group32, 512, multiplyAdd32(b, thread32, 4, tile)),
+                                 layout.getValueBytes());
+                metadata = ptx.get("ld.shared.b32 $0, [$1];", b.getI32Type(), "r", "r", at);
+              }
+              ptx.run("wgmma.fence.sync.aligned;");
+              for (int64_t step = 0; step < steps; ++step) {
+                // 32 bytes of weights a step, and 32 (dense) or 64 of tokens.
+                auto advance = [&](Value descriptor, int64_t bytes) -> Value {
+                  return arith::AddIOp::create(b, descriptor,
+                                               arith::ConstantIntOp::create(b, b.getI64Type(), step * bytes / 16));
+                };
+                SmallVector<Value> operands{advance(weights, 32), advance(tokens, layout.isSparse ? 64 : 32)};
+                if (layout.isSparse)
+                  operands.push_back(metadata);
+                sums = ptx.update(getInstruction(step), sums, layout.isSparse ? "llr" : "ll", operands);
+              }
+              ptx.run("wgmma.commit_group.sync.aligned;");
+              if (layout.isSparse) {
+                // The instructions read the metadata's register until they are done, and ptxas does not know: it gives
+                // the register to the next tile's. The other warp group keeps the tensor cores busy in the meantime.
+                ptx.run("wgmma.wait_group.sync.aligned 0;");
+                b.ifThen(isSignaller, [&] { release(place.slot); });
+              } else {
+                // The products of the tile before are done: its slot may be filled.
+                ptx.run("wgmma.wait_group.sync.aligned 1;");
+                Value hasPrevious = arith::CmpIOp::create(b, arith::CmpIPredicate::ne, k, b.constant(0));
+                b.ifThen(arith::AndIOp::create(b, hasPrevious, isSignaller), [&] { release(getPrevious(place.slot)); });
+              }
+              RingPlace next = RingPlace::next(b, place, config.stages);
+              sums.push_back(next.slot);
+              sums.push_back(next.parity);
+              return sums;
+            });
+        RingPlace place{carried[carried.size() - 2], carried.back()};
+        SmallVector<Value> sums(ArrayRef<Value>(carried).drop_back(2));
+        sums = ptx.update("wgmma.wait_group.sync.aligned 0;", sums);
+        if (!layout.isSparse)
+          b.ifThen(isSignaller, [&] { release(getPrevious(place.slot)); });
+        Value row = b.add(b.mul(b.add(b.mul(rowTile, config.cluster), rank), kTileRows), b.mul(group, kGroupRows));
+        emitEpilogue(b, sums, group, thread, row, b.mul(tokenTile, config.tokens),
+                     [&] { ptx.run("bar.sync $0, 128;", "r", {add32(b, group32, 1)}); });
+        return SmallVector<Value>{place.slot, place.parity};
+      });
+  if (usesRegisters)
+    ptx.run("cp.async.bulk.wait_group.read 0;"); // of this thread; others have none
+}
+
+LogicalResult mlir::prune::lowerByWarpGroups(RewriterBase &rewriter, LinearOp op, const GPUTarget &target) {
+  return WarpGroupKernel(rewriter, op, target, getTensorCoreLayout(op, /*isWarpGroup=*/true)).emit();
+}

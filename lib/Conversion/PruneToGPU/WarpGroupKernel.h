@@ -1,0 +1,92 @@
+//===- WarpGroupKernel.h - Packed layers by warp-group instructions -*- C++ -*-===//
+//
+// One kernel, in two files: WarpGroupKernel.cpp (choice of tiles, copies and products on CUDA) and
+// WarpGroupEpilogue.cpp (the way out, and the products written out for OpenCL).
+//
+//===----------------------------------------------------------------------===//
+#ifndef PRUNE_LIB_CONVERSION_PRUNETOGPU_WARPGROUPKERNEL_H
+#define PRUNE_LIB_CONVERSION_PRUNETOGPU_WARPGROUPKERNEL_H
+
+#include "InlinePTX.h"
+#include "Kernels.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+namespace mlir::prune {
+
+constexpr int64_t kMultiprocessors = 132; ///< of the H100 and H200
+constexpr int64_t kTileRows = 128, kGroupRows = 64;
+constexpr int64_t kRowBytes = TensorCoreLayout::kRowBytes;
+constexpr int64_t kPieceTokens = 64;     ///< of a result that leaves by the tensor copy engine
+constexpr int64_t kTileAlignment = 1024; ///< of swizzled atoms in shared memory
+constexpr int64_t kStagedTokens = 32,
+                  kStagedStride = kGroupRows + 4; ///< of the epilogue; the stride avoids bank conflicts
+
+/// The shape of the work of a block.
+struct WarpGroupConfig {
+  int64_t tokens = 256; ///< of a tile
+  int64_t cluster = 2;  ///< blocks that share the tokens of a tile
+  int64_t stages = 4;   ///< tiles in flight
+};
+
+/// A layer as one matrix product.
+struct LayerSizes {
+  int64_t numTokens, numRows, numColumns;
+};
+
+class WarpGroupKernel {
+public:
+  WarpGroupKernel(RewriterBase &rewriter, LinearOp layer, const GPUTarget &target, const TensorCoreLayout &layout)
+      : rewriter(rewriter), layer(layer), target(target), layout(layout) {}
+
+  LogicalResult emit();
+
+private:
+  int64_t getWeightBytes() const { return layout.getTileBytes(); }
+  int64_t getTokenBytes() const { return config.tokens * kRowBytes; }
+  Type getElement(Builder &b) const;
+  int64_t getNumAccumulators() const { return config.tokens / 2; }
+  int64_t getNumColumnTiles() const { return layout.getNumColumnTiles(sizes.numColumns); }
+
+  WarpGroupConfig chooseConfig() const;
+  void setUpShared(KernelBuilder &b);
+  void emitCUDA(KernelBuilder &b);
+  void emitCopies(KernelBuilder &b, Value rank, Value firstTile);
+  void emitProducts(KernelBuilder &b, Value rank, Value firstTile);
+  void emitReference(KernelBuilder &b);
+  SmallVector<Value> multiplyReference(KernelBuilder &b, Value group, Value thread, ValueRange sums);
+  void emitEpilogue(KernelBuilder &b, ValueRange sums, Value group, Value thread, Value firstRow, Value firstToken,
+                    function_ref<void()> wait);
+  /// The same where the result is of 16 bits and no extra of its shape is read: in registers, then to the tensor copy
+  /// engine.
+  void emitEpilogueInRegisters(KernelBuilder &b, ValueRange sums, Value group, Value thread, Value firstRow,
+                               Value firstToken, function_ref<void()> wait);
+  void storePiece(KernelBuilder &b, ArrayRef<Value> pairs, Value group, Value thread, int64_t slot);
+  bool suitsRegisters();
+  int64_t getStagedBytes() const {
+    return usesRegisters ? 2 * 2 * kPieceTokens * kGroupRows * 2 : 2 * kStagedTokens * kStagedStride * 4;
+  }
+  /// Row tile (of a cluster) and token tile of the `number`-th piece of work.
+  std::pair<Value, Value> getTile(KernelBuilder &b, Value number);
+  std::string getInstruction(int64_t step) const;
+  Value getDescriptor(KernelBuilder &b, InlinePTX &ptx, Value address, int64_t rowBytes);
+  Value getMatrix(KernelBuilder &b, Value buffer, int64_t columns);
+
+  RewriterBase &rewriter;
+  LinearOp layer;
+  const GPUTarget &target;
+  TensorCoreLayout layout;
+  WarpGroupConfig config;
+  LayerSizes sizes;
+  bool usesRegisters = false;
+  Value sharedWeights, sharedTokens, staged, barriers, resultMap;
+};
+
+inline Value add32(KernelBuilder &b, Value x, int64_t y) { return arith::AddIOp::create(b, x, InlinePTX(b).i32(y)); }
+
+inline Value multiplyAdd32(KernelBuilder &b, Value x, int64_t factor, Value y) {
+  return arith::AddIOp::create(b, arith::MulIOp::create(b, x, InlinePTX(b).i32(factor)), y);
+}
+
+} // namespace mlir::prune
+
+#endif // PRUNE_LIB_CONVERSION_PRUNETOGPU_WARPGROUPKERNEL_H
