@@ -6,7 +6,9 @@
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/GPU/GPUToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/NVVM/NVVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/OpenMP/OpenMPToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/Analysis/TargetLibraryInfo.h"
@@ -26,6 +28,8 @@ void mlir::prune::registerCodeGenTranslations(DialectRegistry &registry) {
   registerBuiltinDialectTranslation(registry);
   registerLLVMDialectTranslation(registry);
   registerOpenMPDialectTranslation(registry);
+  registerGPUDialectTranslation(registry);
+  registerNVVMDialectTranslation(registry);
 }
 
 static llvm::Expected<EntryOp> findEntry(ModuleOp module) {
@@ -79,6 +83,7 @@ llvm::Expected<EntryDescription> mlir::prune::describeEntry(ModuleOp module) {
   result.outputs = std::move(*outputs);
   result.workspaceBytes = entry->getWorkspaceSize().value_or(0);
   result.threads = entry->getThreads();
+  result.gpu = entry->getGpu().value_or("").str();
   result.target = {entry->getCpu().value_or("").str(), entry->getFeatures().value_or("").str()};
   return result;
 }
@@ -136,12 +141,18 @@ static void prepare(llvm::Module &module, const EntryDescription &entry, const C
   function->setName(options.symbol);
   if (options.hidden)
     function->setVisibility(llvm::GlobalValue::HiddenVisibility);
+  if (llvm::GlobalVariable *program = module.getNamedGlobal(kGPUProgram)) {
+    program->setName(options.symbol + "_program");
+    if (options.hidden)
+      program->setVisibility(llvm::GlobalValue::HiddenVisibility);
+  }
 }
 
-static void optimize(llvm::Module &module, const CodeGenOptions &options, llvm::TargetMachine &machine) {
+void mlir::prune::optimizeModule(llvm::Module &module, unsigned optLevel, bool vectorize,
+                                 llvm::TargetMachine &machine) {
   llvm::PipelineTuningOptions tuning;
-  tuning.LoopVectorization = options.vectorize;
-  tuning.SLPVectorization = options.vectorize;
+  tuning.LoopVectorization = vectorize;
+  tuning.SLPVectorization = vectorize;
   llvm::PassBuilder builder(&machine, tuning);
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
@@ -154,9 +165,9 @@ static void optimize(llvm::Module &module, const CodeGenOptions &options, llvm::
   builder.crossRegisterProxies(loops, functions, components, modules);
   static const llvm::OptimizationLevel levels[] = {llvm::OptimizationLevel::O0, llvm::OptimizationLevel::O1,
                                                    llvm::OptimizationLevel::O2, llvm::OptimizationLevel::O3};
-  llvm::OptimizationLevel level = levels[std::min(options.optLevel, 3u)];
+  llvm::OptimizationLevel level = levels[std::min(optLevel, 3u)];
   llvm::ModulePassManager passes =
-      options.optLevel == 0 ? builder.buildO0DefaultPipeline(level) : builder.buildPerModuleDefaultPipeline(level);
+      optLevel == 0 ? builder.buildO0DefaultPipeline(level) : builder.buildPerModuleDefaultPipeline(level);
   passes.run(module, modules);
 }
 
@@ -189,7 +200,7 @@ llvm::Expected<ObjectCode> mlir::prune::generateObject(ModuleOp module, const En
   prepare(*translated, entry, options, **machine);
   result.times.translate = lap(since);
 
-  optimize(*translated, options, **machine);
+  optimizeModule(*translated, options.optLevel, options.vectorize, **machine);
   result.times.optimize = lap(since);
   for (llvm::Function &function : *translated)
     if (function.isDeclaration() && !function.isIntrinsic() && !function.use_empty())

@@ -1,6 +1,7 @@
 //===- CompiledModule.cpp - A model as code in this process -------------------===//
 
 #include "prune/ExecutionEngine/CompiledModule.h"
+#include "prune/Runtime/GPU.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ExecutionEngine/Orc/ExecutionUtils.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
@@ -78,7 +79,28 @@ llvm::Error CompiledModule::setUpThreads(llvm::ArrayRef<std::string> undefined) 
 // Compiling
 //===----------------------------------------------------------------------===//
 
-CompiledModule::~CompiledModule() = default;
+CompiledModule::~CompiledModule() {
+  if (program)
+    prune_gpu_release(program);
+}
+
+llvm::Error CompiledModule::setUpGPU() {
+  program->run = prune_gpu_run;
+  char error[512];
+  if (prune_gpu_prepare(program, weights.data(), error, sizeof(error)) == 0)
+    return llvm::Error::success();
+  program = nullptr;
+  return createStringError(llvm::StringRef(error));
+}
+
+std::string CompiledModule::getError() const { return program ? prune_gpu_error(program) : ""; }
+
+llvm::Expected<double> CompiledModule::timeLaunches(unsigned calls) {
+  double milliseconds = 0;
+  if (prune_gpu_time(program, static_cast<int>(calls), &milliseconds) != 0)
+    return createStringError(getError());
+  return milliseconds;
+}
 
 llvm::Expected<std::unique_ptr<CompiledModule>> CompiledModule::create(ModuleOp module, const CompileOptions &options) {
   llvm::Expected<EntryDescription> entry = describeEntry(module);
@@ -120,6 +142,9 @@ llvm::Expected<std::unique_ptr<CompiledModule>> CompiledModule::create(ModuleOp 
   result->workspace = std::move(*workspace);
   if (llvm::Error error = result->link(std::move(*code), options.codeGen.symbol))
     return error;
+  if (result->program)
+    if (llvm::Error error = result->setUpGPU())
+      return error;
   return result;
 }
 
@@ -149,6 +174,12 @@ llvm::Error CompiledModule::link(ObjectCode code, llvm::StringRef symbol) {
     if (!address)
       return address.takeError();
     function = address->toPtr<EntryFunction>();
+    if (entry.gpu.empty())
+      return llvm::Error::success();
+    auto table = jit->lookup((symbol + "_program").str());
+    if (!table)
+      return table.takeError();
+    program = table->toPtr<prune_gpu_program *>();
     return llvm::Error::success();
   }();
   jit->getExecutionSession().setErrorReporter([](llvm::Error error) { llvm::consumeError(std::move(error)); });

@@ -1,4 +1,4 @@
-//===- LowerModule.cpp - prune-to-cpu for tools -------------------------------===//
+//===- LowerModule.cpp - The pipelines to code for tools ----------------------===//
 
 #include "prune/ExecutionEngine/LowerModule.h"
 #include "mlir/Pass/PassManager.h"
@@ -6,10 +6,10 @@
 
 using namespace mlir;
 
-llvm::Error mlir::prune::lowerModule(ModuleOp module, llvm::StringRef options) {
-  const PassPipelineInfo *pipeline = PassPipelineInfo::lookup("prune-to-cpu");
+llvm::Error mlir::prune::lowerModule(ModuleOp module, llvm::StringRef name, llvm::StringRef options) {
+  const PassPipelineInfo *pipeline = PassPipelineInfo::lookup(name);
   if (!pipeline)
-    return llvm::createStringError("this build has no pipeline prune-to-cpu");
+    return llvm::createStringError("this build has no pipeline " + name);
   std::string message;
   ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &diag) {
     if (message.empty() && diag.getSeverity() == DiagnosticSeverity::Error) {
@@ -26,6 +26,6 @@ llvm::Error mlir::prune::lowerModule(ModuleOp module, llvm::StringRef options) {
     return failure();
   };
   if (failed(pipeline->addToPipeline(passes, options, onError)) || failed(passes.run(module)))
-    return llvm::createStringError(message.empty() ? "prune-to-cpu failed" : message);
+    return llvm::createStringError(message.empty() ? name + " failed" : message);
   return llvm::Error::success();
 }

@@ -4,6 +4,7 @@
 #include "prune/Dialect/Prune/Transforms/Dynamic/Dynamic.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
 #include "prune/Pipelines/CPU.h"
+#include "prune/Pipelines/GPU.h"
 #include "prune/Pipelines/Pipelines.h"
 
 using namespace mlir;
@@ -131,4 +132,5 @@ void mlir::prune::registerPipelines() {
       "prune-dynamic", "Mask activations while the model runs: normalize, insert gates, calibrate their thresholds",
       buildDynamicPipeline);
   registerCPUPipeline();
+  registerGPUPipeline();
 }

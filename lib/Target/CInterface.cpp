@@ -73,6 +73,17 @@ static std::string listTensors(llvm::ArrayRef<TensorSpec> specs) {
   return text;
 }
 
+/// What the header of a model for a GPU has besides.
+static constexpr StringRef kGPUDeclaration = R"(
+/* Mean milliseconds on the device of a call without its copies, over `calls` calls on the inputs of the last run.
+ * Returns 0, or 1 if the device failed. */
+int @name@_time(@name@_model *model, int calls, double *milliseconds);
+)";
+
+static constexpr llvm::StringLiteral kGPURuntime =
+#include "GPURuntime.inc"
+    ;
+
 std::string mlir::prune::emitCHeader(const EntryDescription &entry, StringRef name) {
   std::string parameters, ins, outs;
   // What the function itself uses, and its types.
@@ -130,17 +141,20 @@ const @name@_tensor *@name@_output(int i);
 @name@_model *@name@_create(const char *weights, char *error, size_t error_size);
 void @name@_destroy(@name@_model *model);
 
-/* Calls the model: pointers in the order above. Allocates nothing. */
-void @name@_run(@name@_model *model, const void *const *inputs, void *const *outputs);
+/* Calls the model: pointers in the order above. Allocates nothing. Returns 0, or 1 if the device failed. */
+int @name@_run(@name@_model *model, const void *const *inputs, void *const *outputs);
 
+/* Why the last call failed, in one line; empty if it did not. */
+const char *@name@_error(const @name@_model *model);
+@gpuDeclaration@
 /* Threads of the calls from now on: 1 to @NAME@_MAX_THREADS, which is where it begins. Returns what is used. */
 int @name@_set_threads(@name@_model *model, int threads);
 
 /* The same call with the types checked by the compiler. */
-static inline void @name@_call(@name@_model *model@parameters@) {
+static inline int @name@_call(@name@_model *model@parameters@) {
   const void *inputs_[@NAME@_NUM_INPUTS + 1] = {@ins@};
   void *outputs_[@NAME@_NUM_OUTPUTS + 1] = {@outs@};
-  @name@_run(model, inputs_, outputs_);
+  return @name@_run(model, inputs_, outputs_);
 }
 
 #ifdef __cplusplus
@@ -153,6 +167,7 @@ static inline void @name@_call(@name@_model *model@parameters@) {
                            {"numInputs", llvm::utostr(entry.inputs.size())},
                            {"numOutputs", llvm::utostr(entry.outputs.size())},
                            {"threads", llvm::itostr(entry.threads)},
+                           {"gpuDeclaration", entry.gpu.empty() ? "" : kGPUDeclaration.str()},
                            {"parameters", parameters},
                            {"ins", ins.empty() ? "0" : ins},
                            {"outs", outs.empty() ? "0" : outs},
@@ -173,12 +188,33 @@ static std::string emitTable(llvm::ArrayRef<TensorSpec> specs, StringRef table, 
   return shapes + ("static const " + name + "_tensor " + table + "[] = {\n").str() + rows + "  {0, 0, 0, 0, 0}};\n";
 }
 
+/// Parts of the source that differ for a GPU.
+static constexpr StringRef kRun =
+    R"(  @name@_entry(inputs, outputs, model->file ? model->file + HEADER_BYTES : 0, model->workspace);
+  return 0;)";
+static constexpr StringRef kRunOnGPU =
+    R"(  return prune_gpu_run(&@name@_entry_program, inputs, outputs, model->file ? model->file + HEADER_BYTES : 0);)";
+static constexpr StringRef kGPUPrepare =
+    R"(  if (prune_gpu_prepare(&@name@_entry_program, model->file ? model->file + HEADER_BYTES : 0, error, error_size)) {
+    @name@_destroy(model);
+    return 0;
+  }
+  model->on_device = 1;
+)";
+static constexpr StringRef kGPUTime = R"(
+API int @name@_time(@name@_model *model, int calls, double *milliseconds) {
+  (void)model;
+  return prune_gpu_time(&@name@_entry_program, calls, milliseconds);
+}
+)";
+
 std::string mlir::prune::emitCSource(const EntryDescription &entry, StringRef name, uint64_t weightBytes,
                                      uint64_t digest, bool parallel, llvm::ArrayRef<std::string> instructionSets) {
   // What both GCC 8 and Clang can ask the processor for; the rest comes with these in practice.
   static const llvm::StringSet<> askable{"sse3",     "ssse3",    "sse4.1",   "sse4.2",     "popcnt",     "avx",
                                          "avx2",     "fma",      "bmi",      "bmi2",       "avx512f",    "avx512bw",
                                          "avx512cd", "avx512dq", "avx512vl", "avx512ifma", "avx512vbmi", "avx512vnni"};
+  bool onGPU = !entry.gpu.empty();
   std::string checks;
   for (const std::string &set : instructionSets)
     if (askable.contains(set))
@@ -201,12 +237,12 @@ std::string mlir::prune::emitCSource(const EntryDescription &entry, StringRef na
 #define WORKSPACE_BYTES @workspaceBytes@
 
 void @name@_entry(const void *const *, void *const *, const void *, void *);
-@ompDeclaration@
+@ompDeclaration@@gpuRuntime@
 @tables@
 struct @name@_model {
   char *file;
   void *workspace;
-  int threads;
+  int threads, on_device;
 };
 
 API const @name@_tensor *@name@_input(int i) { return i < 0 || i >= @NAME@_NUM_INPUTS ? 0 : &inputs[i]; }
@@ -253,7 +289,7 @@ static char *map_weights(const char *path, char *error, size_t error_size) {
 API void @name@_destroy(@name@_model *model) {
   if (!model)
     return;
-  if (model->file)
+@gpuRelease@  if (model->file)
     munmap(model->file, WEIGHT_BYTES + HEADER_BYTES);
   free(model->workspace);
   free(model);
@@ -279,7 +315,7 @@ API @name@_model *@name@_create(const char *weights, char *error, size_t error_s
     @name@_destroy(model);
     return 0;
   }
-  return model;
+@gpuPrepare@  return model;
 }
 
 API int @name@_set_threads(@name@_model *model, int threads) {
@@ -287,21 +323,34 @@ API int @name@_set_threads(@name@_model *model, int threads) {
   return model->threads;
 }
 
-API void @name@_run(@name@_model *model, const void *const *inputs, void *const *outputs) {
-@ompCall@  @name@_entry(inputs, outputs, model->file ? model->file + HEADER_BYTES : 0, model->workspace);
+API int @name@_run(@name@_model *model, const void *const *inputs, void *const *outputs) {
+@ompCall@@runCall@
 }
-)";
-  return substitute(text,
-                    {{"tables", emitTable(entry.inputs, "inputs", name) + emitTable(entry.outputs, "outputs", name)},
-                     {"checks", checks},
-                     {"cpu", escape(entry.target.cpu)},
-                     {"weightBytes", llvm::utostr(weightBytes)},
-                     {"headerBytes", llvm::utostr(kWeightsHeaderBytes)},
-                     {"workspaceBytes", llvm::itostr(entry.workspaceBytes)},
-                     {"magic", "0x" + llvm::utohexstr(kWeightsMagic)},
-                     {"digest", "0x" + llvm::utohexstr(digest)},
-                     {"ompDeclaration", parallel ? "void omp_set_num_threads(int);\n" : ""},
-                     {"ompCall", parallel ? "  omp_set_num_threads(model->threads);\n" : ""},
-                     {"NAME", name.upper()},
-                     {"name", name.str()}});
+
+API const char *@name@_error(const @name@_model *model) {
+  (void)model;
+  return @error@;
+}
+@gpuTime@)";
+  return substitute(
+      text, {{"tables", emitTable(entry.inputs, "inputs", name) + emitTable(entry.outputs, "outputs", name)},
+             {"checks", checks},
+             {"cpu", escape(entry.target.cpu)},
+             {"weightBytes", llvm::utostr(weightBytes)},
+             {"headerBytes", llvm::utostr(kWeightsHeaderBytes)},
+             {"workspaceBytes", llvm::itostr(entry.workspaceBytes)},
+             {"magic", "0x" + llvm::utohexstr(kWeightsMagic)},
+             {"digest", "0x" + llvm::utohexstr(digest)},
+             {"ompDeclaration", parallel ? "void omp_set_num_threads(int);\n" : ""},
+             {"gpuRuntime", onGPU ? "#define PRUNE_GPU_API static __attribute__((unused))\n" + kGPURuntime.str() +
+                                        "\nextern prune_gpu_program @name@_entry_program;\n"
+                                  : ""},
+             {"gpuPrepare", onGPU ? kGPUPrepare.str() : ""},
+             {"gpuRelease", onGPU ? "  if (model->on_device)\n    prune_gpu_release(&@name@_entry_program);\n" : ""},
+             {"gpuTime", onGPU ? kGPUTime.str() : ""},
+             {"runCall", onGPU ? kRunOnGPU.str() : kRun.str()},
+             {"error", onGPU ? "prune_gpu_error(&@name@_entry_program)" : "\"\""},
+             {"ompCall", parallel ? "  omp_set_num_threads(model->threads);\n" : ""},
+             {"NAME", name.upper()},
+             {"name", name.str()}});
 }

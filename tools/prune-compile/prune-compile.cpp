@@ -33,11 +33,18 @@ struct Options {
   cl::opt<std::string> cpu{"cpu", cl::desc("Processor to compile for, such as znver3, skylake-avx512 or host")};
   cl::opt<std::string> features{"features", cl::desc("Instruction sets to add or take away, such as +avx2,-fma")};
   cl::opt<unsigned> threads{"threads", cl::desc("Threads that one call may use"), cl::init(0)};
-  cl::opt<std::string> pipelineOptions{"pipeline-options", cl::desc("Further options of prune-to-cpu")};
+  cl::opt<std::string> gpu{"gpu", cl::desc("Chip to compile for by prune-to-gpu: sm_80, sm_86, sm_89, sm_90 or opencl"),
+                           cl::value_desc("chip")};
+  cl::opt<std::string> pipelineOptions{"pipeline-options", cl::desc("Further options of prune-to-cpu or prune-to-gpu")};
   cl::opt<std::string> compiler{"cc", cl::desc("C compiler that links (cc)"), cl::init("cc")};
   cl::opt<unsigned> optLevel{"O", cl::Prefix, cl::desc("Level of LLVM's optimisation, 0 to 3 (2)"), cl::init(2)};
 };
 } // namespace
+
+static std::string describeTarget(EntryOp entry) {
+  return entry.getGpu() ? ("gpu '" + *entry.getGpu() + "'").str()
+                        : ("cpu '" + entry.getCpu().value_or("generic") + "'").str();
+}
 
 static llvm::Error compile(const Options &options) {
   DialectRegistry registry;
@@ -57,6 +64,9 @@ static llvm::Error compile(const Options &options) {
     if (!value.empty())
       pipeline += (llvm::Twine(pipeline.empty() ? "" : " ") + key + "=" + value).str();
   };
+  if (!options.gpu.empty() && (!options.cpu.empty() || !options.features.empty() || options.threads))
+    return createStringError("expected --gpu or options of a processor (--cpu, --features, --threads), got both");
+  add("chip", options.gpu);
   add("cpu", options.cpu);
   add("features", options.features);
   add("threads", options.threads ? llvm::utostr(options.threads) : "");
@@ -66,12 +76,11 @@ static llvm::Error compile(const Options &options) {
   if (entries.empty()) {
     mlir::registerAllPasses();
     prune::registerAllPasses();
-    if (llvm::Error error = lowerModule(**module, pipeline))
+    if (llvm::Error error = lowerModule(**module, options.gpu.empty() ? "prune-to-cpu" : "prune-to-gpu", pipeline))
       return createStringError("cannot lower '" + options.modulePath + "': " + llvm::toString(std::move(error)));
   } else if (!pipeline.empty()) {
-    return createStringError("'" + options.modulePath + "' is lowered for cpu '" +
-                             (*entries.begin()).getCpu().value_or("generic") + "' already: '" + pipeline +
-                             "' needs a module on tensors");
+    return createStringError("'" + options.modulePath + "' is lowered for " + describeTarget(*entries.begin()) +
+                             " already: '" + pipeline + "' needs a module on tensors");
   }
 
   CLibraryOptions library;

@@ -53,18 +53,25 @@ struct Options {
   cl::opt<double> atol{"atol", cl::desc("Absolute tolerance of --compare (1e-5)"), cl::init(1e-5)};
   cl::opt<unsigned> threads{"threads", cl::desc("Threads of a call, at most what the module is compiled for"),
                             cl::init(0)};
+  cl::opt<std::string> gpu{"gpu", cl::value_desc("chip"),
+                           cl::desc("Lower a module on tensors by prune-to-gpu: sm_80, sm_86, sm_89, sm_90 or opencl")};
   cl::opt<unsigned> optLevel{"O", cl::Prefix, cl::desc("Level of LLVM's optimisation, 0 to 3 (2)"), cl::init(2)};
   cl::opt<bool> verbose{"verbose", cl::desc("Print sizes and the seconds of each phase")};
 };
 } // namespace
 
-/// Lowers `module` by the pipeline prune-to-cpu.
+/// Lowers `module` by the pipeline prune-to-cpu or prune-to-gpu.
 static llvm::Error lower(ModuleOp module, const Options &options) {
   mlir::registerAllPasses();
   prune::registerAllPasses();
-  llvm::errs() << "prune-run: note: '" << options.modulePath << "' is not lowered; lowering it by prune-to-cpu ("
-               << "prune-opt " << options.modulePath << " --prune-to-cpu -o OUT saves that)\n";
-  if (llvm::Error error = lowerModule(module, options.threads > 1 ? "threads=" + llvm::utostr(options.threads) : ""))
+  std::string pipeline = options.gpu.empty() ? "prune-to-cpu" : "prune-to-gpu", chosen;
+  if (!options.gpu.empty())
+    chosen = "chip=" + options.gpu;
+  else if (options.threads > 1)
+    chosen = "threads=" + llvm::utostr(options.threads);
+  llvm::errs() << "prune-run: note: '" << options.modulePath << "' is not lowered; lowering it by " << pipeline << " ("
+               << "prune-opt " << options.modulePath << " --" << pipeline << " -o OUT saves that)\n";
+  if (llvm::Error error = lowerModule(module, pipeline, chosen))
     return createStringError("cannot lower '" + options.modulePath + "': " + llvm::toString(std::move(error)));
   return llvm::Error::success();
 }
@@ -256,6 +263,9 @@ static llvm::Expected<bool> runMain(Options &options) {
     if (llvm::Error error = lower(**module, options))
       return error;
     lowerSeconds = lap();
+  } else if (!options.gpu.empty()) {
+    return createStringError("'" + options.modulePath + "' is lowered already: --gpu=" + options.gpu +
+                             " needs a module on tensors");
   }
   llvm::Expected<EntryDescription> entry = describeEntry(**module);
   if (!entry)
@@ -317,12 +327,17 @@ static llvm::Expected<bool> runMain(Options &options) {
     code.run(inCase, outCase);
   }
 
+  if (std::string error = code.getError(); !error.empty())
+    return createStringError(error);
+
   llvm::json::Object report;
   report["module"] = options.modulePath.getValue();
   report["machine"] = llvm::json::Object{{"cpu", llvm::sys::getHostCPUName()},
                                          {"hardware_threads", std::thread::hardware_concurrency()}};
   report["target"] =
       llvm::json::Object{{"cpu", code.getEntry().target.cpu}, {"features", code.getEntry().target.features}};
+  if (!code.getEntry().gpu.empty())
+    report["gpu"] = code.getEntry().gpu;
   report["threads"] = code.getThreads();
   report["weight_bytes"] = static_cast<int64_t>(code.getWeightBytes());
   report["workspace_bytes"] = code.getEntry().workspaceBytes;
@@ -342,6 +357,13 @@ static llvm::Expected<bool> runMain(Options &options) {
     progress.finish();
     printTiming(timing, code.getThreads());
     report["ms"] = timing.toJSON();
+    if (!code.getEntry().gpu.empty()) {
+      llvm::Expected<double> launches = code.timeLaunches(options.benchmarkRuns);
+      if (!launches)
+        return launches.takeError();
+      llvm::outs() << llvm::format("launches without copies %.4f ms\n", *launches);
+      report["ms_launches"] = *launches;
+    }
   }
   progress.finish();
   if (options.benchmarkOnRequest)

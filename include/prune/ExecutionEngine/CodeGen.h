@@ -12,6 +12,10 @@
 #include <string>
 #include <vector>
 
+namespace llvm {
+class Module;
+} // namespace llvm
+
 namespace mlir {
 class DialectRegistry;
 } // namespace mlir
@@ -33,7 +37,13 @@ struct EntryDescription {
   int64_t workspaceBytes = 0;
   int64_t threads = 1;
   CPUTarget target;
+  /// The chip that the kernels are for; empty: the code runs on the processor alone.
+  std::string gpu;
 };
+
+/// The global of a model for a GPU: what include/prune/Runtime/GPU.h calls prune_gpu_program. An object file has it as
+/// SYMBOL_program, for the `symbol` of its entry.
+constexpr llvm::StringLiteral kGPUProgram = "prune_gpu_program";
 
 struct CodeGenOptions {
   /// Level of LLVM's pipeline, 0 to 3.
@@ -61,6 +71,9 @@ struct ObjectCode {
 
 /// Adds the translations to LLVM IR that generateObject needs.
 void registerCodeGenTranslations(DialectRegistry &registry);
+
+/// Runs LLVM's pipeline of that level, 0 to 3.
+void optimizeModule(llvm::Module &module, unsigned optLevel, bool vectorize, llvm::TargetMachine &machine);
 
 /// Reads the one entry of a lowered module; an error says which op or type is not lowered yet.
 llvm::Expected<EntryDescription> describeEntry(ModuleOp module);

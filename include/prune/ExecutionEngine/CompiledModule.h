@@ -4,6 +4,8 @@
 
 #include "prune/ExecutionEngine/CodeGen.h"
 
+struct prune_gpu_program;
+
 namespace llvm::orc {
 class LLJIT;
 } // namespace llvm::orc
@@ -58,6 +60,11 @@ public:
   /// True if the code calls malloc: its temporaries were not planned.
   bool allocatesDuringCalls() const { return callsMalloc; }
 
+  /// Why a call on a GPU failed; empty if none did. Code for the processor does not fail.
+  std::string getError() const;
+  /// Mean milliseconds of the launches of a call, without copies, after at least one call; of code for a GPU only.
+  llvm::Expected<double> timeLaunches(unsigned calls);
+
   /// Calls the code in memory of the caller, of `getEntry().workspaceBytes`, aligned to 64 bytes; with one thread a
   /// call, several such calls may run at once.
   void run(llvm::ArrayRef<const void *> inputs, llvm::ArrayRef<void *> outputs, char *memory) const;
@@ -71,6 +78,7 @@ public:
 private:
   CompiledModule() = default;
   llvm::Error link(ObjectCode code, llvm::StringRef symbol);
+  llvm::Error setUpGPU();
   llvm::Error setUpThreads(llvm::ArrayRef<std::string> undefined);
 
   using EntryFunction = void (*)(const void *const *, void *const *, const void *, void *);
@@ -79,6 +87,7 @@ private:
   CodeGenTimes times;
   std::unique_ptr<llvm::orc::LLJIT> jit;
   EntryFunction function = nullptr;
+  prune_gpu_program *program = nullptr; ///< of code for a GPU
   llvm::ArrayRef<char> weights;
   MappedMemory weightCopy, workspace;
   int64_t threads = 1;

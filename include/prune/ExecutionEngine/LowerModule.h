@@ -1,4 +1,4 @@
-//===- LowerModule.h - prune-to-cpu for tools -----------------------*- C++ -*-===//
+//===- LowerModule.h - The pipelines to code for tools --------------*- C++ -*-===//
 #ifndef PRUNE_EXECUTIONENGINE_LOWERMODULE_H
 #define PRUNE_EXECUTIONENGINE_LOWERMODULE_H
 
@@ -7,9 +7,9 @@
 
 namespace mlir::prune {
 
-/// Runs the registered pipeline `prune-to-cpu` with `options` ("threads=2 cpu=znver3") on `module`. The first error,
-/// with its place, is in the result.
-llvm::Error lowerModule(ModuleOp module, llvm::StringRef options);
+/// Runs the registered pipeline `name` (prune-to-cpu or prune-to-gpu) with `options` ("threads=2 cpu=znver3") on
+/// `module`. The first error, with its place, is in the result.
+llvm::Error lowerModule(ModuleOp module, llvm::StringRef name, llvm::StringRef options);
 
 } // namespace mlir::prune
 
