@@ -23,6 +23,17 @@ if os.path.exists("/proc/cpuinfo"):
     for feature in ("avx2", "avx512f", "avx512_vnni"):
         if " " + feature in flags:
             config.available_features.add(feature)
+# Intel's OpenCL runtime for processors runs kernels where there is no graphics processor: tools/check installs it.
+opencl = os.path.join(config.prune_build, "opencl", "lib")
+if os.path.exists(os.path.join(opencl, "libintelocl.so")):
+    config.available_features.add("opencl")
+    config.environment["OCL_ICD_FILENAMES"] = os.path.join(opencl, "libintelocl.so")
+    config.environment["LD_LIBRARY_PATH"] = opencl
+config.substitutions.append(("%check_gpu", os.path.join(config.prune_build, "venv", "bin", "python") + " " +
+                             os.path.join(config.test_source_root, "Integration", "GPU", "Inputs", "check.py")))
+for folder in (os.environ.get("CUDA_HOME", "") + "/bin", "/usr/local/cuda/bin", *os.environ["PATH"].split(os.pathsep)):
+    if os.path.exists(os.path.join(folder, "ptxas")):
+        config.available_features.add("ptxas")
 # PRUNE_VERIFY_ROUNDTRIP=1 runs the whole suite again with a text and bytecode round trip before each pass pipeline.
 opt = "prune-opt"
 if os.environ.get("PRUNE_VERIFY_ROUNDTRIP"):

@@ -93,6 +93,24 @@ setup_venv() {
   echo "$PRUNE_ROOT/python" >"$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/prune.pth"
 }
 
+# Intel's OpenCL runtime for processors, on which tests run kernels without a graphics processor. Its licence is Intel's
+# own: a tool of the tests, part of nothing that is built. Without a network tests that need it are skipped.
+setup_opencl() {
+  local venv=$PRUNE_BUILD/opencl requirements=$PRUNE_ROOT/test/Integration/GPU/requirements.txt wanted
+  wanted=$(sha256sum <"$requirements" | cut -d' ' -f1)
+  [ "$(cat "$venv/prune-requirements" 2>/dev/null)" = "$wanted" ] && return
+  check_disk 2000
+  say "install the OpenCL runtime of the tests ..."
+  if { /usr/bin/python3 -m venv --clear "$venv" &&
+    PIP_CERT="${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}" "$venv/bin/python" -m pip install --no-deps \
+      --disable-pip-version-check --no-input --retries 5 -r "$requirements"; } >"$PRUNE_LOGS/opencl.log" 2>&1 </dev/null; then
+    echo "$wanted" >"$venv/prune-requirements"
+  else
+    say "no OpenCL runtime: $(reason "$PRUNE_LOGS/opencl.log" "pip did not end well"); its tests are skipped ($PRUNE_LOGS/opencl.log)"
+    rm -rf "$venv"
+  fi
+}
+
 setup_build() {
   check_disk 1000
   if [ ! -f "$PRUNE_BUILD/build.ninja" ]; then
@@ -115,6 +133,7 @@ setup() {
   flock -n 9 || { say "waiting for another set-up in this tree"; flock 9; }
   setup_packages
   setup_venv
+  [ "$PRUNE_COMMAND" = tools/check ] && setup_opencl
   setup_build "$@"
   flock -u 9
   exec 9>&-

@@ -1,0 +1,55 @@
+// What has no kernel is named with its place.
+// RUN: prune-opt %s --split-input-file --convert-prune-to-gpu="chip=sm_86" --verify-diagnostics
+// RUN: not prune-opt %s --convert-prune-to-gpu="chip=sm_70" 2>&1 | FileCheck %s --check-prefix=CHIP
+// CHIP: error: expected chip sm_80, sm_86, sm_89, sm_90 or opencl, got 'sm_70'
+
+func.func @other_operation(%a: memref<4xf32>, %i: index) -> f32 {
+  // expected-error @below {{'memref.load' op has no kernel for sm_86}}
+  %v = memref.load %a[%i] : memref<4xf32>
+  return %v : f32
+}
+
+// -----
+
+func.func @dynamic_shape(%a: memref<?xf32>, %b: memref<?xf32>) {
+  // expected-error @below {{has no kernel: expected operands that are buffers of static shape or constants, got 'memref<?xf32>'}}
+  linalg.exp ins(%a : memref<?xf32>) outs(%b : memref<?xf32>)
+  return
+}
+
+// -----
+
+func.func @dynamic_copy(%a: memref<?xf32>, %b: memref<?xf32>) {
+  // expected-error @below {{has no kernel: expected buffers of static shape, got 'memref<?xf32>'}}
+  memref.copy %a, %b : memref<?xf32> to memref<?xf32>
+  return
+}
+
+// -----
+
+func.func @unknown_place(%a: memref<8xf32>, %b: memref<4xf32>, %i: index) {
+  %slice = memref.subview %a[%i] [4] [1] : memref<8xf32> to memref<4xf32, strided<[1], offset: ?>>
+  // expected-error @below {{has no kernel for sm_86: expected buffers whose place is known at compile time}}
+  linalg.exp ins(%slice : memref<4xf32, strided<[1], offset: ?>>) outs(%b : memref<4xf32>)
+  return
+}
+
+// -----
+
+func.func @format_of_processors(%w: memref<1x4x4xf32>, %x: memref<4x8xf32>, %y: memref<4x8xf32>) {
+  // expected-error @below {{has no kernel for sm_86: format dense is one of processors}}
+  prune.linear dense rows 4 chunk 4 storage(%w : memref<1x4x4xf32>) ins(%x : memref<4x8xf32>) outs(%y : memref<4x8xf32>) {
+  ^bb0(%sum: f32):
+    prune.yield %sum : f32
+  }
+  return
+}
+
+// -----
+
+// expected-error @below {{has no kernels for sm_86: expected a body without branches}}
+func.func @branches(%a: memref<4xf32>) {
+  cf.br ^bb1
+^bb1:
+  return
+}

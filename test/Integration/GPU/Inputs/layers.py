@@ -1,0 +1,112 @@
+"""Writes a module of layers for a GPU, its inputs and what NumPy makes of them in float64.
+
+layers.py KIND MODULE INPUTS.npz REFERENCE.npz
+
+Each layer is max(x w' + bias + residual, 0) for one mask, shape and number of tokens.
+"""
+import sys
+
+import numpy as np
+
+# Of each kind: pattern (none: no mask), rows, columns, and tokens.
+KINDS = {
+    # Rows and columns that divide nothing, several chunks, and more groups of rows than one.
+    "csr": [("unstructured", 33, 70, [9, "2x37"]), ("unstructured", 300, 700, [64, 130]), ("all_pruned", 9, 40, [20])],
+    "csr_few_tokens": [("unstructured", 33, 70, [1, 3, 8, "2x3"]), ("unstructured", 70, 900, [4]),
+                       ("all_pruned", 5, 12, [2])],
+    "block": [("block<16, 16>", 40, 70, [5, "2x50"]), ("block<32, 32>", 64, 96, [33]), ("block<4, 1>", 22, 33, [70]),
+              ("block<8, 4>", 24, 50, [65]), ("block<64, 32>", 100, 130, [10]), ("all_pruned_block", 32, 32, [4])],
+    "matrix": [(None, 33, 70, [17, "2x50"]), (None, 130, 64, [200]), (None, 50, 16, [50])],
+    "matrix_few_tokens": [(None, 33, 70, [1, "2x8"]), (None, 40, 256, [4, 16])],
+    # Groups of four with two, one or no weight; rows and tokens that divide nothing, and few tokens.
+    "two_of_four": [("n_of_m<2, 4>", 37, 72, [5, "2x40"]), ("n_of_m<2, 4>", 150, 200, [9, 70, 130]),
+                    ("all_pruned_two_of_four", 20, 24, [3])],
+    # As two_of_four, dense.
+    "tiles": [(None, 37, 70, [5, "2x40"]), (None, 150, 200, [9, 70, 130])],
+    "tiles_warp_groups": [(None, 40, 72, [5, "2x70"]), (None, 150, 200, [130])],
+    "two_of_four_warp_groups": [("n_of_m<2, 4>", 40, 72, [5, "2x70"]), ("n_of_m<2, 4>", 150, 200, [130])],
+    # Enough tiles for those of 128 x 128.
+    "matrix_large": [(None, 1790, 20, [1800])],
+}
+
+
+def mask_of(pattern, shape, rng):
+    rows, columns = shape
+    if pattern.startswith("all_pruned"):
+        return np.zeros(shape, bool)
+    if pattern == "unstructured":  # uneven rows, some without a weight
+        return rng.random(shape) < np.linspace(0, 0.4, rows)[:, None]
+    if pattern.startswith("n_of_m"):
+        groups = rng.random((rows, columns // 4, 4)).argsort(axis=2) < rng.integers(0, 3, (rows, columns // 4, 1))
+        return groups.reshape(shape)
+    r, c = map(int, pattern[len("block<"):-1].split(","))
+    grid = rng.random((-(-rows // r), -(-columns // c))) < 0.4
+    grid[0] = False  # a row of blocks without any
+    return np.kron(grid, np.ones((r, c), bool))[:rows, :columns]
+
+
+def main(kind, module, inputs, reference):
+    rng = np.random.default_rng(0)
+    arguments, results, body, values, expected, resources = [], [], [], {}, {}, []
+    blob = lambda array: '"0x04000000' + array.tobytes().hex() + '"'
+    for index, (pattern, rows, columns, tokens_list) in enumerate(KINDS[kind]):
+        weight = rng.standard_normal((rows, columns), dtype="f4")
+        bias = rng.standard_normal(rows, dtype="f4")
+        resources += [f"w{index}: {blob(weight)}", f"b{index}: {blob(bias)}"]
+        wt, mt, bt = f"tensor<{rows}x{columns}xf32>", f"tensor<{rows}x{columns}xi1>", f"tensor<{rows}xf32>"
+        body += [f"%w{index} = arith.constant dense_resource<w{index}> : {wt}",
+                 f"%b{index} = arith.constant dense_resource<b{index}> : {bt}"]
+        used = f"%w{index}"
+        if pattern:
+            mask = mask_of(pattern, weight.shape, rng)
+            spelled = {"all_pruned": "unstructured", "all_pruned_block": "block<16, 16>",
+                       "all_pruned_two_of_four": "n_of_m<2, 4>"}.get(pattern, pattern)
+            empty = "" if mask.any() else " allow_empty"
+            resources.append(f"m{index}: {blob(mask.astype('u1'))}")
+            body += [f"%m{index} = arith.constant dense_resource<m{index}> : {mt}",
+                     f"%a{index} = prune.apply %w{index}, %m{index} as(#prune.{spelled}){empty} : {wt}"]
+            used, weight = f"%a{index}", weight * mask
+        for tokens in tokens_list:
+            lead = [int(size) for size in str(tokens).split("x")]
+            name = f"{index}_{tokens}"
+            x = rng.standard_normal([*lead, columns], dtype="f4")
+            values["x" + name] = x
+            r = rng.standard_normal([*lead, rows], dtype="f4")
+            values["r" + name] = r
+            expected["y" + name] = np.maximum(x.astype("f8") @ weight.T.astype("f8") + bias + r, 0).astype("f4")
+            dims = [f"d{i}" for i in range(len(lead))]
+            maps = [f"affine_map<({', '.join([*dims, 'n', 'k'])}) -> ({', '.join(to)})>"
+                    for to in ([*dims, "k"], ["n", "k"], [*dims, "n"])]
+            outer = [f"affine_map<({', '.join([*dims, 'n'])}) -> ({', '.join(to)})>" for to in (["n"], [*dims, "n"])]
+            xt, yt = (f"tensor<{tokens}x{size}xf32>" for size in (columns, rows))
+            arguments += [f'%x{name}: {xt} {{prune.name = "x{name}"}}', f'%r{name}: {yt} {{prune.name = "r{name}"}}']
+            results.append((f"%y{name}", yt, f'{yt} {{prune.name = "y{name}"}}'))
+            body.append(f"""%e{name} = tensor.empty() : {yt}
+  %f{name} = linalg.fill ins(%zero : f32) outs(%e{name} : {yt}) -> {yt}
+  %p{name} = linalg.contract indexing_maps = [{', '.join(maps)}]
+    ins(%x{name}, {used} : {xt}, {wt}) outs(%f{name} : {yt}) -> {yt}
+  %y{name} = linalg.generic {{indexing_maps = [{outer[0]}, {outer[1]}, {outer[1]}, {outer[1]}],
+      iterator_types = [{', '.join(['"parallel"'] * (len(lead) + 1))}]}}
+    ins(%b{index}, %p{name}, %r{name} : {bt}, {yt}, {yt}) outs(%e{name} : {yt}) {{
+  ^bb0(%b: f32, %p: f32, %r: f32, %o: f32):
+    %s = arith.addf %b, %p : f32
+    %t = arith.addf %s, %r : f32
+    %u = arith.maximumf %t, %zero : f32
+    linalg.yield %u : f32
+  }} -> {yt}""")
+    newline = "\n  "
+    with open(module, "w") as file:
+        file.write(f"""func.func @main({', '.join(arguments)})
+    -> ({', '.join(result[2] for result in results)}) {{
+  %zero = arith.constant 0.0 : f32
+  {newline.join(body)}
+  return {', '.join(result[0] for result in results)} : {', '.join(result[1] for result in results)}
+}}
+{{-# dialect_resources: {{ builtin: {{ {', '.join(resources)} }} }} #-}}
+""")
+    np.savez(inputs, **values)
+    np.savez(reference, **expected)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
