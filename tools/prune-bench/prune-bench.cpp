@@ -111,15 +111,15 @@ static int handOver(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-  if (argc > 1 &&
-      llvm::is_contained({"minilm", "kernels", "nets", "train", "oneshot", "distill", "digits", "dynamic", "gated"},
-                         llvm::StringRef(argv[1])))
+  if (argc > 1 && llvm::is_contained({"minilm", "kernels", "nets", "train", "oneshot", "distill", "digits", "dynamic",
+                                      "gated", "gpu"},
+                                     llvm::StringRef(argv[1])))
     return handOver(argc, argv);
   llvm::InitLLVM init(argc, argv);
   cl::ParseCommandLineOptions(
       argc, argv,
       "prune-bench: times compiled models against other programs (minilm, kernels, nets, train, oneshot, distill, "
-      "digits, dynamic, gated: "
+      "digits, dynamic, gated, gpu: "
       "prune-bench minilm --help) and parts of the compiler (masks, stack), or measures what its cost "
       "model needs (calibrate)\n");
   if (calibrateCommand)
@@ -131,8 +131,7 @@ int main(int argc, char **argv) {
   }
   if (!masks) {
     llvm::errs() << "prune-bench: expected what to time: minilm, kernels, nets, train, oneshot, distill, digits, "
-                    "dynamic, gated, "
-                    "masks, stack or calibrate"
+                    "dynamic, gated, gpu, masks, stack or calibrate"
                  << (argc > 1 ? llvm::Twine(", got '") + argv[1] + "'" : llvm::Twine()) << "\n";
     return 1;
   }

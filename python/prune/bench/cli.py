@@ -1,4 +1,5 @@
-"""Command line of the benchmarks: `prune-bench minilm | kernels | nets | train | oneshot | distill | digits | dynamic | gated`."""
+"""Command line of the benchmarks: `prune-bench minilm | kernels | nets | train | oneshot | distill | digits | dynamic |
+gated | gpu`."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Callable, Iterable, Sequence
 
 from prune import files
-from prune.bench import digits, distill, dynamic, gated, oneshot
+from prune.bench import digits, distill, dynamic, gated, gpu, oneshot
 from prune.bench.programs import PEERS, TRAINERS
 from prune.bench.timing import Quiet
 from prune.console import Steps
@@ -282,7 +283,30 @@ def _parser() -> argparse.ArgumentParser:
                          help="share of the tokens that goes (25,50)")
     _add_common(encoder)
     encoder.set_defaults(run=_gated)
+
+    cards = commands.add_parser("gpu", help="single layers, compiled here and run on another machine with a GPU",
+                                description=gpu.__doc__)
+    cards.add_argument("--prepare", type=Path, metavar="DIR", required=True,
+                       help="folder for the compiled layers; the archive DIR.tar.xz is written beside it")
+    cards.add_argument("--chip", choices=gpu.CHIPS, default="sm_90", help="chip to compile for (sm_90)")
+    cards.add_argument("--weights", type=_list(str, gpu.KINDS.__contains__, ", ".join(gpu.KINDS)), default=list(gpu.KINDS),
+                       help=f"kinds of weights ({','.join(gpu.KINDS)})")
+    cards.add_argument("--shapes", type=_list(_shape, lambda shape: min(shape) > 0, "shapes like 768x3072"),
+                       default=list(gpu.SHAPES), help="rows by columns (those of BERT-base and of language models)")
+    cards.add_argument("--tokens", type=_COUNTS, help="tokens of each layer (1 to 8192 for 4096x4096, 128 and 2048 for others)")
+    cards.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="limit for each layer (900)")
+    cards.set_defaults(run=_gpu)
     return parser
+
+
+def _shape(text: str) -> tuple[int, int]:
+    rows, _, columns = text.partition("x")
+    return int(rows), int(columns)
+
+
+def _gpu(options: argparse.Namespace, steps: Steps) -> int:
+    return gpu.prepare(gpu.Settings(options.prepare, options.chip, options.shapes, options.weights, options.tokens,
+                                    options.timeout), steps)
 
 
 def _distill(options: argparse.Namespace, steps: Steps) -> int:

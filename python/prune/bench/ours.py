@@ -34,9 +34,10 @@ def prune_opt(source: Path, target: Path, flags: list[str], timeout: float) -> N
                       f"prune-opt {flags[0].split('=')[0]}")
 
 
-def compile_library(source: Path, target: Path, threads: int, timeout: float, options: str = "") -> Compiled:
-    """prune-compile, measured."""
-    command = [toolchain.find_tool("prune-compile"), source, "-o", target, f"--threads={threads}"]
+def compile_library(source: Path, target: Path, threads: int, timeout: float, options: str = "",
+                    chip: str = "") -> Compiled:
+    """prune-compile, measured; with `chip` for that GPU."""
+    command = [toolchain.find_tool("prune-compile"), source, "-o", target, f"--gpu={chip}" if chip else f"--threads={threads}"]
     if options:
         command.append(f"--pipeline-options={options}")
     begin = time.monotonic()
