@@ -75,10 +75,8 @@ llvm::Expected<std::vector<char>> mlir::prune::packForTensorCores(const MaskedMa
   auto write = [](char *at, uint16_t value) { llvm::support::endian::write16le(at, value); };
   auto writeValue = [&](char *at, float value) {
     uint32_t bits = encode(value, layout.type);
-    if (layout.getElementBytes() == 4)
-      llvm::support::endian::write32le(at, bits);
-    else
-      write(at, static_cast<uint16_t>(bits));
+    for (int64_t i = 0; i < layout.getElementBytes(); ++i, bits >>= 8) // the low byte first
+      at[i] = static_cast<char>(bits & 255);
   };
   auto packRow = [&](int64_t row) {
     int64_t inTile = row % layout.getRows();
