@@ -43,6 +43,17 @@ SmallVector<Value> mlir::prune::getCoordinates(KernelBuilder &b, Value number, A
   return coordinates;
 }
 
+Value mlir::prune::viewAsMatrix(KernelBuilder &b, Value buffer) {
+  auto type = cast<MemRefType>(buffer.getType());
+  if (type.getRank() == 2)
+    return buffer;
+  if (type.getRank() == 1)
+    return memref::ExpandShapeOp::create(b, ArrayRef<int64_t>{1, type.getDimSize(0)}, buffer,
+                                         ArrayRef<ReassociationIndices>{{0, 1}});
+  ReassociationIndices leading(llvm::to_vector(llvm::seq<int64_t>(0, type.getRank() - 1)));
+  return memref::CollapseShapeOp::create(b, buffer, ArrayRef<ReassociationIndices>{leading, {type.getRank() - 1}});
+}
+
 SmallVector<Value> mlir::prune::loadPositions(KernelBuilder &b, Value positions, Value run, int64_t count) {
   SmallVector<Value> bounds;
   for (int64_t i = 0; i <= count; ++i) {

@@ -30,6 +30,9 @@ struct LayerBuffers {
 /// Coordinates in `shape` of an element by its number; dimensions of size 1 cost nothing.
 SmallVector<Value> getCoordinates(KernelBuilder &b, Value number, ArrayRef<int64_t> shape);
 
+/// A row-major buffer as a matrix of its last dimension by all others.
+Value viewAsMatrix(KernelBuilder &b, Value buffer);
+
 /// The bounds of `count` runs from that of number `run` on: one more than runs.
 SmallVector<Value> loadPositions(KernelBuilder &b, Value positions, Value run, int64_t count);
 

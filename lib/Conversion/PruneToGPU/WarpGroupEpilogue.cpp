@@ -1,22 +1,12 @@
 //===- WarpGroupEpilogue.cpp - From sums to results, and OpenCL ----------------===//
 
+#include "LayerBuffers.h"
 #include "WarpGroupKernel.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 using namespace mlir::prune;
-
-Value WarpGroupKernel::getMatrix(KernelBuilder &b, Value buffer, int64_t columns) {
-  auto type = cast<MemRefType>(buffer.getType());
-  if (type.getRank() == 2)
-    return buffer;
-  if (type.getRank() == 1)
-    return memref::ExpandShapeOp::create(b, ArrayRef<int64_t>{1, columns}, buffer,
-                                         ArrayRef<ReassociationIndices>{{0, 1}});
-  ReassociationIndices leading(llvm::to_vector(llvm::seq<int64_t>(0, type.getRank() - 1)));
-  return memref::CollapseShapeOp::create(b, buffer, ArrayRef<ReassociationIndices>{leading, {type.getRank() - 1}});
-}
 
 //===----------------------------------------------------------------------===//
 // Epilogue
@@ -29,7 +19,7 @@ void WarpGroupKernel::emitEpilogue(KernelBuilder &b, ValueRange sums, Value grou
   constexpr int64_t kWidth = 4; // elements of a thread at a time, neighbours in memory
   Value lane = b.rem(thread, 32), warp = b.div(thread, 32);
   Value row = b.add(b.mul(warp, 16), b.div(lane, 4)), token = b.mul(b.rem(lane, 4), 2);
-  Value result = getMatrix(b, b.getBuffer(2), sizes.numRows);
+  Value result = viewAsMatrix(b, b.getBuffer(2));
   ArrayRef<int64_t> leading = layer.getInitType().getShape().drop_back();
   for (int64_t first = 0; first < config.tokens; first += kStagedTokens) {
     wait();
@@ -134,7 +124,7 @@ void WarpGroupKernel::emitEpilogueInRegisters(KernelBuilder &b, ValueRange sums,
       });
       continue;
     }
-    Value result = getMatrix(b, b.getBuffer(2), sizes.numRows);
+    Value result = viewAsMatrix(b, b.getBuffer(2));
     b.forLoop(thread, b.constant(kPieceTokens * kGroupRows), 128, [&](Value i) {
       Value token = b.div(i, kGroupRows), row = b.rem(i, kGroupRows);
       Value m = b.add(b.add(firstToken, first), token), n = b.add(firstRow, row);
@@ -249,7 +239,7 @@ void WarpGroupKernel::emitReference(KernelBuilder &b) {
   Value thread = b.rem(b.threadId(), 128), group = b.div(b.threadId(), 128);
   std::pair<Value, Value> place = getTile(b, b.blockId());
   Value rowTile = place.first, tokenTile = place.second;
-  Value input = getMatrix(b, b.getBuffer(1), sizes.numColumns);
+  Value input = viewAsMatrix(b, b.getBuffer(1));
   Type element = getElement(b);
   int64_t elementBytes = layout.getElementBytes(), columns = layout.getColumns();
   auto space = cast<MemRefType>(sharedTokens.getType()).getMemorySpace();

@@ -69,7 +69,6 @@ private:
   std::pair<Value, Value> getTile(KernelBuilder &b, Value number);
   std::string getInstruction(int64_t step) const;
   Value getDescriptor(KernelBuilder &b, InlinePTX &ptx, Value address, int64_t rowBytes);
-  Value getMatrix(KernelBuilder &b, Value buffer, int64_t columns);
 
   RewriterBase &rewriter;
   LinearOp layer;

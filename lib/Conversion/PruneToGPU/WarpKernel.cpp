@@ -9,6 +9,7 @@
 
 #include "InlinePTX.h"
 #include "Kernels.h"
+#include "LayerBuffers.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -77,17 +78,6 @@ private:
 
 } // namespace
 
-static Value toMatrix(KernelBuilder &b, Value buffer, int64_t columns) {
-  auto type = cast<MemRefType>(buffer.getType());
-  if (type.getRank() == 1)
-    return memref::ExpandShapeOp::create(b, ArrayRef<int64_t>{1, columns}, buffer,
-                                         ArrayRef<ReassociationIndices>{{0, 1}});
-  if (type.getRank() == 2)
-    return buffer;
-  ReassociationIndices leading(llvm::to_vector(llvm::seq<int64_t>(0, type.getRank() - 1)));
-  return memref::CollapseShapeOp::create(b, buffer, ArrayRef<ReassociationIndices>{leading, {type.getRank() - 1}});
-}
-
 void WarpKernel::chooseConfig() {
   // Few tokens: all warps side by side over the rows.
   if (numTokens <= 8)
@@ -119,7 +109,7 @@ LogicalResult WarpKernel::emit() {
   if (target.isOpenCL)
     exchange = b.allocShared(
         MemRefType::get({kWarps, 32, config.rowFragments * 5 + config.tokenFragments * 4}, b.getI32Type()));
-  input = toMatrix(b, b.getBuffer(1), numColumns);
+  input = viewAsMatrix(b, b.getBuffer(1));
   lane = b.rem(b.threadId(), 32);
   Value warp = b.div(b.threadId(), 32);
   rowWarp = b.div(warp, config.tokenWarps);
@@ -322,7 +312,7 @@ SmallVector<Value> WarpKernel::multiplyReference(KernelBuilder &b, int64_t step,
 }
 
 void WarpKernel::emitEpilogue(KernelBuilder &b, Value firstToken, ValueRange sums) {
-  Value result = toMatrix(b, b.getBuffer(2), numRows);
+  Value result = viewAsMatrix(b, b.getBuffer(2));
   ArrayRef<int64_t> leading = layer.getInitType().getShape().drop_back();
   Value warpToken = b.add(firstToken, b.add(b.mul(tokenWarp, config.tokenFragments * 8), b.mul(b.rem(lane, 4), 2)));
   Value warpRow = b.add(firstRow, b.div(lane, 4));
