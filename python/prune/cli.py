@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Sequence
@@ -354,7 +355,7 @@ def _quickstart(options: argparse.Namespace) -> int:
     from prune.quickstart import report
     from prune.evaluate import text
     from prune.quickstart.job import QuickstartOptions, quickstart, validate
-    folder = options.folder or Path(__file__).resolve().parents[2] / "build" / "quickstart"
+    folder = options.folder or Path(os.path.relpath(Path(__file__).resolve().parents[2] / "build" / "quickstart"))
     settings = QuickstartOptions(folder, options.sparsity, options.tokens, options.threads, options.runs,
                                  options.timeout)
     rows = quickstart(settings, Steps("quickstart", always=True))
