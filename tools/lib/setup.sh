@@ -112,7 +112,7 @@ setup_opencl() {
 }
 
 setup_build() {
-  check_disk 1000
+  check_disk 2500
   if [ ! -f "$PRUNE_BUILD/build.ninja" ]; then
     step "configure" cmake.log "cmake did not end well" cmake -G Ninja -S "$PRUNE_ROOT" -B "$PRUNE_BUILD"
   fi
