@@ -10,6 +10,7 @@
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
 #include "prune/Conversion/Passes.h"
+#include "prune/Dialect/Prune/Transforms/Dynamic/Dynamic.h"
 #include "prune/Dialect/Prune/Transforms/Passes.h"
 
 using namespace mlir;
@@ -59,9 +60,10 @@ void mlir::prune::buildGPUPipeline(OpPassManager &pm, const GPUPipelineOptions &
   pack.costModel = options.costModel;
   pack.report = options.report;
   pm.addPass(createPrunePackGPU(pack));
-  pm.addPass(createPruneFoldMasks());                 // layers that were declined
-  pm.addPass(createPruneLowerCompressed());           // and those held as their kept elements
-  pm.addPass(createConvertElementwiseToLinalgPass()); // arith on tensors, as people write it by hand
+  pm.addPass(createPruneFoldMasks());                             // layers that were declined
+  pm.addPass(createPruneLowerCompressed());                       // and those held as their kept elements
+  pm.addPass(createPruneLowerDynamic({/*useKeepLargest=*/true})); // and gates, all of them
+  pm.addPass(createConvertElementwiseToLinalgPass());             // arith on tensors, as people write it by hand
   addCleanup(pm);
   pm.addPass(createPruneFuseElementwise());
   addCleanup(pm);

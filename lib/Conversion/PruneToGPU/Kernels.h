@@ -10,6 +10,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "prune/Conversion/PruneToGPU/KernelBuilder.h"
 #include "prune/Conversion/PruneToSparseTensor/TensorCorePacking.h"
+#include "prune/Dialect/Prune/IR/PruneDynamic.h"
 
 namespace mlir::prune {
 
@@ -53,6 +54,9 @@ SmallVector<linalg::LinalgOp> findRowGroup(ArrayRef<Operation *> ops);
 /// Such a group as one kernel, launched before its last operation.
 LogicalResult lowerRowGroup(RewriterBase &rewriter, ArrayRef<linalg::LinalgOp> group, const GPUTarget &target,
                             const LinalgFills &fills);
+
+/// The largest elements of rows: a block for each row.
+LogicalResult lowerKeepLargest(RewriterBase &rewriter, KeepLargestOp op, const GPUTarget &target);
 
 /// memref.copy between any views of equal shape.
 LogicalResult lowerCopy(RewriterBase &rewriter, memref::CopyOp op, const GPUTarget &target);

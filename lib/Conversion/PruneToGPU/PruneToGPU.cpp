@@ -125,6 +125,8 @@ struct ConvertPruneToGPU : prune::impl::ConvertPruneToGPUBase<ConvertPruneToGPU>
   LogicalResult lower(RewriterBase &rewriter, Operation *op, const GPUTarget &target, const LinalgFills &fills) {
     if (auto linear = dyn_cast<LinearOp>(op))
       return lowerLinear(rewriter, linear, target, {useTF32});
+    if (auto largest = dyn_cast<KeepLargestOp>(op); largest && isa<MemRefType>(largest.getMask().getType()))
+      return lowerKeepLargest(rewriter, largest, target);
     if (auto copy = dyn_cast<memref::CopyOp>(op))
       return lowerCopy(rewriter, copy, target);
     if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op); linalgOp && linalgOp.hasPureBufferSemantics())

@@ -60,3 +60,12 @@ func.func @folds_twice_the_same(%x: tensor<1x8xf32>) -> tensor<1x8xf32> {
   %2 = prune.gate %1, %b : tensor<1x8xf32>
   return %2 : tensor<1x8xf32>
 }
+
+// CHECK-LABEL: @keep_largest
+// CHECK: prune.keep_largest 3 magnitude ins(%{{.*}} : tensor<2x5xf16>) outs(%{{.*}} : tensor<2x5xi1>) -> tensor<2x5xi1>
+// CHECK: prune.keep_largest 1 ins(%{{.*}} : tensor<4xf64>) outs(%{{.*}} : tensor<4xi1>) -> tensor<4xi1>
+func.func @keep_largest(%x: tensor<2x5xf16>, %e: tensor<2x5xi1>, %y: tensor<4xf64>, %f: tensor<4xi1>) -> (tensor<2x5xi1>, tensor<4xi1>) {
+  %a = prune.keep_largest 3 magnitude ins(%x : tensor<2x5xf16>) outs(%e : tensor<2x5xi1>) -> tensor<2x5xi1>
+  %b = prune.keep_largest 1 ins(%y : tensor<4xf64>) outs(%f : tensor<4xi1>) -> tensor<4xi1>
+  return %a, %b : tensor<2x5xi1>, tensor<4xi1>
+}

@@ -147,3 +147,27 @@ func.func @sum_columns_c3(%w: tensor<12x5xf32>, %c: tensor<2x16xi32>, %v: tensor
          outs(%e : tensor<2x5xf32>) -> tensor<2x5xf32>
   return
 }
+
+// -----
+
+func.func @keep_largest_c1(%x: tensor<2x5xi32>, %e: tensor<2x5xi1>) {
+  // expected-error @+1 {{expected scores of f16, bf16, f32 or f64 of static shape and rank 1 or more, got 'tensor<2x5xi32>'}}
+  %m = prune.keep_largest 2 ins(%x : tensor<2x5xi32>) outs(%e : tensor<2x5xi1>) -> tensor<2x5xi1>
+  return
+}
+
+// -----
+
+func.func @keep_largest_c1_mask(%x: tensor<2x5xf32>, %e: tensor<5x2xi1>) {
+  // expected-error @+1 {{expected a mask of i1 of the shape of the scores, got 'tensor<5x2xi1>' for 'tensor<2x5xf32>'}}
+  %m = prune.keep_largest 2 ins(%x : tensor<2x5xf32>) outs(%e : tensor<5x2xi1>) -> tensor<5x2xi1>
+  return
+}
+
+// -----
+
+func.func @keep_largest_c2(%x: tensor<2x5xf32>, %e: tensor<2x5xi1>) {
+  // expected-error @+1 {{expected keep from 1 to the 5 elements of a row, got 6}}
+  %m = prune.keep_largest 6 ins(%x : tensor<2x5xf32>) outs(%e : tensor<2x5xi1>) -> tensor<2x5xi1>
+  return
+}

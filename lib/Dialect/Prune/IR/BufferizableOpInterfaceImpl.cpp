@@ -133,6 +133,7 @@ void mlir::prune::registerBufferizableOpInterfaceExternalModels(DialectRegistry 
     SelectMasksOp::attachInterface<PlainOpInterface<SelectMasksOp>>(*context);
     RegrowMaskOp::attachInterface<PlainOpInterface<RegrowMaskOp>>(*context);
     WeightGradientOp::attachInterface<PlainOpInterface<WeightGradientOp>>(*context);
+    KeepLargestOp::attachInterface<PlainOpInterface<KeepLargestOp>>(*context);
     ListNonzerosOp::attachInterface<PlainOpInterface<ListNonzerosOp>>(*context);
     SumColumnsOp::attachInterface<PlainOpInterface<SumColumnsOp>>(*context);
   });

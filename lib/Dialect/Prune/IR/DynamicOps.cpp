@@ -102,6 +102,30 @@ OpFoldResult GateOp::fold(FoldAdaptor adaptor) {
 }
 
 //===----------------------------------------------------------------------===//
+// KeepLargestOp
+//===----------------------------------------------------------------------===//
+
+void KeepLargestOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+  getDestinationEffects(*this, effects);
+}
+
+LogicalResult KeepLargestOp::verify() {
+  ShapedType scores = getScoresType(), mask = cast<ShapedType>(getMask().getType());
+  // keep_largest_c1
+  if (!scores.hasStaticShape() || scores.getRank() == 0 ||
+      !isa<Float16Type, BFloat16Type, Float32Type, Float64Type>(scores.getElementType()))
+    return emitOpError() << "expected scores of f16, bf16, f32 or f64 of static shape and rank 1 or more, got "
+                         << scores;
+  if (!mask.hasStaticShape() || mask.getShape() != scores.getShape() || !mask.getElementType().isInteger(1))
+    return emitOpError() << "expected a mask of i1 of the shape of the scores, got " << mask << " for " << scores;
+  // keep_largest_c2
+  int64_t keep = getKeep(), size = scores.getShape().back();
+  if (keep < 1 || keep > size)
+    return emitOpError() << "expected keep from 1 to the " << size << " elements of a row, got " << keep;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
 // Products that skip
 //===----------------------------------------------------------------------===//
 

@@ -109,6 +109,37 @@ def Prune_GateOp : Prune_Op<"gate", [Pure, AllTypesMatch<["input", "result"]>, P
   let hasFolder = 1;
 }
 
+def Prune_KeepLargestOp : Prune_Op<"keep_largest", [DestinationStyleOpInterface,
+    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "A mask of the largest elements of each row";
+  let description = [{
+    The mask has the `keep` elements of each row of `scores` (its last dimension) that are largest, with `magnitude` in absolute
+    value. Equal scores and NaN are ordered as by `prune.dynamic_mask`. The content of `mask` is not read.
+
+    What `prune-to-gpu` makes of a dynamic mask where more than 64 units compete: processors get plain code instead.
+
+    ```mlir
+    // %x = [[1, -4, 0.5, 2]]: the mask is [[0, 1, 0, 1]]
+    %m = prune.keep_largest 2 magnitude ins(%x : tensor<1x4xf32>) outs(%init : tensor<1x4xi1>) -> tensor<1x4xi1>
+    ```
+
+    **Constraints**
+    1. `keep_largest_c1`: scores are of f16, bf16, f32 or f64, of static shape and rank 1 or more; the mask is of i1 and the same shape.
+    2. `keep_largest_c2`: `keep` is 1 to the size of a row.
+  }];
+  let arguments = (ins AnyShaped:$scores, AnyShaped:$mask, I64Attr:$keep, UnitAttr:$magnitude);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let assemblyFormat = [{
+    $keep (`magnitude` $magnitude^)? `ins` `(` $scores `:` type($scores) `)` `outs` `(` $mask `:` type($mask) `)` attr-dict
+    (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() { return getMaskMutable(); }
+    ::mlir::ShapedType getScoresType() { return ::llvm::cast<::mlir::ShapedType>(getScores().getType()); }
+  }];
+  let hasVerifier = 1;
+}
+
 def Prune_ListNonzerosOp : Prune_Op<"list_nonzeros", [DestinationStyleOpInterface,
     DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
   let summary = "Columns and values of the elements that are not zero, for each token";

@@ -17,6 +17,9 @@ namespace mlir::prune {
 using namespace mlir;
 using namespace mlir::prune;
 
+/// Beyond, n² comparisons take longer than 32 passes.
+constexpr int64_t kMaxRanked = 64;
+
 namespace {
 
 using BodyFn = function_ref<Value(ImplicitLocOpBuilder &b, ValueRange args)>;
@@ -24,7 +27,8 @@ using BodyFn = function_ref<Value(ImplicitLocOpBuilder &b, ValueRange args)>;
 /// Emits the code of one mask. A dimension with units of several indices is seen as two: units, and what they hold.
 class MaskLowering {
 public:
-  explicit MaskLowering(DynamicMaskOp op);
+  /// `useKeepLargest`: choose among many units by prune.keep_largest.
+  explicit MaskLowering(DynamicMaskOp op, bool useKeepLargest = false);
   Value emitScores();
   Value emitMask(Value threshold);
   int64_t getUnitDim() const { return unitDim; }
@@ -33,12 +37,17 @@ private:
   Value emitThreshold(Value scores, Value threshold);
   Value emitKeep(Value scores);
   Value emitRanking(Value scores, int64_t ranked);
+  Value emitKeepLargest(Value scores, int64_t ranked);
+  /// Whether prune.keep_largest chooses.
+  bool usesKeepLargest() { return useKeepLargest && op.getKeep() && op.getGroupSize() > kMaxRanked; }
+  bool hasSingleElements() const { return scored.size() == shape.size(); }
   Value emitGeneric(ValueRange inputs, ArrayRef<AffineMap> maps, Value init, BodyFn body);
   Value makeEmpty(ArrayRef<int64_t> shape, Type element) { return tensor::EmptyOp::create(b, shape, element); }
   Value makeFloat(double value) { return arith::ConstantOp::create(b, b.getFloatAttr(scoreType, value)); }
   AffineMap getIdentity(int64_t rank) { return b.getMultiDimIdentityMap(rank); }
 
   DynamicMaskOp op;
+  bool useKeepLargest;
   ImplicitLocOpBuilder b;
   Type scoreType;
   SmallVector<int64_t> shape;              ///< of the input, the dimension with units seen as two
@@ -49,7 +58,8 @@ private:
 
 } // namespace
 
-MaskLowering::MaskLowering(DynamicMaskOp op) : op(op), b(op.getLoc(), op) {
+MaskLowering::MaskLowering(DynamicMaskOp op, bool useKeepLargest)
+    : op(op), useKeepLargest(useKeepLargest), b(op.getLoc(), op) {
   RankedTensorType type = op.getInput().getType();
   scoreType = type.getElementType().isF64() ? type.getElementType() : b.getF32Type();
   int64_t along = op.getAlong(), unit = op.getUnit();
@@ -105,7 +115,7 @@ Value MaskLowering::emitScores() {
     return op.getIsSigned() ? x : math::AbsFOp::create(body, x).getResult();
   };
   Value empty = makeEmpty(scoreShape, scoreType);
-  if (results.size() == shape.size())
+  if (hasSingleElements())
     return emitGeneric(input, {identity, map}, empty,
                        [&](ImplicitLocOpBuilder &body, ValueRange args) { return element(body, args[0]); });
   Value zeros = linalg::FillOp::create(b, makeFloat(0), empty).getResult(0);
@@ -161,9 +171,29 @@ Value MaskLowering::emitRanking(Value scores, int64_t ranked) {
                      });
 }
 
+/// Rows of prune.keep_largest lie along the last dimension.
+Value MaskLowering::emitKeepLargest(Value scores, int64_t ranked) {
+  auto type = cast<RankedTensorType>(scores.getType());
+  int64_t last = type.getRank() - 1;
+  SmallVector<int64_t> permutation = llvm::to_vector(llvm::seq<int64_t>(0, type.getRank()));
+  std::swap(permutation[ranked], permutation[last]); // its own inverse
+  auto transpose = [&](Value value) {
+    auto from = cast<RankedTensorType>(value.getType());
+    SmallVector<int64_t> shape = llvm::map_to_vector(permutation, [&](int64_t dim) { return from.getDimSize(dim); });
+    return linalg::TransposeOp::create(b, value, makeEmpty(shape, from.getElementType()), permutation)->getResult(0);
+  };
+  if (ranked != last)
+    scores = transpose(scores);
+  type = cast<RankedTensorType>(scores.getType());
+  Value init = makeEmpty(type.getShape(), b.getI1Type());
+  Value kept = KeepLargestOp::create(b, init.getType(), scores, init, *op.getKeep(),
+                                     /*magnitude=*/hasSingleElements() && !op.getIsSigned())
+                   .getResult(0);
+  return ranked != last ? transpose(kept) : kept;
+}
+
 /// The units of each group that score highest.
 Value MaskLowering::emitKeep(Value scores) {
-  constexpr int64_t maxRanked = 64; // beyond, n² comparisons take longer than 32 passes
   auto type = cast<RankedTensorType>(scores.getType());
   SmallVector<ReassociationIndices> groups;
   int64_t ranked = unitDim;
@@ -180,15 +210,18 @@ Value MaskLowering::emitKeep(Value scores) {
     type = type.clone(sizes);
     scores = tensor::ExpandShapeOp::create(b, type, scores, groups);
   }
-  bool isLong = ranked + 1 == type.getRank() && type.getShape().back() > maxRanked && scoreType.isF32();
-  Value kept = isLong ? emitLargest(b, scores, *op.getKeep()) : emitRanking(scores, ranked);
+  bool isLong = ranked + 1 == type.getRank() && type.getShape().back() > kMaxRanked && scoreType.isF32();
+  Value kept = usesKeepLargest() ? emitKeepLargest(scores, ranked)
+               : isLong          ? emitLargest(b, scores, *op.getKeep())
+                                 : emitRanking(scores, ranked);
   return op.getOf() ? tensor::CollapseShapeOp::create(b, kept, groups).getResult() : kept;
 }
 
 Value MaskLowering::emitMask(Value threshold) {
-  Value scores = emitScores();
+  // prune.keep_largest takes elements as they are.
+  Value scores = usesKeepLargest() && hasSingleElements() ? op.getInput() : emitScores();
   Value mask = op.getKeep() ? emitKeep(scores) : emitThreshold(scores, threshold);
-  if (scored.size() < shape.size()) { // each element gets what its unit got
+  if (!hasSingleElements()) { // each element gets what its unit got
     SmallVector<AffineExpr> results;
     for (int64_t dim : scored)
       results.push_back(b.getAffineDimExpr(dim));
@@ -220,6 +253,8 @@ static Value lowerGate(GateOp op) {
 
 namespace {
 struct PruneLowerDynamic : prune::impl::PruneLowerDynamicBase<PruneLowerDynamic> {
+  using Base::Base;
+
   void runOnOperation() override {
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
@@ -234,7 +269,7 @@ struct PruneLowerDynamic : prune::impl::PruneLowerDynamicBase<PruneLowerDynamic>
     }
     for (Operation *op : ops) {
       if (auto mask = dyn_cast<DynamicMaskOp>(op)) {
-        op->getResult(0).replaceAllUsesWith(emitDynamicMask(mask));
+        op->getResult(0).replaceAllUsesWith(MaskLowering(mask, useKeepLargest).emitMask(/*threshold=*/Value()));
         ++numMasks;
       } else {
         op->getResult(0).replaceAllUsesWith(lowerGate(cast<GateOp>(op)));

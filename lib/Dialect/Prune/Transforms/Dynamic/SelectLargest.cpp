@@ -10,6 +10,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "prune/Dialect/Prune/Transforms/Dynamic/Dynamic.h"
 #include <limits>
 
 using namespace mlir;
@@ -44,28 +45,30 @@ private:
 
 } // namespace
 
-/// Integers in the order of the scores: -0 as +0, all NaN as one above infinity.
+Value mlir::prune::emitScoreKey(ImplicitLocOpBuilder &b, Value score) {
+  auto type = b.getIntegerType(score.getType().getIntOrFloatBitWidth());
+  unsigned width = type.getWidth();
+  auto makeInt = [&](const APInt &value) -> Value {
+    return arith::ConstantOp::create(b, b.getIntegerAttr(type, value));
+  };
+  Value most = makeInt(APInt::getSignedMaxValue(width));
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(score.getType()));
+  Value bits = arith::BitcastOp::create(b, type, arith::AddFOp::create(b, score, zero));
+  Value sign = arith::ShRSIOp::create(b, bits, makeInt(APInt(width, width - 1)));
+  Value ordered = arith::XOrIOp::create(b, bits, arith::AndIOp::create(b, sign, most));
+  Value isNaN = arith::CmpFOp::create(b, arith::CmpFPredicate::UNO, score, score);
+  return arith::SelectOp::create(b, isNaN, most, ordered);
+}
+
 Value LargestEmitter::emitKeys(Value scores) {
   Value empty = tensor::EmptyOp::create(b, {numRows, rowSize}, i32);
   SmallVector<AffineMap> maps(2, b.getMultiDimIdentityMap(2));
   SmallVector<utils::IteratorType> loops(2, utils::IteratorType::parallel);
-  return linalg::GenericOp::create(
-             b, empty.getType(), scores, empty, maps, loops,
-             [&](OpBuilder &builder, Location loc, ValueRange args) {
-               ImplicitLocOpBuilder body(loc, builder);
-               auto makeInt = [&](int32_t value) -> Value {
-                 return arith::ConstantOp::create(body, body.getI32IntegerAttr(value));
-               };
-               Value zero = arith::ConstantOp::create(body, body.getF32FloatAttr(0));
-               Value score = arith::AddFOp::create(body, args[0], zero);
-               Value bits = arith::BitcastOp::create(body, i32, score);
-               Value sign = arith::ShRSIOp::create(body, bits, makeInt(31));
-               Value flips = arith::AndIOp::create(body, sign, makeInt(std::numeric_limits<int32_t>::max()));
-               Value ordered = arith::XOrIOp::create(body, bits, flips);
-               Value isNaN = arith::CmpFOp::create(body, arith::CmpFPredicate::UNO, args[0], args[0]);
-               Value key = arith::SelectOp::create(body, isNaN, makeInt(std::numeric_limits<int32_t>::max()), ordered);
-               linalg::YieldOp::create(body, key);
-             })
+  return linalg::GenericOp::create(b, empty.getType(), scores, empty, maps, loops,
+                                   [&](OpBuilder &builder, Location loc, ValueRange args) {
+                                     ImplicitLocOpBuilder body(loc, builder);
+                                     linalg::YieldOp::create(body, emitScoreKey(body, args[0]));
+                                   })
       .getResult(0);
 }
 

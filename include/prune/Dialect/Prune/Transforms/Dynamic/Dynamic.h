@@ -7,6 +7,7 @@
 #define PRUNE_DIALECT_PRUNE_TRANSFORMS_DYNAMIC_DYNAMIC_H
 
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/Pass/Pass.h"
 #include "prune/Dialect/Prune/IR/PruneDynamic.h"
 #include <limits>
@@ -43,6 +44,10 @@ int64_t getUnitDim(DynamicMaskOp op);
 /// The mask of `op` as code before it. `threshold`, a number of the scores' type, is used instead of that of `op` if it
 /// is not null.
 Value emitDynamicMask(DynamicMaskOp op, Value threshold = Value());
+
+/// A signed integer of the width of `score` (f32 or f64) in the order of scores: -0 as +0, all NaN as one above
+/// infinity.
+Value emitScoreKey(ImplicitLocOpBuilder &b, Value score);
 
 } // namespace mlir::prune
 

@@ -131,7 +131,8 @@ def PruneLowerDynamic : Pass<"prune-lower-dynamic"> {
     Replaces `prune.dynamic_mask` and `prune.gate` by `linalg` operations, which are their meaning: a score for each unit, a
     comparison with the threshold or with the scores of all other units of its group, and a choice between the element and
     zero. Up to 64 units of a group are ranked by comparing each with each; more are counted 32 times against a bound that
-    is found bit by bit, and what equals it is taken from the left.
+    is found bit by bit, and what equals it is taken from the left. With `use-keep-largest` these become
+    `prune.keep_largest` instead, for which `convert-prune-to-gpu` has a kernel.
 
     Fails on a mask that has a sparsity and no threshold yet.
 
@@ -147,6 +148,8 @@ def PruneLowerDynamic : Pass<"prune-lower-dynamic"> {
     %y = linalg.generic ... ins(%x, %m : tensor<1x4xf32>, tensor<1x4xi1>) { %s = arith.select %k, %in, %c0 : f32 ... }
     ```
   }];
+  let options = [Option<"useKeepLargest", "use-keep-largest", "bool", "false",
+                        "Choose among more than 64 units by prune.keep_largest, for GPUs">];
   let statistics = [Statistic<"numMasks", "masks", "Dynamic masks lowered">,
                     Statistic<"numGates", "gates", "Gates lowered">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
