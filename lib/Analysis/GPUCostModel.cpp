@@ -140,9 +140,63 @@ double GPUCostModel::estimateCSR(const GPULayerCounts &counts) const {
   return launchNs + std::max(memoryNs, cycles / clockGHz);
 }
 
+double GPUCostModel::estimateColumns(const GPULayerCounts &counts) const {
+  // Of memory that all processors wait for, and of a list; guesses that no chip was asked for.
+  constexpr double stepNs = 800, listNs = 300;
+  constexpr int64_t blocksOfProcessor = 4, listColumns = 2048;
+  const SparseTile &tile = counts.tile;
+  auto tokens = static_cast<double>(counts.tokens), rows = static_cast<double>(counts.rows);
+  int64_t chunks = llvm::divideCeil(counts.columns, tile.chunk);
+  // With several chunks their sums go through memory, and a second kernel adds them up.
+  double bytes =
+      counts.bytes + 4 * tokens * (static_cast<double>(counts.columns) + rows * (chunks > 1 ? 2 * chunks : 1));
+  double steps = std::ceil(counts.entries / rows / static_cast<double>(chunks * kTileWarps * kColumnsStep));
+  double blockNs = steps * stepNs + llvm::divideCeil(tile.chunk, listColumns) * listNs;
+  int64_t blocks = llvm::divideCeil(counts.rows, tile.rows) * chunks;
+  double rounds = countRounds(blocks, processors * blocksOfProcessor);
+  return (chunks > 1 ? 2 : 1) * launchNs + std::max(bytes / memoryGBps, rounds * blockNs);
+}
+
+GPULayerCounts GPUCostModel::countColumns(int64_t tokens, int64_t rows, int64_t columns, double density,
+                                          GPUPrecision precision) const {
+  GPULayerCounts best;
+  best.kind = GPUKernelKind::Columns;
+  best.precision = precision;
+  best.tokens = tokens;
+  best.rows = rows;
+  best.columns = columns;
+  // A column is read if any of the tokens needs it.
+  double read = 1 - std::pow(1 - density, static_cast<double>(tokens));
+  best.entries = read * static_cast<double>(rows) * static_cast<double>(columns);
+  bool isHalf = precision == GPUPrecision::F16 || precision == GPUPrecision::BF16;
+  int64_t elementBytes = isHalf ? 2 : 4;
+  best.bytes = static_cast<double>(elementBytes) * best.entries;
+  // Lanes as wide as their loads and sums may be: narrower ones make more blocks, but none of them is done earlier.
+  constexpr int64_t loadBytes = 16, leastChunk = 64;
+  int64_t width = loadBytes / elementBytes;
+  while (width * tokens > kMostColumnsSums)
+    width /= 2;
+  double bestNs = std::numeric_limits<double>::infinity();
+  for (int64_t chunks = 1; chunks <= kMostColumnsChunks; chunks *= 2) {
+    if (chunks > 1 && columns / chunks < leastChunk)
+      break;
+    GPULayerCounts counts = best;
+    int64_t chunk = llvm::alignTo(llvm::divideCeil(columns, chunks), kWarpThreads);
+    counts.tile = {0, width * kWarpThreads, std::min(chunk, columns)};
+    double ns = estimateColumns(counts);
+    if (ns < bestNs) {
+      bestNs = ns;
+      best.tile = counts.tile;
+    }
+  }
+  return best;
+}
+
 double GPUCostModel::estimate(const GPULayerCounts &counts) const {
   if (counts.kind == GPUKernelKind::CSR)
     return estimateCSR(counts);
+  if (counts.kind == GPUKernelKind::Columns)
+    return estimateColumns(counts);
   const GPUKernelRate *rate = findRate(counts.kind, counts.precision);
   if (!rate)
     return std::numeric_limits<double>::infinity();

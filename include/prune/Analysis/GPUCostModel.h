@@ -16,8 +16,8 @@
 namespace mlir::prune {
 
 /// The kernels of packed layers, by their storage.
-enum class GPUKernelKind { Matrix, CSR, BlockCSR, TwoOfFour };
-inline constexpr llvm::StringRef kGPUKernelNames[] = {"matrix", "csr", "block_csr", "two_of_four"};
+enum class GPUKernelKind { Matrix, CSR, BlockCSR, TwoOfFour, Columns };
+inline constexpr llvm::StringRef kGPUKernelNames[] = {"matrix", "csr", "block_csr", "two_of_four", "columns"};
 inline llvm::StringRef stringifyGPUKernel(GPUKernelKind kind) { return kGPUKernelNames[static_cast<size_t>(kind)]; }
 
 /// What is multiplied: f32 exactly, f32 rounded by tensor cores, or 16 bits; sums are always f32.
@@ -36,10 +36,17 @@ inline constexpr int64_t kCSRStep = 4;
 /// Rows and columns of the blocks that tensor cores take at once, and tokens.
 inline constexpr int64_t kFragmentSide = 16, kFragmentTokens = 8;
 
+/// Rows of the transposed weight that a warp loads before it uses them, where zeros of the activations are skipped; and
+/// the most tokens that do so.
+inline constexpr int64_t kColumnsStep = 8, kMostColumnsTokens = 16;
+/// Most sums of a thread of that kernel, and most chunks, whose sums a second one adds up.
+inline constexpr int64_t kMostColumnsSums = 64, kMostColumnsChunks = 32;
+
 /// How a sparse kernel divides its work. CSR: a block of threads takes a group of `rows` rows and 32 * `vectors`
 /// tokens, and goes through chunks of columns whose activations it copies into shared memory. Without `vectors` the
 /// lanes of a warp run along the entries of one row instead, for few tokens. Blocks on tensor cores: the same with 8 *
-/// `vectors` tokens and fragments of 16 x 16; without `vectors` the kernel is that of multiply-adds.
+/// `vectors` tokens and fragments of 16 x 16; without `vectors` the kernel is that of multiply-adds. Columns: a block
+/// of threads adds up `rows` results, side by side in a warp, over `chunk` columns, which its warps share.
 struct SparseTile {
   int64_t vectors = 0;
   int64_t rows = 1;
@@ -56,10 +63,10 @@ struct GPULayerCounts {
   GPUKernelKind kind = GPUKernelKind::Matrix;
   GPUPrecision precision = GPUPrecision::F32;
   int64_t tokens = 1, rows = 0, columns = 0;
-  double entries = 0;   ///< stored values, padding included
-  double bytes = 0;     ///< of the storage
+  double entries = 0;   ///< stored values, padding included; of the columns kernel those that it reads
+  double bytes = 0;     ///< of these and their coordinates
   double imbalance = 1; ///< entries of the group of rows with the most over their mean
-  SparseTile tile;      ///< of the CSR kernel
+  SparseTile tile;      ///< of the CSR and the columns kernel
 };
 
 /// What one kernel sustains.
@@ -99,9 +106,14 @@ public:
   SparseTile chooseCSRTile(int64_t tokens, int64_t rows, int64_t columns, double density) const;
   /// The tile of a weight in blocks on tensor cores.
   SparseTile chooseFragmentTile(int64_t tokens, int64_t rows, int64_t columns) const;
+  /// The work of the columns kernel where `density` of the activations are not zero, in the tile with the least
+  /// estimate.
+  GPULayerCounts countColumns(int64_t tokens, int64_t rows, int64_t columns, double density,
+                              GPUPrecision precision) const;
 
 private:
   double estimateCSR(const GPULayerCounts &counts) const;
+  double estimateColumns(const GPULayerCounts &counts) const;
 };
 
 } // namespace mlir::prune

@@ -77,6 +77,9 @@ def ConvertPruneToGPU : Pass<"convert-prune-to-gpu", "::mlir::ModuleOp"> {
     `gpu.launch_func` of a kernel in the one `gpu.module @kernels`; equal kernels are merged. What is left of a host
     function is views of buffers and launches.
 
+    A `prune.linear` of format `columns` whose chunks are several becomes two launches, a `prune.keep_largest` one with a block for
+    each row.
+
     A `linalg` operation becomes one thread for each point of its parallel loops; reductions are loops of the thread,
     which start from the value of the fill of their result where there is one. Reductions along rows of 32 or more elements
     get a block for each row, and take the operations around them along that work on the same rows, as those of a
@@ -365,6 +368,7 @@ def PrunePackGPU : Pass<"prune-pack-gpu"> {
     | `csr` | masked ones; always in f32 |
     | `block_csr` | masks of the pattern `#prune.block<r, c>`, up to 64 x 32 |
     | `two_of_four` | masks that keep at most two of four columns, in f16 or bf16, where K is a multiple of 8 |
+    | `columns` | products behind a `prune.gate` of up to 16 tokens, or behind a ReLU of one token: the weight is transposed, and columns whose activations are all zero are not read |
 
     A cost model of the chip predicts what each takes for the number of tokens M, and the least wins. A remark says for each
     masked layer which storage it gets, what comes next, and why the others were declined; `report` writes all of that. With
@@ -372,7 +376,10 @@ def PrunePackGPU : Pass<"prune-pack-gpu"> {
     a 2:4 mask over a K that is no multiple of 8 is then an error.
 
     With `precision=f16` or `bf16` weights are stored in that type, and an `arith.truncf` of the activations stands before the
-    layer. Sums and results are f32. A weight beyond the range of f16 keeps its layer in f32.
+    layer, except of `columns`. Sums and results are f32. A weight beyond the range of the type keeps its layer in f32.
+
+    How many columns will be skipped is what the gate expects (`keep`, `sparsity`), or half of them; a remark says below which
+    density of the activations it pays. `kernel=columns` skips wherever it can, any other kernel but `auto` nowhere.
 
     Declined with a remark: what `prune-pack` declines, values that come at run time (`prune.decompress`), columns that are
     not the last dimension of the activations. Fails on a mask that is not a constant.
@@ -380,13 +387,14 @@ def PrunePackGPU : Pass<"prune-pack-gpu"> {
   let options = [
     Option<"chip", "chip", "std::string", "\"sm_80\"", "Chip: sm_80, sm_86, sm_89, sm_90 or opencl">,
     Option<"precision", "precision", "std::string", "\"f32\"", "What is multiplied: f32 (exactly), tf32, f16 or bf16">,
-    Option<"kernel", "kernel", "std::string", "\"auto\"", "Storage of masked weights: auto (the fastest one), dense, csr, block or two_of_four">,
+    Option<"kernel", "kernel", "std::string", "\"auto\"", "Storage of masked weights: auto (the fastest one), dense, csr, block or two_of_four; or columns, which skip zeros of the activations">,
     Option<"tiles", "tiles", "std::string", "\"auto\"", "Who reads the tiles of tensor cores: warp, warp_group (sm_90 and opencl), or auto">,
     Option<"costModel", "cost-model", "std::string", "\"\"", "Cost model: a file like the built-in one of the chip, which is the default">,
     Option<"report", "report", "std::string", "\"\"", "JSON file for the candidates of each layer and what they take">];
   let statistics = [
     Statistic<"numPacked", "num-packed", "Layers packed">,
     Statistic<"numSparse", "num-sparse", "Layers among them that store less than a matrix">,
+    Statistic<"numSkipping", "num-skipping", "Layers that skip zeros of their activations">,
     Statistic<"numDeclined", "num-declined", "Contractions left as they are">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect",
                            "::mlir::prune::PruneDialect"];

@@ -21,7 +21,7 @@ struct GPUPipelineOptions : PassPipelineOptions<GPUPipelineOptions> {
   PassOptions::Option<std::string> kernel{
       *this, "kernel",
       llvm::cl::desc("Storage of masked weights: auto (the fastest one by the cost model), dense, csr, block or "
-                     "two_of_four"),
+                     "two_of_four; or columns, which skip zeros of the activations"),
       llvm::cl::init("auto")};
   PassOptions::Option<std::string> tiles{
       *this, "tiles",

@@ -30,6 +30,8 @@ LogicalResult lowerBlockCSR(RewriterBase &rewriter, LinearOp op, const GPUTarget
 LogicalResult lowerBlockFragments(RewriterBase &rewriter, LinearOp op, const GPUTarget &target);
 /// The formats `two_of_four` and `tiles`, by the instructions that their tiles are for.
 LogicalResult lowerTiles(RewriterBase &rewriter, LinearOp op, const GPUTarget &target);
+/// Products that read only what is multiplied with nonzeros.
+LogicalResult lowerColumns(RewriterBase &rewriter, LinearOp op, const GPUTarget &target);
 /// How the tiles of such a layer lie.
 TensorCoreLayout getTensorCoreLayout(LinearOp op, bool isWarpGroup);
 LogicalResult lowerByWarps(RewriterBase &rewriter, LinearOp op, const GPUTarget &target);

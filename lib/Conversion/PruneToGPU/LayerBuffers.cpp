@@ -25,10 +25,9 @@ SmallVector<Value> LayerBuffers::getInputIndices(KernelBuilder &b, Value token, 
   return indices;
 }
 
-void LayerBuffers::storeResult(KernelBuilder &b, Value sum, Value token, Value row) const {
+void LayerBuffers::storeResult(KernelBuilder &b, Value sum, Value token, Value row, unsigned firstExtra) const {
   SmallVector<Value> indices = getCoordinates(b, token, op.getInitType().getShape().drop_back());
   indices.push_back(row);
-  unsigned firstExtra = getInputBuffer() + 1;
   Value result = b.emitEpilogue(op, sum, indices, firstExtra);
   memref::StoreOp::create(b, result, b.getBuffer(firstExtra + op.getExtras().size()), indices);
 }

@@ -20,8 +20,12 @@ struct LayerBuffers {
   SmallVector<Value> getBuffers() const;
   unsigned getInputBuffer() const { return op.getStorage().size(); }
   SmallVector<Value> getInputIndices(KernelBuilder &b, Value token, Value column) const;
-  /// The epilogue on the sum of one token and row, and its result in its place.
-  void storeResult(KernelBuilder &b, Value sum, Value token, Value row) const;
+  /// The epilogue on the sum of one token and row, and its result in its place. Extras and init are the buffers from
+  /// `firstExtra` on.
+  void storeResult(KernelBuilder &b, Value sum, Value token, Value row, unsigned firstExtra) const;
+  void storeResult(KernelBuilder &b, Value sum, Value token, Value row) const {
+    storeResult(b, sum, token, row, getInputBuffer() + 1);
+  }
 
   mutable LinearOp op;
   int64_t numTokens, numRows, numColumns;

@@ -33,6 +33,8 @@ static LogicalResult lowerLinear(RewriterBase &rewriter, LinearOp op, const GPUT
   case StorageFormat::TwoOfFour:
   case StorageFormat::Tiles:
     return lowerTiles(rewriter, op, target);
+  case StorageFormat::Columns:
+    return lowerColumns(rewriter, op, target);
   default:
     return op.emitOpError() << "has no kernel for " << target.chip << ": format "
                             << stringifyStorageFormat(op.getFormat()) << " is one of processors";

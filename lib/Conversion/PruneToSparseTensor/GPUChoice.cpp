@@ -15,6 +15,8 @@ std::string GPUCandidate::describe() const {
     text += ", lanes along the entries";
   else if (kind == GPUKernelKind::CSR)
     text += llvm::formatv(", groups of {0} rows x {1} tokens, chunk {2}", tile.rows, tile.getNumTokens(), tile.chunk);
+  else if (kind == GPUKernelKind::Columns)
+    text += llvm::formatv(", tiles of {0} rows, chunk {1}", tile.rows, tile.chunk);
   return text;
 }
 
@@ -32,6 +34,10 @@ private:
   std::string refuse(GPUKernelKind kind, GPUPrecision precision) const;
   std::string refuseTwoOfFour(GPUPrecision precision) const;
   double estimate(const GPUCandidate &candidate) const;
+  GPULayerCounts countColumns(double activationDensity, GPUPrecision precision) const {
+    return model.countColumns(layer.tokens, matrix.numRows, matrix.numColumns, activationDensity, precision);
+  }
+  double findActivationBreakEven(GPUPrecision precision, double otherNs) const;
 
   const GPULayer &layer;
   const MaskedMatrix &matrix;
@@ -47,8 +53,8 @@ PackedWeight mlir::prune::packBlocks(const GPULayer &layer, const SparseTile &ti
                       : packBlockCSR(layer.matrix, layer.blockRows, layer.blockColumns);
 }
 
-/// The largest finite f16.
-static constexpr float kMostF16 = 65504;
+/// The largest finite numbers.
+static constexpr float kMostF16 = 65504, kMostBF16 = 0x1.FEp127F;
 
 std::string GPUChooser::refuseTwoOfFour(GPUPrecision precision) const {
   if (precision == GPUPrecision::F32)
@@ -71,6 +77,9 @@ std::string GPUChooser::refuseTwoOfFour(GPUPrecision precision) const {
 }
 
 std::string GPUChooser::refuse(GPUKernelKind kind, GPUPrecision precision) const {
+  if (kind == GPUKernelKind::Columns)
+    return layer.tokens > kMostColumnsTokens ? llvm::formatv("M = {0} > {1}", layer.tokens, kMostColumnsTokens).str()
+                                             : std::string();
   if (kind != GPUKernelKind::Matrix && matrix.mask.empty())
     return "the weight is not masked";
   if (kind == GPUKernelKind::BlockCSR) {
@@ -92,18 +101,20 @@ std::string GPUChooser::refuse(GPUKernelKind kind, GPUPrecision precision) const
 GPUCandidate GPUChooser::makeCandidate(GPUKernelKind kind, bool isAsked) const {
   GPUCandidate candidate;
   candidate.isNotable = isAsked || (kind == GPUKernelKind::BlockCSR && layer.blockRows != 0) ||
-                        (kind == GPUKernelKind::TwoOfFour && layer.isTwoOfFour);
+                        (kind == GPUKernelKind::TwoOfFour && layer.isTwoOfFour) || kind == GPUKernelKind::Columns;
   candidate.kind = kind;
   candidate.precision = precision;
   if (kind == GPUKernelKind::CSR)
     candidate.precision = GPUPrecision::F32;
-  if (kind == GPUKernelKind::BlockCSR && precision == GPUPrecision::TF32)
+  if ((kind == GPUKernelKind::BlockCSR || kind == GPUKernelKind::Columns) && precision == GPUPrecision::TF32)
     candidate.precision = GPUPrecision::F32;
   candidate.refusal = refuse(kind, candidate.precision);
   if (!candidate.isPossible())
     return candidate;
   if (kind == GPUKernelKind::CSR)
     candidate.tile = model.chooseCSRTile(layer.tokens, matrix.numRows, matrix.numColumns, density);
+  if (kind == GPUKernelKind::Columns)
+    candidate.tile = countColumns(*layer.activationDensity, candidate.precision).tile;
   bool isHalf = candidate.precision == GPUPrecision::F16 || candidate.precision == GPUPrecision::BF16;
   if (kind == GPUKernelKind::BlockCSR && isHalf && layer.blockRows % kFragmentSide == 0 &&
       layer.blockColumns % kFragmentSide == 0)
@@ -123,6 +134,9 @@ double GPUChooser::estimate(const GPUCandidate &candidate) const {
   case GPUKernelKind::BlockCSR:
     counts = countGPUWork(packBlocks(layer, candidate.tile), layer.tokens, candidate.precision);
     break;
+  case GPUKernelKind::Columns:
+    counts = countColumns(*layer.activationDensity, candidate.precision);
+    break;
   case GPUKernelKind::Matrix:
   case GPUKernelKind::TwoOfFour: {
     bool isHalved = candidate.kind == GPUKernelKind::TwoOfFour;
@@ -140,14 +154,27 @@ double GPUChooser::estimate(const GPUCandidate &candidate) const {
   return model.estimate(counts);
 }
 
+double GPUChooser::findActivationBreakEven(GPUPrecision precision, double otherNs) const {
+  // The best tile is another one for each density, so that the estimate is no line; but it rises.
+  auto pays = [&](double density) { return model.estimate(countColumns(density, precision)) <= otherNs; };
+  double low = 0, high = 1;
+  if (pays(high))
+    return high;
+  constexpr int halvings = 20;
+  for (int i = 0; i < halvings; ++i)
+    (pays((low + high) / 2) ? low : high) = (low + high) / 2;
+  return low;
+}
+
 GPUChoice GPUChooser::run(std::optional<GPUKernelKind> only) {
   GPUChoice choice;
   if (!matrix.mask.empty())
     density = static_cast<double>(llvm::count_if(matrix.mask, [](uint8_t byte) { return byte != 0; })) /
               static_cast<double>(matrix.mask.size());
   choice.density = density;
-  if (precision == GPUPrecision::F16 &&
-      llvm::any_of(matrix.weight, [](float w) { return std::isfinite(w) && std::abs(w) > kMostF16; }))
+  float most = precision == GPUPrecision::F16 ? kMostF16 : kMostBF16;
+  if ((precision == GPUPrecision::F16 || precision == GPUPrecision::BF16) &&
+      llvm::any_of(matrix.weight, [&](float w) { return std::isfinite(w) && std::abs(w) > most; }))
     precision = GPUPrecision::F32;
   if (!model.findRate(GPUKernelKind::Matrix, precision))
     precision = GPUPrecision::F32; // which every model has
@@ -155,6 +182,17 @@ GPUChoice GPUChooser::run(std::optional<GPUKernelKind> only) {
   for (GPUKernelKind kind : {GPUKernelKind::CSR, GPUKernelKind::BlockCSR, GPUKernelKind::TwoOfFour})
     if (!only || only == kind)
       choice.candidates.push_back(makeCandidate(kind, only.has_value()));
+  if (layer.activationDensity && (!only || only == GPUKernelKind::Columns)) {
+    double otherNs = std::numeric_limits<double>::infinity();
+    for (const GPUCandidate &other : choice.candidates)
+      if (other.isPossible())
+        otherNs = std::min(otherNs, other.estimatedNs);
+    choice.candidates.push_back(makeCandidate(GPUKernelKind::Columns, only.has_value()));
+    const GPUCandidate &columns = choice.candidates.back();
+    choice.activationDensity = layer.activationDensity;
+    if (columns.isPossible())
+      choice.activationBreakEven = findActivationBreakEven(columns.precision, otherNs);
+  }
   // Possible ones first, then the one that was asked for, then by time.
   auto rank = [&](const GPUCandidate &c) { return std::tuple(!c.isPossible(), only && c.kind != only, c.estimatedNs); };
   llvm::stable_sort(choice.candidates, [&](const GPUCandidate &a, const GPUCandidate &b) { return rank(a) < rank(b); });
@@ -171,14 +209,23 @@ std::string GPUChoice::explain(bool wasForced) const {
     return llvm::formatv("{0:f1} us estimated", candidate.estimatedNs / 1e3).str();
   };
   const GPUCandidate &best = getBest();
-  std::string text = llvm::formatv("{0} at density {1:f2} ({2}{3})", best.describe(), density, time(best),
-                                   wasForced ? ", as asked" : "");
+  std::string what = llvm::formatv("at density {0:f2}", density);
+  std::string breakEven;
+  if (activationBreakEven)
+    breakEven = llvm::formatv("expected density {0:f2}, {1} break-even {2:f2}", *activationDensity,
+                              *activationDensity <= *activationBreakEven ? "below" : "above", *activationBreakEven);
+  if (best.kind == GPUKernelKind::Columns)
+    what = "skips columns of zero activations: " + breakEven;
+  std::string text =
+      llvm::formatv("{0} {1} ({2}{3})", best.describe(), what, time(best), wasForced ? ", as asked" : "");
   bool isDense = best.kind == GPUKernelKind::Matrix;
   for (const GPUCandidate &other : llvm::drop_begin(candidates)) {
     StringRef name = other.kind == GPUKernelKind::TwoOfFour ? "2:4" : stringifyGPUKernel(other.kind);
     if (!other.isPossible()) {
       if (other.isNotable)
         text += llvm::formatv("; {0} declined: {1}", name, other.refusal);
+    } else if (other.kind == GPUKernelKind::Columns) {
+      text += llvm::formatv("; {0} declined: {1} ({2})", other.describe(), breakEven, time(other));
     } else if (isDense) {
       bool usesTensorCores = best.precision == GPUPrecision::F16 || best.precision == GPUPrecision::BF16;
       text += llvm::formatv("; {0} declined at {1:f0} %: dense {2} are faster ({3})", name, 100 * (1 - density),

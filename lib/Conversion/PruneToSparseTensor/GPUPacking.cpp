@@ -149,6 +149,28 @@ PackedWeight mlir::prune::packMatrix(const MaskedMatrix &matrix) {
   return packed;
 }
 
+int64_t mlir::prune::getNumColumnsRows(int64_t numRows, int64_t tileRows) {
+  return llvm::alignTo(numRows, tileRows / kWarpThreads);
+}
+
+PackedWeight mlir::prune::packColumns(const MaskedMatrix &matrix, const SparseTile &tile) {
+  PackedWeight packed;
+  packed.format = StorageFormat::Columns;
+  packed.numRows = matrix.numRows;
+  packed.numColumns = matrix.numColumns;
+  packed.rows = tile.rows;
+  packed.chunk = tile.chunk;
+  int64_t width = getNumColumnsRows(matrix.numRows, tile.rows);
+  packed.sources.assign(width * matrix.numColumns, -1);
+  for (int64_t row = 0; row < matrix.numRows; ++row)
+    for (int64_t column = 0; column < matrix.numColumns; ++column)
+      if (matrix.isKept(row, column)) {
+        packed.sources[column * width + row] = static_cast<int32_t>(row * matrix.numColumns + column);
+        ++packed.numNonzeros;
+      }
+  return packed;
+}
+
 GPULayerCounts mlir::prune::countGPUWork(const PackedWeight &packed, int64_t tokens, GPUPrecision precision) {
   GPULayerCounts counts;
   counts.precision = precision;

@@ -133,7 +133,8 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::LinalgOp op
   layer.matrix = matrix;
   layer.tokens = getTokenShape(*match, layout, options);
   layer.blockRows = weight->blockRows;
-  layer.activationDensity = findActivationDensity(op, match->activations, match->columnDim, *weight, options.kernel);
+  if (options.kernel != "dense")
+    layer.activationDensity = findActivationDensity(op, match->activations, match->columnDim, *weight, "prune-pack");
   LayerChoice choice = chooseCode(op, *weight, layer, options);
   const LayerCandidate &best = choice.getBest();
   if (best.skipsActivations()) {

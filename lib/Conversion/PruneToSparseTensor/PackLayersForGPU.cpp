@@ -7,6 +7,7 @@
 
 #include "ConstantStorage.h"
 #include "LayerWeight.h"
+#include "SumColumns.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/PatternMatch.h"
@@ -32,7 +33,7 @@ namespace {
 
 struct GPUPackOptions {
   GPUPrecision precision = GPUPrecision::F32;
-  std::optional<GPUKernelKind> kernel; ///< what masked weights get; none: the fastest
+  std::optional<GPUKernelKind> kernel; ///< what masked weights get, and columns others too; none: the fastest
   std::string tiles = "auto";          ///< who reads tiles: warp, warp_group, or auto
   GPUCostModel model;
   llvm::json::Array *report = nullptr;
@@ -77,6 +78,9 @@ static SmallVector<Value> makeGPUStorage(ImplicitLocOpBuilder &b, PackedWeight p
   StringRef name = weight.name;
   if (packed.format == StorageFormat::Matrix)
     return {makeValues(b, packed, weight, {packed.numRows, packed.numColumns}, element)};
+  if (packed.format == StorageFormat::Columns)
+    return {
+        makeValues(b, packed, weight, {packed.numColumns, getNumColumnsRows(packed.numRows, packed.rows)}, element)};
   bool isBlocked = packed.format == StorageFormat::BlockCSR;
   if (packed.coordinates.empty())
     packed.coordinates.resize(isBlocked ? 1 : kCSRStep);
@@ -132,14 +136,19 @@ static llvm::json::Object reportLayer(const LayerWeight &weight, const GPULayer 
       entry["declined"] = candidate.refusal;
     candidates.push_back(std::move(entry));
   }
-  return llvm::json::Object{{"name", std::string(weight.name)},
-                            {"rows", layer.matrix.numRows},
-                            {"columns", layer.matrix.numColumns},
-                            {"tokens", layer.tokens},
-                            {"pattern", std::string(weight.pattern)},
-                            {"density", choice.density},
-                            {"choice", text.str()},
-                            {"candidates", std::move(candidates)}};
+  llvm::json::Object entry{{"name", std::string(weight.name)},
+                           {"rows", layer.matrix.numRows},
+                           {"columns", layer.matrix.numColumns},
+                           {"tokens", layer.tokens},
+                           {"pattern", std::string(weight.pattern)},
+                           {"density", choice.density},
+                           {"choice", text.str()},
+                           {"candidates", std::move(candidates)}};
+  if (choice.activationDensity)
+    entry["activation_density"] = *choice.activationDensity;
+  if (choice.activationBreakEven)
+    entry["activation_break_even"] = *choice.activationBreakEven;
+  return entry;
 }
 
 static PackedWeight packCandidate(const GPULayer &layer, const GPUCandidate &candidate) {
@@ -148,14 +157,18 @@ static PackedWeight packCandidate(const GPULayer &layer, const GPUCandidate &can
     return packCSR(layer.matrix, candidate.tile);
   case GPUKernelKind::BlockCSR:
     return packBlocks(layer, candidate.tile);
+  case GPUKernelKind::Columns:
+    return packColumns(layer.matrix, candidate.tile);
   default:
     return packMatrix(layer.matrix);
   }
 }
 
+/// Packs the layer that `op` is; `kind` is what it got.
 static LogicalResult packLayerForGPU(RewriterBase &rewriter, linalg::LinalgOp op, const GPUPackOptions &options,
-                                     bool &isSparse) {
-  auto remarkOptions = remark::RemarkOpts::name("Pack").category("prune-pack-gpu");
+                                     GPUKernelKind &kind) {
+  constexpr StringLiteral category = "prune-pack-gpu";
+  auto remarkOptions = remark::RemarkOpts::name("Pack").category(category);
   auto declined = [&](const Twine &why) { remark::missed(op.getLoc(), remarkOptions) << why.str(); };
   FailureOr<LayerMatch> match = matchLayer(op, declined);
   if (failed(match))
@@ -191,15 +204,17 @@ static LogicalResult packLayerForGPU(RewriterBase &rewriter, linalg::LinalgOp op
       layer.matrix.numColumns % kTwoOfFourColumns != 0)
     return op->emitOpError() << "expected columns in a multiple of " << kTwoOfFourColumns << " for two_of_four, got "
                              << layer.matrix.numColumns << " in '" << weight->name << "'";
+  if (!options.kernel || options.kernel == GPUKernelKind::Columns)
+    layer.activationDensity = findActivationDensity(op, match->activations, match->columnDim, *weight, category);
   GPUChoice choice = chooseGPUStorage(layer, options.precision, options.model, options.kernel);
   const GPUCandidate &best = choice.getBest();
-  isSparse = best.kind != GPUKernelKind::Matrix;
+  kind = best.kind;
   std::string text = choice.explain(/*wasForced=*/options.kernel == best.kind);
   if (options.report)
     options.report->push_back(reportLayer(*weight, layer, choice, text));
-  if (weight->isMasked()) {
+  if (weight->isMasked() || layer.activationDensity) {
     text = weight->name + ": " + text;
-    if (isSparse)
+    if (kind != GPUKernelKind::Matrix)
       remark::passed(op->getLoc(), remarkOptions) << text;
     else
       remark::missed(op->getLoc(), remarkOptions) << text;
@@ -224,7 +239,7 @@ static LogicalResult packLayerForGPU(RewriterBase &rewriter, linalg::LinalgOp op
     storage = makeGPUStorage(b, packed, *weight, element, best.tile.vectors != 0);
   }
   Value x = match->activations;
-  if (element != type.getElementType())
+  if (element != type.getElementType() && kind != GPUKernelKind::Columns) // which takes them as they are
     x = arith::TruncFOp::create(b, type.clone(element), x);
   auto resultType = cast<RankedTensorType>(op->getResult(0).getType());
   Value init = tensor::EmptyOp::create(b, resultType.getShape(), resultType.getElementType());
@@ -252,14 +267,16 @@ struct PrunePackGPU : prune::impl::PrunePackGPUBase<PrunePackGPU> {
     });
     IRRewriter rewriter(&getContext());
     for (linalg::LinalgOp op : targets) {
-      bool hadError = false, isSparse = false;
+      bool hadError = false;
+      GPUKernelKind kind = GPUKernelKind::Matrix;
       ScopedDiagnosticHandler handler(&getContext(), [&](Diagnostic &diagnostic) {
         hadError |= diagnostic.getSeverity() == DiagnosticSeverity::Error;
         return failure(); // let it through
       });
-      if (succeeded(packLayerForGPU(rewriter, op, options, isSparse))) {
+      if (succeeded(packLayerForGPU(rewriter, op, options, kind))) {
         ++numPacked;
-        numSparse += isSparse;
+        numSkipping += kind == GPUKernelKind::Columns;
+        numSparse += kind != GPUKernelKind::Matrix && kind != GPUKernelKind::Columns;
       } else {
         ++numDeclined;
       }
@@ -286,7 +303,8 @@ private:
     static constexpr std::pair<StringRef, GPUKernelKind> kernels[] = {{"dense", GPUKernelKind::Matrix},
                                                                       {"csr", GPUKernelKind::CSR},
                                                                       {"block", GPUKernelKind::BlockCSR},
-                                                                      {"two_of_four", GPUKernelKind::TwoOfFour}};
+                                                                      {"two_of_four", GPUKernelKind::TwoOfFour},
+                                                                      {"columns", GPUKernelKind::Columns}};
     for (auto [name, kind] : kernels)
       if (kernel == name)
         options.kernel = kind;
@@ -294,7 +312,8 @@ private:
     if (!llvm::is_contained({"auto", "warp", "warp_group"}, StringRef(tiles)))
       return emitOptionError() << "expected tiles auto, warp or warp_group, got '" << tiles << "'";
     if (!options.kernel && kernel != "auto")
-      return emitOptionError() << "expected kernel auto, dense, csr, block or two_of_four, got '" << kernel << "'";
+      return emitOptionError() << "expected kernel auto, dense, csr, block, two_of_four or columns, got '" << kernel
+                               << "'";
     if (!llvm::is_contained(GPUCostModel::getChips(), StringRef(chip)))
       return emitOptionError() << "expected chip sm_80, sm_86, sm_89, sm_90 or opencl, got '" << chip << "'";
     llvm::Expected<GPUCostModel> model = GPUCostModel::load(costModel.empty() ? chip : costModel);

@@ -55,16 +55,14 @@ static Value lookThroughReshapes(Value value) {
 }
 
 std::optional<double> mlir::prune::findActivationDensity(linalg::LinalgOp op, Value activations, int64_t columnDim,
-                                                         const LayerWeight &weight, StringRef kernel) {
+                                                         const LayerWeight &weight, StringRef category) {
   // What is not known of a maximum with zero: about half is negative.
   constexpr double rectifiedDensity = 0.5;
   auto declined = [&](const Twine &why) {
-    remark::missed(op.getLoc(), remark::RemarkOpts::name("Pack").category("prune-pack"))
+    remark::missed(op.getLoc(), remark::RemarkOpts::name("Pack").category(category))
         << (weight.name + ": zeros of the activations are not skipped because " + why).str();
     return std::nullopt;
   };
-  if (kernel == "dense")
-    return std::nullopt;
   auto type = cast<RankedTensorType>(activations.getType());
   int64_t numTokens = type.getNumElements() / type.getDimSize(columnDim);
   Value source = lookThroughReshapes(activations);

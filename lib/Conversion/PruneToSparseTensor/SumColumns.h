@@ -8,10 +8,10 @@
 namespace mlir::prune {
 
 /// The share of `activations`, whose dimension `columnDim` is summed over by `op`, that is not zero, where code may
-/// skip what belongs to the others: behind a gate, or a maximum with zero. Nothing where it may not, with a remark if
-/// somebody could expect it.
+/// skip what belongs to the others: behind a gate, or a maximum with zero. Nothing where it may not, with a remark of
+/// `category` if somebody could expect it.
 std::optional<double> findActivationDensity(linalg::LinalgOp op, Value activations, int64_t columnDim,
-                                            const LayerWeight &weight, StringRef kernel);
+                                            const LayerWeight &weight, StringRef category);
 
 /// Replaces `op` by lists of nonzeros and sums over what they name of the transposed weight.
 void sumColumns(RewriterBase &rewriter, linalg::LinalgOp op, Value activations, const LayerWeight &weight,

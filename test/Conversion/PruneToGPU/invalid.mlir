@@ -53,3 +53,36 @@ func.func @branches(%a: memref<4xf32>) {
 ^bb1:
   return
 }
+
+// -----
+
+func.func @columns_tile(%w: memref<4x4xf32>, %x: memref<1x4xf32>, %y: memref<1x4xf32>) {
+  // expected-error @below {{expected 128 or 256 rows for columns, got 96}}
+  prune.linear columns rows 96 chunk 4 lanes 0 storage(%w : memref<4x4xf32>) ins(%x : memref<1x4xf32>) outs(%y : memref<1x4xf32>) {
+  ^bb0(%sum: f32):
+    prune.yield %sum : f32
+  }
+  return
+}
+
+// -----
+
+func.func @columns_tokens(%w: memref<4x8xf32>, %x: memref<9x4xf32>, %y: memref<9x4xf32>) {
+  // expected-error @below {{expected 1 to 8 tokens for columns in tiles of 256 rows, got 9}}
+  prune.linear columns rows 256 chunk 4 lanes 0 storage(%w : memref<4x8xf32>) ins(%x : memref<9x4xf32>) outs(%y : memref<9x4xf32>) {
+  ^bb0(%sum: f32):
+    prune.yield %sum : f32
+  }
+  return
+}
+
+// -----
+
+func.func @columns_storage(%w: memref<4x6xf32>, %x: memref<1x4xf32>, %y: memref<1x6xf32>) {
+  // expected-error @below {{expected values [4, 8] as storage of columns, got 'memref<4x6xf32>'}}
+  prune.linear columns rows 128 chunk 4 lanes 0 storage(%w : memref<4x6xf32>) ins(%x : memref<1x4xf32>) outs(%y : memref<1x6xf32>) {
+  ^bb0(%sum: f32):
+    prune.yield %sum : f32
+  }
+  return
+}

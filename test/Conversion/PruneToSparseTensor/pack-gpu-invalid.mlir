@@ -5,7 +5,7 @@
 // RUN: not prune-opt %s --prune-pack-gpu="precision=f64" 2>&1 | FileCheck %s --check-prefix=PRECISION
 // PRECISION: prune-pack-gpu: expected precision f32, tf32, f16 or bf16, got 'f64'
 // RUN: not prune-opt %s --prune-pack-gpu="kernel=sparse" 2>&1 | FileCheck %s --check-prefix=KERNEL
-// KERNEL: prune-pack-gpu: expected kernel auto, dense, csr, block or two_of_four, got 'sparse'
+// KERNEL: prune-pack-gpu: expected kernel auto, dense, csr, block, two_of_four or columns, got 'sparse'
 // RUN: not prune-opt %s --prune-pack-gpu="cost-model=%t.nowhere" 2>&1 | FileCheck %s --check-prefix=NOWHERE
 // NOWHERE: prune-pack-gpu: cost model '{{.*}}nowhere': {{.*}}, and the built-in ones are sm_80, sm_86, sm_89, sm_90, opencl
 // RUN: not prune-opt %s --prune-pack-gpu="chip=sm_80 cost-model=sm_90" 2>&1 | FileCheck %s --check-prefix=OTHER

@@ -101,6 +101,21 @@ TEST(GPUPacking, blocks_hold_the_masked_weight_and_zeros_beyond_the_edges) {
   }
 }
 
+TEST(GPUPacking, columns_are_the_transposed_weight_and_zeros_beyond_its_rows) {
+  RandomMatrix matrix(33, 20, 0.5, 4);
+  std::vector<float> masked = matrix.getMasked();
+  for (int64_t tileRows : {128, 256}) {
+    PackedWeight packed = packColumns(matrix.view, makeTile(0, tileRows, 20));
+    int64_t width = getNumColumnsRows(33, tileRows);
+    EXPECT_EQ(width, tileRows == 128 ? 36 : 40);
+    std::vector<float> values = packed.getValues(matrix.weight);
+    ASSERT_EQ(values.size(), static_cast<size_t>(20 * width));
+    for (int64_t column = 0; column < 20; ++column)
+      for (int64_t row = 0; row < width; ++row)
+        EXPECT_EQ(values[column * width + row], row < 33 ? masked[row * 20 + column] : 0);
+  }
+}
+
 TEST(GPUPacking, overfull_groups_are_found) {
   std::vector<uint8_t> mask{1, 0, 1, 0, 0, 1, 1, 0, /*second row*/ 1, 1, 0, 0, 0, 1, 1, 1};
   std::vector<float> weight(16, 1);
@@ -161,13 +176,44 @@ TEST(GPUChoice, reasons_name_the_rule_and_both_values) {
   EXPECT_EQ(refusal(GPUPrecision::F16), "K = 1022 is no multiple of 8");
 }
 
-TEST(GPUChoice, weights_beyond_f16_stay_in_f32) {
+TEST(GPUChoice, skipping_pays_below_the_break_even_and_never_takes_longer_for_more_zeros) {
+  std::vector<float> weight(1024 * 2048, 1);
+  for (llvm::StringRef chip : GPUCostModel::getChips())
+    for (int64_t tokens : {1, 3, 16}) {
+      GPUCostModel model = load(chip);
+      GPULayer layer;
+      layer.matrix = {weight, {}, 1024, 2048};
+      layer.tokens = tokens;
+      double before = 0, breakEven = 0;
+      for (double density : {0.01, 0.1, 0.3, 0.6, 1.0}) {
+        layer.activationDensity = density;
+        GPUChoice choice = chooseGPUStorage(layer, GPUPrecision::F16, model, std::nullopt);
+        ASSERT_TRUE(choice.activationBreakEven);
+        breakEven = *choice.activationBreakEven;
+        EXPECT_EQ(choice.getBest().kind == GPUKernelKind::Columns, density <= breakEven) << density;
+        const GPUCandidate &columns =
+            *llvm::find_if(choice.candidates, [](const GPUCandidate &c) { return c.kind == GPUKernelKind::Columns; });
+        EXPECT_GE(columns.estimatedNs, before);
+        EXPECT_LE(columns.tile.rows / kWarpThreads * tokens, kMostColumnsSums);
+        before = columns.estimatedNs;
+      }
+      EXPECT_GT(breakEven, 0);
+      layer.activationDensity = breakEven / 2;
+      EXPECT_EQ(chooseGPUStorage(layer, GPUPrecision::F16, model, std::nullopt).getBest().kind, GPUKernelKind::Columns);
+      EXPECT_EQ(chooseGPUStorage(layer, GPUPrecision::F16, model, GPUKernelKind::CSR).getBest().kind,
+                GPUKernelKind::Matrix);
+    }
+}
+
+TEST(GPUChoice, weights_beyond_the_type_stay_in_f32) {
   std::vector<float> weight{1, 70000, 2, 3};
   GPULayer layer;
   layer.matrix = {weight, {}, 2, 2};
   GPUCostModel model = load("sm_90");
   EXPECT_EQ(chooseGPUStorage(layer, GPUPrecision::F16, model, std::nullopt).getBest().precision, GPUPrecision::F32);
   EXPECT_EQ(chooseGPUStorage(layer, GPUPrecision::BF16, model, std::nullopt).getBest().precision, GPUPrecision::BF16);
+  weight[1] = 3.395e38f; // the next bf16 is infinite
+  EXPECT_EQ(chooseGPUStorage(layer, GPUPrecision::BF16, model, std::nullopt).getBest().precision, GPUPrecision::F32);
 }
 
 TEST(GPUCostModel, files_are_checked) {
@@ -178,9 +224,8 @@ TEST(GPUCostModel, files_are_checked) {
     "clock_ghz": 1, "memory_gbps": 1, "tile_bytes_per_cycle": 1, "csr_efficiency": 1, "launch_ns": 0, "kernels": [)";
   EXPECT_EQ(error(good + "]}"),
             "cost model 'f.json': expected a kernel of kind matrix and precision f32 at $.kernels, got nothing");
-  EXPECT_EQ(
-      error(good + R"({"kind": "dense"}]})"),
-      "cost model 'f.json': expected one of matrix, csr, block_csr, two_of_four at $.kernels[0].kind, got \"dense\"");
+  EXPECT_EQ(error(good + R"({"kind": "dense"}]})"), "cost model 'f.json': expected one of matrix, csr, block_csr, "
+                                                    "two_of_four, columns at $.kernels[0].kind, got \"dense\"");
   EXPECT_EQ(
       llvm::toString(GPUCostModel::load("/nowhere").takeError()),
       "cost model '/nowhere': No such file or directory, and the built-in ones are sm_80, sm_86, sm_89, sm_90, opencl");

@@ -21,6 +21,8 @@ struct GPULayer {
   int64_t tokens = 1;
   int64_t blockRows = 0, blockColumns = 0; ///< of the mask's pattern; 0: no blocks
   bool isTwoOfFour = false;                ///< the mask's pattern is 2:4
+  /// The share of the activations that is not zero, where a kernel may skip what belongs to the others.
+  std::optional<double> activationDensity;
 };
 
 /// A storage that a layer could get, and why not if it cannot.
@@ -40,6 +42,9 @@ struct GPUCandidate {
 struct GPUChoice {
   std::vector<GPUCandidate> candidates; ///< possible ones first, the best of them first
   double density = 1;
+  std::optional<double> activationDensity; ///< that of the layer
+  /// Density of the activations at which skipping takes as long as the best kernel that does not skip.
+  std::optional<double> activationBreakEven;
 
   const GPUCandidate &getBest() const { return candidates.front(); }
   /// One sentence: the winner, the runner-up, and why others were declined.

@@ -29,6 +29,11 @@ PackedWeight packBlockFragments(const MaskedMatrix &matrix, const SparseTile &ti
 /// Packs for `StorageFormat::Matrix`: row-major as it is, zeros where the mask prunes.
 PackedWeight packMatrix(const MaskedMatrix &matrix);
 
+/// Packs for `StorageFormat::Columns`: the transposed matrix, zeros where the mask prunes and beyond its rows.
+PackedWeight packColumns(const MaskedMatrix &matrix, const SparseTile &tile);
+/// Rows of that storage, with those of zeros: whole vectors of a lane.
+int64_t getNumColumnsRows(int64_t numRows, int64_t tileRows);
+
 /// What the kernel of a packed weight does for `tokens` tokens. Of `CSR` the tile must be set too.
 GPULayerCounts countGPUWork(const PackedWeight &packed, int64_t tokens, GPUPrecision precision);
 

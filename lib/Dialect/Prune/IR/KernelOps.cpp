@@ -110,7 +110,7 @@ template <typename OpTy> static LogicalResult verifyPixels(OpTy op, WindowAttr w
 /// Formats whose rows are the last dimension of the result: those of prune-to-gpu.
 static bool isWithoutLanes(StorageFormat format) {
   return llvm::is_contained({StorageFormat::Matrix, StorageFormat::CSR, StorageFormat::BlockCSR,
-                             StorageFormat::TwoOfFour, StorageFormat::Tiles},
+                             StorageFormat::TwoOfFour, StorageFormat::Tiles, StorageFormat::Columns},
                             format);
 }
 

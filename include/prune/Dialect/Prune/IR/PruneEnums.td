@@ -14,7 +14,8 @@ def Prune_StorageFormat : I32EnumAttr<"StorageFormat", "storage format of a pack
     I32EnumAttrCase<"CSR", 4, "csr">,
     I32EnumAttrCase<"BlockCSR", 5, "block_csr">,
     I32EnumAttrCase<"TwoOfFour", 6, "two_of_four">,
-    I32EnumAttrCase<"Tiles", 7, "tiles">]> {
+    I32EnumAttrCase<"Tiles", 7, "tiles">,
+    I32EnumAttrCase<"Columns", 8, "columns">]> {
   let genSpecializedAttr = 0;
   let cppNamespace = "::mlir::prune";
 }

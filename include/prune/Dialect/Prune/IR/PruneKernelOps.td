@@ -41,8 +41,9 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     | `block_csr` | positions `[N/R + 1]`, block columns and values `[blocks x R x chunk]`; with `vectors` (tokens of a tile over 8) as fragments: positions `[G x C x R/16 + 1]`, block columns in the chunk, values `[blocks x 256]` in the order of tensor cores |
     | `two_of_four` | bytes of tiles of `rows` x `chunk` weights: the two kept of each four columns, and which they are, as tensor cores read it |
     | `tiles` | the same for a dense weight |
+    | `columns` | values `[K x N]`, the transposed weight, N rounded up to a multiple of `rows / 32` by zeros: what an activation is multiplied with lies side by side. Where the activations of all tokens are zero it is not read. A block of threads adds up `rows` results over `chunk` columns |
 
-    The last five are those of `prune-to-gpu`. They have no lanes: `input[b, k]` and `result[b, n]` are row-major. Their
+    The last six are those of `prune-to-gpu`. They have no lanes: `input[b, k]` and `result[b, n]` are row-major. Their
     input may be of another float type than the result, or both of integers.
 
     `C` counts the chunks of `chunk` columns. Pairs of similar rows and blocks come in the order of falling counts. The
