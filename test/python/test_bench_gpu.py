@@ -17,12 +17,12 @@ from prune.console import Steps
 from prune.errors import PruneError
 
 RUNTIME = Path(__file__).resolve().parents[2] / "build" / "opencl" / "lib"
-KINDS = ("dense-f32", "csr-95", "2:4", "b16x16-90")
+KINDS = ("dense-f32", "csr-95", "2:4", "b16x16-90", "gate-70")
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    """Four small layers for OpenCL, unpacked from their archive somewhere else."""
+    """Small layers for OpenCL, unpacked from their archive somewhere else."""
     folder = tmp_path_factory.mktemp("bench")
     settings = gpu.Settings(folder / "layers", "opencl", [(48, 64)], KINDS, [5])
     assert gpu.prepare(settings, Steps("test")) == 0
@@ -85,6 +85,13 @@ def test_an_archive_that_is_too_large_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu, "MAX_ARCHIVE", 1000)
     with pytest.raises(PruneError, match="choose fewer"):
         gpu.prepare(gpu.Settings(tmp_path / "layers", "opencl", [(16, 16)], ["dense-f32"], [1]), Steps("test"))
+
+
+def test_layers_behind_gates_have_few_tokens_and_one_weight():
+    settings = gpu.Settings(Path("unused"), shapes=[(4096, 4096), (768, 768)], kinds=["gate-50", "gate-90"])
+    assert [case["m"] for case in gpu.cases(settings)] == 4 * [1, 4, 16]
+    weights = [gpu_run.weight_and_mask(256, 256, kind)[0] for kind in ("gate-50", "gate-90")]
+    assert (weights[0] == weights[1]).all()
 
 
 def test_options_are_checked(capsys):

@@ -24,11 +24,15 @@ KINDS = {
     "2:4": ("f16", "two_of_four", "n_of_m<2, 4>"), "csr-95": ("f32", "csr", "unstructured"),
     "csr-98": ("f32", "csr", "unstructured"), "csr-99": ("f32", "csr", "unstructured"),
     "b16x16-90": ("f16", "block", "block<16, 16>"),
+    # Products behind a threshold that prunes so much of the activations.
+    "gate-50": ("f32", "columns", None), "gate-70": ("f32", "columns", None), "gate-90": ("f32", "columns", None),
 }
 CHIPS = ("sm_80", "sm_86", "sm_89", "sm_90", "opencl")
 # All of these for the square layer, and the two of COMMON for the others.
 TOKENS = (1, 16, 128, 512, 2048, 8192)
 COMMON = (128, 2048)
+# Those of layers behind gates.
+FEW = (1, 4, 16)
 MAX_ARCHIVE = 60 << 20
 
 
@@ -49,7 +53,8 @@ def cases(settings: Settings) -> Iterator[dict]:
     for n, k in settings.shapes:
         for kind in settings.kinds:
             precision = KINDS[kind][0]
-            for m in settings.tokens or (TOKENS if (n, k) == (4096, 4096) else COMMON):
+            usual = FEW if gpu_run.threshold_of(kind) is not None else TOKENS if (n, k) == (4096, 4096) else COMMON
+            for m in settings.tokens or usual:
                 name = f"layer_{kind}_{n}x{k}_{m}".replace("-", "_").replace(":", "_")
                 yield {"name": name, "kind": kind, "precision": precision, "n": n, "k": k, "m": m,
                        "input": "float16" if precision == "f16" else "float32"}
@@ -72,6 +77,11 @@ def layer_module(case: dict) -> str:
     if element == "f16":
         lines.append("  %wide = arith.extf %x : tensor<{m}x{k}xf16> to tensor<{m}x{k}xf32>")
         x = "%wide"
+    threshold = gpu_run.threshold_of(case["kind"])
+    if threshold is not None:
+        lines.append(f"  %gate = prune.dynamic_mask %x along 1 threshold({threshold}) sparsity({threshold}) : tensor<{{m}}x{{k}}xf32>")
+        lines.append("  %gated = prune.gate %x, %gate : tensor<{m}x{k}xf32>")
+        x = "%gated"
     body = "\n".join(lines).format(n=n, k=k, m=m)
     narrow, y = "", "%y"
     if element == "f16":

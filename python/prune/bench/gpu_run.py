@@ -44,9 +44,16 @@ def tile_mask(kind: str, random: np.random.RandomState) -> np.ndarray:
     return np.ones((TILE, TILE), bool)
 
 
+def threshold_of(kind: str) -> float | None:
+    """What the gate of gate-PERCENT prunes of the activations, whose absolute values are spread over 0 to 1; none for others."""
+    name, _, percent = kind.partition("-")
+    return int(percent) / 100 if name == "gate" else None
+
+
 def weight_and_mask(n: int, k: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """The weight of a layer and its mask: the same wherever this runs. Values are exact in f16 and bf16."""
-    random = np.random.RandomState(sum(map(ord, kind)))
+    # Layers behind gates have one weight, which an archive holds once.
+    random = np.random.RandomState(sum(map(ord, "gate" if threshold_of(kind) is not None else kind)))
     tile = random.randint(1, 64, (TILE, TILE)) * random.choice([-1, 1], (TILE, TILE)) / 64
     copies = -(-n // TILE), -(-k // TILE)
     return (np.tile(tile, copies)[:n, :k].astype(np.float32), np.tile(tile_mask(kind, random), copies)[:n, :k])
@@ -275,18 +282,20 @@ def measure(folder: Path, case: dict, torch, rounds: int) -> dict:
     weight = weight * mask
     x = np.random.RandomState(m).randint(-32, 33, (m, k)).astype(np.float32) / 32
     x = x.astype(case["input"])
+    threshold = threshold_of(kind)
+    gated = x if threshold is None else np.where(np.abs(x) > threshold, x, 0)
     layer = Layer(folder, case)
     try:
         y = layer(x, n)
         tokens = np.unique(np.linspace(0, m - 1, min(m, COMPARED)).astype(int))
         y = y.astype(np.float32)
-        exact = x[tokens].astype(np.float64) @ weight.astype(np.float64).T
+        exact = gated[tokens].astype(np.float64) @ weight.astype(np.float64).T
         difference = float(np.abs(y[tokens] - exact).max() / np.abs(exact).max())
         row = {**case, "density": round(float(mask.mean()), 4), "difference": difference,
                "right": bool(np.isfinite(y).all() and difference <= TOLERANCES[precision])}
         programs = {"prune": layer.time}
         if torch:
-            calls = make_peers(torch, case, x, weight, not mask.all())
+            calls = make_peers(torch, case, gated, weight, not mask.all())
             programs.update({name: timer(torch, call) for name, call in calls.items()})
         row["ms"] = interleave(programs, rounds)
         if torch and kind == "2:4" and (best := find_cusparselt(case)):
