@@ -207,9 +207,10 @@ double GPUCostModel::estimate(const GPULayerCounts &counts) const {
   double flops = 2.0 * counts.entries * llvm::alignTo(counts.tokens, leastTile);
   double computeNs = flops / (rate->teraflops * 1e3 * std::max(busy, 1.0 / static_cast<double>(processors)));
   auto tokens = static_cast<double>(counts.tokens);
-  bool isHalf = counts.precision == GPUPrecision::F16 || counts.precision == GPUPrecision::BF16;
-  double activationBytes = tokens * ((isHalf ? 2.0 : 4.0) * counts.columns + 4.0 * counts.rows);
-  double convertNs = isHalf ? launchNs + 6.0 * tokens * counts.columns / memoryGBps : 0;
+  auto elementBytes = static_cast<double>(getElementBytes(counts.precision));
+  double activationBytes = tokens * (elementBytes * counts.columns + 4.0 * counts.rows);
+  // A pass that reads f32 and writes what is narrower.
+  double convertNs = elementBytes < 4 ? launchNs + (4 + elementBytes) * tokens * counts.columns / memoryGBps : 0;
   // Where few tokens leave processors idle, the kernel splits differently and the memory decides.
   double memoryNs = (counts.bytes + activationBytes) / memoryGBps;
   if (counts.tokens <= leastTile)

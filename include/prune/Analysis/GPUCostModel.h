@@ -20,13 +20,18 @@ enum class GPUKernelKind { Matrix, CSR, BlockCSR, TwoOfFour, Columns };
 inline constexpr llvm::StringRef kGPUKernelNames[] = {"matrix", "csr", "block_csr", "two_of_four", "columns"};
 inline llvm::StringRef stringifyGPUKernel(GPUKernelKind kind) { return kGPUKernelNames[static_cast<size_t>(kind)]; }
 
-/// What is multiplied: f32 exactly, f32 rounded by tensor cores, or 16 bits; sums are always f32.
-enum class GPUPrecision { F32, TF32, F16, BF16 };
-inline constexpr llvm::StringRef kGPUPrecisionNames[] = {"f32", "tf32", "f16", "bf16"};
+/// What is multiplied: f32 exactly, f32 rounded by tensor cores, 16 bits, or whole numbers of 8 bits; sums are f32, of
+/// whole numbers i32.
+enum class GPUPrecision { F32, TF32, F16, BF16, I8 };
+inline constexpr llvm::StringRef kGPUPrecisionNames[] = {"f32", "tf32", "f16", "bf16", "i8"};
 inline llvm::StringRef stringifyGPUPrecision(GPUPrecision precision) {
   return kGPUPrecisionNames[static_cast<size_t>(precision)];
 }
 std::optional<GPUPrecision> parseGPUPrecision(llvm::StringRef name);
+/// Bytes of an element in memory.
+inline int64_t getElementBytes(GPUPrecision precision) {
+  return precision == GPUPrecision::I8 ? 1 : precision == GPUPrecision::F16 || precision == GPUPrecision::BF16 ? 2 : 4;
+}
 
 /// Warps of a block of threads that runs a sparse tile, and threads of each.
 inline constexpr int64_t kTileWarps = 8, kWarpThreads = 32;

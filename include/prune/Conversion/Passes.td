@@ -364,10 +364,10 @@ def PrunePackGPU : Pass<"prune-pack-gpu"> {
     | storage | where |
     |---|---|
     | `matrix` | any weight, in f32 |
-    | `tiles` | any weight, in f16, bf16 or tf32: 16 rows x 128 bytes or, for the warp groups of sm_90, 128 rows x 128 bytes |
+    | `tiles` | any weight, in f16, bf16, tf32 or i8: 16 rows x 128 bytes or, for the warp groups of sm_90, 128 rows x 128 bytes |
     | `csr` | masked ones; always in f32 |
     | `block_csr` | masks of the pattern `#prune.block<r, c>`, up to 64 x 32 |
-    | `two_of_four` | masks that keep at most two of four columns, in f16 or bf16, where K is a multiple of 8 |
+    | `two_of_four` | masks that keep at most two of four columns, in f16, bf16 or i8, where K is a multiple of 8 |
     | `columns` | products behind a `prune.gate` of up to 16 tokens, or behind a ReLU of one token: the weight is transposed, and columns whose activations are all zero are not read |
 
     A cost model of the chip predicts what each takes for the number of tokens M, and the least wins. A remark says for each
@@ -381,12 +381,18 @@ def PrunePackGPU : Pass<"prune-pack-gpu"> {
     How many columns will be skipped is what the gate expects (`keep`, `sparsity`), or half of them; a remark says below which
     density of the activations it pays. `kernel=columns` skips wherever it can, any other kernel but `auto` nowhere.
 
+    With `precision=i8` each row of a weight is divided by its largest magnitude, and so is each token by the device; 127 times
+    the quotients, rounded to the nearest, halves to even, are multiplied and added exactly in i32. The epilogue multiplies the sum
+    by both magnitudes over 127 squared. Pruned weights stay zeros. A token whose largest magnitude is below 1e-30 counts as
+    zeros; what is not finite makes its token's results so. Weights that are not finite, and more than 133144 columns,
+    keep a layer in f32, with a remark.
+
     Declined with a remark: what `prune-pack` declines, values that come at run time (`prune.decompress`), columns that are
     not the last dimension of the activations. Fails on a mask that is not a constant.
   }];
   let options = [
     Option<"chip", "chip", "std::string", "\"sm_80\"", "Chip: sm_80, sm_86, sm_89, sm_90 or opencl">,
-    Option<"precision", "precision", "std::string", "\"f32\"", "What is multiplied: f32 (exactly), tf32, f16 or bf16">,
+    Option<"precision", "precision", "std::string", "\"f32\"", "What is multiplied: f32 (exactly), tf32, f16, bf16 or i8">,
     Option<"kernel", "kernel", "std::string", "\"auto\"", "Storage of masked weights: auto (the fastest one), dense, csr, block or two_of_four; or columns, which skip zeros of the activations">,
     Option<"tiles", "tiles", "std::string", "\"auto\"", "Who reads the tiles of tensor cores: warp, warp_group (sm_90 and opencl), or auto">,
     Option<"costModel", "cost-model", "std::string", "\"\"", "Cost model: a file like the built-in one of the chip, which is the default">,

@@ -14,10 +14,10 @@ struct GPUPipelineOptions : PassPipelineOptions<GPUPipelineOptions> {
       llvm::cl::init("sm_80")};
   PassOptions::Option<std::string> format{
       *this, "format", llvm::cl::desc("Code for an NVIDIA chip: ptx, or cubin (needs ptxas)"), llvm::cl::init("ptx")};
-  PassOptions::Option<std::string> precision{
-      *this, "precision",
-      llvm::cl::desc("How layers multiply: f32 (exact), or on tensor cores tf32, f16 or bf16, always adding in f32"),
-      llvm::cl::init("f32")};
+  PassOptions::Option<std::string> precision{*this, "precision",
+                                             llvm::cl::desc("How layers multiply: f32 (exact), or on tensor cores "
+                                                            "tf32, f16 or bf16, adding in f32, or i8, adding in i32"),
+                                             llvm::cl::init("f32")};
   PassOptions::Option<std::string> kernel{
       *this, "kernel",
       llvm::cl::desc("Storage of masked weights: auto (the fastest one by the cost model), dense, csr, block or "
@@ -25,8 +25,7 @@ struct GPUPipelineOptions : PassPipelineOptions<GPUPipelineOptions> {
       llvm::cl::init("auto")};
   PassOptions::Option<std::string> tiles{
       *this, "tiles",
-      llvm::cl::desc(
-          "Who reads the tiles of tensor cores in f16 and bf16: warp, warp_group (sm_90 and opencl), or auto"),
+      llvm::cl::desc("Who reads the tiles of tensor cores: warp, warp_group (sm_90 and opencl), or auto"),
       llvm::cl::init("auto")};
   PassOptions::Option<std::string> costModel{
       *this, "cost-model", llvm::cl::desc("Cost model: a file like the built-in one of the chip, which is the default"),

@@ -75,7 +75,7 @@ static std::optional<Place> findPlace(Value buffer, EntryOp entry, const LaunchT
 }
 
 /// An element type as cuTensorMapEncodeTiled numbers it.
-static int64_t getDriverType(Type type) { return type.isF16() ? 6 : type.isBF16() ? 9 : 7; }
+static int64_t getDriverType(Type type) { return type.isInteger(8) ? 0 : type.isF16() ? 6 : type.isBF16() ? 9 : 7; }
 
 /// The place of the bytes of a tensor map; equal ones share them.
 static std::optional<Place> addTensorMap(LaunchTable &table, TensorMapOp map, EntryOp entry) {

@@ -36,15 +36,16 @@ Value InlinePTX::get(StringRef text, Type type, StringRef result, StringRef cons
 
 SmallVector<Value> InlinePTX::update(StringRef text, ValueRange registers, StringRef constraints, ValueRange operands) {
   std::string list;
+  Type type = registers.front().getType();
   for (size_t i = 0; i < registers.size(); ++i)
-    list += i == 0 ? "=f" : ",=f";
+    list += std::string(i == 0 ? "=" : ",=") + (type.isF32() ? "f" : "r");
   appendConstraints(list, constraints);
   for (size_t i = 0; i < registers.size(); ++i)
     list += "," + std::to_string(i);
   SmallVector<Value> all(operands);
   llvm::append_range(all, registers);
-  auto type = LLVM::LLVMStructType::getLiteral(b.getContext(), SmallVector<Type>(registers.size(), b.getF32Type()));
-  Value packed = createAsm(b, text, list, type, all).getResult(0);
+  auto packedType = LLVM::LLVMStructType::getLiteral(b.getContext(), SmallVector<Type>(registers.size(), type));
+  Value packed = createAsm(b, text, list, packedType, all).getResult(0);
   SmallVector<Value> results;
   for (size_t i = 0; i < registers.size(); ++i)
     results.push_back(LLVM::ExtractValueOp::create(b, packed, ArrayRef<int64_t>{int64_t(i)}));

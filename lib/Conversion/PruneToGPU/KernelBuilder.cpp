@@ -210,9 +210,12 @@ SmallVector<Value> KernelBuilder::inlineBlock(Block &block, ValueRange arguments
 Value KernelBuilder::emitEpilogue(LinearOp layer, Value sum, ValueRange indices, unsigned firstExtra) {
   SmallVector<Value> arguments{convert(sum, layer.getEpilogue().front().getArgument(0).getType())};
   for (auto [i, extra] : llvm::enumerate(layer.getExtras())) {
-    bool isPerRow = cast<MemRefType>(extra.getType()).getRank() == 1 && layer.getInitType().getRank() != 1;
-    arguments.push_back(memref::LoadOp::create(*this, getBuffer(firstExtra + i),
-                                               isPerRow ? indices.slice(layer.getRowDim(), 1) : indices));
+    auto type = cast<MemRefType>(extra.getType());
+    bool isPerRow = type.getRank() == 1 && layer.getInitType().getRank() != 1;
+    SmallVector<Value> place(isPerRow ? indices.slice(layer.getRowDim(), 1) : indices);
+    if (type.getShape().back() == 1) // a number for each token
+      place.back() = constant(0);
+    arguments.push_back(memref::LoadOp::create(*this, getBuffer(firstExtra + i), place));
   }
   return inlineBlock(layer.getEpilogue().front(), arguments).front();
 }

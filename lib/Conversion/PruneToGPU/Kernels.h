@@ -32,8 +32,6 @@ LogicalResult lowerBlockFragments(RewriterBase &rewriter, LinearOp op, const GPU
 LogicalResult lowerTiles(RewriterBase &rewriter, LinearOp op, const GPUTarget &target);
 /// Products that read only what is multiplied with nonzeros.
 LogicalResult lowerColumns(RewriterBase &rewriter, LinearOp op, const GPUTarget &target);
-/// How the tiles of such a layer lie.
-TensorCoreLayout getTensorCoreLayout(LinearOp op, bool isWarpGroup);
 LogicalResult lowerByWarps(RewriterBase &rewriter, LinearOp op, const GPUTarget &target);
 LogicalResult lowerByWarpGroups(RewriterBase &rewriter, LinearOp op, const GPUTarget &target);
 

@@ -1,17 +1,79 @@
 //===- TensorCoreKernels.cpp - Packed layers on tensor cores -------------------===//
 
-#include "Kernels.h"
+#include "TensorCoreKernels.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
 using namespace mlir::prune;
+
+LogicalResult mlir::prune::verifyRowMajor(LinearOp layer, const GPUTarget &target) {
+  for (Value buffer : {layer.getInput(), layer.getInit()})
+    if (!cast<MemRefType>(buffer.getType()).getLayout().isIdentity())
+      return layer.emitOpError() << "has no kernel for " << target.chip
+                                 << ": expected activations in row-major order, got " << buffer.getType();
+  return success();
+}
 
 TensorCoreLayout mlir::prune::getTensorCoreLayout(LinearOp op, bool isWarpGroup) {
   TensorCoreLayout layout;
   layout.isWarpGroup = isWarpGroup;
   layout.isSparse = op.getFormat() == StorageFormat::TwoOfFour;
   Type element = op.getInputType().getElementType();
-  layout.type = element.isF16() ? TensorCoreType::F16 : element.isBF16() ? TensorCoreType::BF16 : TensorCoreType::TF32;
+  layout.type = element.isF16()        ? TensorCoreType::F16
+                : element.isBF16()     ? TensorCoreType::BF16
+                : element.isInteger(8) ? TensorCoreType::I8
+                                       : TensorCoreType::TF32;
   return layout;
+}
+
+Type mlir::prune::getElementType(Builder &b, const TensorCoreLayout &layout) {
+  switch (layout.type) {
+  case TensorCoreType::F16:
+    return b.getF16Type();
+  case TensorCoreType::BF16:
+    return b.getBF16Type();
+  case TensorCoreType::TF32:
+    return b.getF32Type();
+  case TensorCoreType::I8:
+    return b.getI8Type();
+  }
+  llvm_unreachable("all types are above");
+}
+
+Type mlir::prune::getSumType(Builder &b, const TensorCoreLayout &layout) {
+  return layout.type == TensorCoreType::I8 ? Type(b.getI32Type()) : b.getF32Type();
+}
+
+StringRef mlir::prune::getFactorName(const TensorCoreLayout &layout) {
+  static constexpr StringRef names[] = {"f16", "bf16", "tf32", "s8"};
+  return names[static_cast<size_t>(layout.type)];
+}
+
+StringRef mlir::prune::getSumName(const TensorCoreLayout &layout) {
+  return layout.type == TensorCoreType::I8 ? "s32" : "f32";
+}
+
+Value mlir::prune::multiplyAddElements(KernelBuilder &b, Value weight, Value token, Value sum) {
+  Type type = sum.getType();
+  weight = b.convert(weight, type);
+  token = b.convert(token, type);
+  if (isa<FloatType>(type))
+    return arith::AddFOp::create(b, sum, arith::MulFOp::create(b, weight, token));
+  return arith::AddIOp::create(b, sum, arith::MulIOp::create(b, weight, token));
+}
+
+Value mlir::prune::loadTokenOrZero(KernelBuilder &b, const LayerBuffers &layer, Value token, Value column) {
+  Value input = viewAsMatrix(b, b.getBuffer(layer.getInputBuffer()));
+  Type element = layer.op.getInputType().getElementType();
+  Value isInside = arith::AndIOp::create(b, b.less(token, b.constant(layer.numTokens)),
+                                         b.less(column, b.constant(layer.numColumns)));
+  auto loaded = scf::IfOp::create(b, element, isInside, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loaded.thenBlock());
+  scf::YieldOp::create(b, memref::LoadOp::create(b, input, ValueRange{token, column}).getResult());
+  b.setInsertionPointToStart(loaded.elseBlock());
+  scf::YieldOp::create(b, b.zero(element));
+  return loaded.getResult(0);
 }
 
 LogicalResult mlir::prune::lowerTiles(RewriterBase &rewriter, LinearOp op, const GPUTarget &target) {

@@ -1,9 +1,6 @@
 //===- WarpGroupEpilogue.cpp - From sums to results, and OpenCL ----------------===//
 
-#include "LayerBuffers.h"
 #include "WarpGroupKernel.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -19,14 +16,16 @@ void WarpGroupKernel::emitEpilogue(KernelBuilder &b, ValueRange sums, Value grou
   constexpr int64_t kWidth = 4; // elements of a thread at a time, neighbours in memory
   Value lane = b.rem(thread, 32), warp = b.div(thread, 32);
   Value row = b.add(b.mul(warp, 16), b.div(lane, 4)), token = b.mul(b.rem(lane, 4), 2);
-  Value result = viewAsMatrix(b, b.getBuffer(2));
-  ArrayRef<int64_t> leading = layer.getInitType().getShape().drop_back();
+  unsigned firstExtra = layer.getInputBuffer() + 1;
+  Value result = viewAsMatrix(b, b.getBuffer(firstExtra + layer.op.getExtras().size()));
+  ArrayRef<int64_t> leading = layer.op.getInitType().getShape().drop_back();
   for (int64_t first = 0; first < config.tokens; first += kStagedTokens) {
     wait();
     for (int64_t i = 0; i < kStagedTokens / 2; ++i) {
       // Four sums for each 8 tokens: (row, token), (row, token + 1), (row + 8, token), (row + 8, token + 1).
       Value atToken = b.add(token, i / 4 * 8 + i % 2), atRow = b.add(row, i / 2 % 2 * 8);
-      memref::StoreOp::create(b, sums[first / 2 + i], staged, ValueRange{group, atToken, atRow});
+      Value sum = b.convert(sums[first / 2 + i], b.getF32Type());
+      memref::StoreOp::create(b, sum, staged, ValueRange{group, atToken, atRow});
     }
     wait();
     constexpr int64_t kThreadsPerToken = kGroupRows / kWidth, kTokensAtOnce = 128 / kThreadsPerToken;
@@ -41,53 +40,53 @@ void WarpGroupKernel::emitEpilogue(KernelBuilder &b, ValueRange sums, Value grou
         auto getElement = [&](int64_t i) {
           SmallVector<Value> at(indices);
           at.push_back(b.add(n, i));
-          return b.emitEpilogue(layer, vector::ExtractOp::create(b, loaded, i), at, 3);
+          return b.emitEpilogue(layer.op, vector::ExtractOp::create(b, loaded, i), at, firstExtra);
         };
-        if (sizes.numRows % kWidth == 0) {
+        if (layer.numRows % kWidth == 0) {
           SmallVector<Value> elements;
           for (int64_t i = 0; i < kWidth; ++i)
             elements.push_back(getElement(i));
-          auto type = VectorType::get({kWidth}, layer.getInitType().getElementType());
+          auto type = VectorType::get({kWidth}, layer.op.getInitType().getElementType());
           Value vector = vector::FromElementsOp::create(b, type, elements);
           vector::StoreOp::create(b, vector, result, ValueRange{m, n},
                                   /*nontemporal=*/false, llvm::MaybeAlign(kWidth * type.getElementTypeBitWidth() / 8));
           return;
         }
         for (int64_t i = 0; i < kWidth; ++i)
-          b.ifThen(b.less(b.add(n, i), b.constant(sizes.numRows)), [&] {
+          b.ifThen(b.less(b.add(n, i), b.constant(layer.numRows)), [&] {
             memref::StoreOp::create(b, getElement(i), result, ValueRange{m, b.add(n, i)});
           });
       };
-      Value isInside = b.less(n, b.constant(sizes.numRows));
-      if (sizes.numTokens % config.tokens != 0)
-        isInside = arith::AndIOp::create(b, isInside, b.less(m, b.constant(sizes.numTokens)));
+      Value isInside = b.less(n, b.constant(layer.numRows));
+      if (layer.numTokens % config.tokens != 0)
+        isInside = arith::AndIOp::create(b, isInside, b.less(m, b.constant(layer.numTokens)));
       b.ifThen(isInside, finish);
     });
   }
 }
 
 bool WarpGroupKernel::suitsRegisters() {
-  ShapedType result = layer.getInitType();
+  ShapedType result = layer.op.getInitType();
   auto isPerRow = [](Value extra) { return cast<MemRefType>(extra.getType()).getRank() == 1; };
   // The epilogue stands once for each of a thread's sums: long ones would not stay in the instruction cache.
   constexpr int64_t kMostOps = 8; // beside the terminator
-  return result.getElementTypeBitWidth() == 16 && isa<FloatType>(result.getElementType()) && sizes.numRows % 8 == 0 &&
-         result.getRank() > 1 && llvm::all_of(layer.getExtras(), isPerRow) &&
-         std::distance(layer.getEpilogue().front().begin(), layer.getEpilogue().front().end()) <= kMostOps + 1;
+  return result.getElementTypeBitWidth() == 16 && isa<FloatType>(result.getElementType()) && layer.numRows % 8 == 0 &&
+         result.getRank() > 1 && llvm::all_of(layer.op.getExtras(), isPerRow) &&
+         std::distance(layer.op.getEpilogue().front().begin(), layer.op.getEpilogue().front().end()) <= kMostOps + 1;
 }
 
 void WarpGroupKernel::emitEpilogueInRegisters(KernelBuilder &b, ValueRange sums, Value group, Value thread,
                                               Value firstRow, Value firstToken, function_ref<void()> wait) {
   InlinePTX ptx(b);
-  Block &epilogue = layer.getEpilogue().front();
+  Block &epilogue = layer.op.getEpilogue().front();
   Value lane = b.rem(thread, 32), warp = b.div(thread, 32);
   SmallVector<SmallVector<Value>> extras; // of a thread's two rows
   for (int64_t side = 0; side < 2; ++side) {
     Value row = b.add(b.add(firstRow, side * 8), b.add(b.mul(warp, 16), b.div(lane, 4)));
-    row = arith::MinUIOp::create(b, row, b.constant(sizes.numRows - 1));
+    row = arith::MinUIOp::create(b, row, b.constant(layer.numRows - 1));
     extras.emplace_back();
-    for (size_t i = 0; i < layer.getExtras().size(); ++i)
-      extras.back().push_back(memref::LoadOp::create(b, b.getBuffer(3 + i), row));
+    for (size_t i = 0; i < layer.op.getExtras().size(); ++i)
+      extras.back().push_back(memref::LoadOp::create(b, b.getBuffer(layer.getInputBuffer() + 1 + i), row));
   }
   auto finish = [&](Value sum, int64_t side) {
     SmallVector<Value> arguments{b.convert(sum, epilogue.getArgument(0).getType())};
@@ -95,7 +94,7 @@ void WarpGroupKernel::emitEpilogueInRegisters(KernelBuilder &b, ValueRange sums,
     return b.inlineBlock(epilogue, arguments).front();
   };
   Value isFirst = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, thread, b.constant(0));
-  auto pairType = VectorType::get({2}, layer.getInitType().getElementType());
+  auto pairType = VectorType::get({2}, layer.op.getInitType().getElementType());
   for (int64_t first = 0; first < config.tokens; first += kPieceTokens) {
     int64_t slot = first / kPieceTokens % 2;
     // What left from this slot before, two pieces ago or with one piece the last time, has been read.
@@ -124,12 +123,12 @@ void WarpGroupKernel::emitEpilogueInRegisters(KernelBuilder &b, ValueRange sums,
       });
       continue;
     }
-    Value result = viewAsMatrix(b, b.getBuffer(2));
+    Value result = viewAsMatrix(b, b.getBuffer(layer.getInputBuffer() + 1 + layer.op.getExtras().size()));
     b.forLoop(thread, b.constant(kPieceTokens * kGroupRows), 128, [&](Value i) {
       Value token = b.div(i, kGroupRows), row = b.rem(i, kGroupRows);
       Value m = b.add(b.add(firstToken, first), token), n = b.add(firstRow, row);
       Value isInside =
-          arith::AndIOp::create(b, b.less(m, b.constant(sizes.numTokens)), b.less(n, b.constant(sizes.numRows)));
+          arith::AndIOp::create(b, b.less(m, b.constant(layer.numTokens)), b.less(n, b.constant(layer.numRows)));
       b.ifThen(isInside, [&] {
         Value swizzled = arith::XOrIOp::create(b, row, b.mul(b.rem(token, 8), 8));
         Value loaded = memref::LoadOp::create(b, staged, ValueRange{group, b.constant(slot), token, swizzled});
@@ -175,12 +174,6 @@ void WarpGroupKernel::storePiece(KernelBuilder &b, ArrayRef<Value> pairs, Value 
 // OpenCL
 //===----------------------------------------------------------------------===//
 
-Type WarpGroupKernel::getElement(Builder &b) const {
-  return layout.type == TensorCoreType::F16    ? Type(b.getF16Type())
-         : layout.type == TensorCoreType::BF16 ? Type(b.getBF16Type())
-                                               : b.getF32Type();
-}
-
 /// The place of an element in a tile of rows of `rowBytes` bytes, swizzled as the hardware does.
 static Value getSwizzled(KernelBuilder &b, Value row, Value column, int64_t rowBytes, int64_t elementBytes) {
   Value line = b.rem(b.div(row, 128 / rowBytes), rowBytes / 16);
@@ -195,17 +188,16 @@ SmallVector<Value> WarpGroupKernel::multiplyReference(KernelBuilder &b, Value gr
                                   b.constant(offset), ValueRange())
         .getResult();
   };
-  Value weights = view(sharedWeights, 0, layout.getValueBytes() / elementBytes, getElement(b));
-  Value tokens = view(sharedTokens, 0, getTokenBytes() / elementBytes, getElement(b));
+  Type element = getElementType(b, layout);
+  Value weights = view(sharedWeights, 0, layout.getValueBytes() / elementBytes, element);
+  Value tokens = view(sharedTokens, 0, getTokenBytes() / elementBytes, element);
   Value metadata;
   if (layout.isSparse)
     metadata = view(sharedWeights, layout.getValueBytes(), kTileRows * layout.getColumns() / 8 / 4, b.getI32Type());
   Value lane = b.rem(thread, 32), warp = b.div(thread, 32);
   Value row = b.add(b.add(b.mul(group, kGroupRows), b.mul(warp, 16)), b.div(lane, 4));
   Value token = b.mul(b.rem(lane, 4), 2);
-  auto load = [&](Value elements, Value at) {
-    return b.convert(memref::LoadOp::create(b, elements, at), b.getF32Type());
-  };
+  auto load = [&](Value elements, Value at) -> Value { return memref::LoadOp::create(b, elements, at); };
   return b.forLoop(b.constant(0), b.constant(rowBytes / elementBytes), 1, sums, [&](Value stored, ValueRange sums) {
     SmallVector<Value> results(sums);
     for (int64_t side = 0; side < 2; ++side) {
@@ -226,9 +218,8 @@ SmallVector<Value> WarpGroupKernel::multiplyReference(KernelBuilder &b, Value gr
         if (i / 2 % 2 != side)
           continue;
         Value atToken = b.add(token, i / 4 * 8 + i % 2);
-        Value product =
-            arith::MulFOp::create(b, weight, load(tokens, getSwizzled(b, atToken, column, kRowBytes, elementBytes)));
-        results[i] = arith::AddFOp::create(b, results[i], product);
+        Value x = load(tokens, getSwizzled(b, atToken, column, kRowBytes, elementBytes));
+        results[i] = multiplyAddElements(b, weight, x, results[i]);
       }
     }
     return results;
@@ -239,15 +230,14 @@ void WarpGroupKernel::emitReference(KernelBuilder &b) {
   Value thread = b.rem(b.threadId(), 128), group = b.div(b.threadId(), 128);
   std::pair<Value, Value> place = getTile(b, b.blockId());
   Value rowTile = place.first, tokenTile = place.second;
-  Value input = viewAsMatrix(b, b.getBuffer(1));
-  Type element = getElement(b);
+  Type element = getElementType(b, layout);
   int64_t elementBytes = layout.getElementBytes(), columns = layout.getColumns();
   auto space = cast<MemRefType>(sharedTokens.getType()).getMemorySpace();
   Value tokens = memref::ViewOp::create(
       b, MemRefType::get({getTokenBytes() / elementBytes}, element, MemRefLayoutAttrInterface(), space), sharedTokens,
       b.constant(0), ValueRange());
   Value firstToken = b.mul(tokenTile, config.tokens);
-  SmallVector<Value> sums(getNumAccumulators(), b.zero(b.getF32Type()));
+  SmallVector<Value> sums(getNumAccumulators(), b.zero(getSumType(b, layout)));
   sums = b.forLoop(b.constant(0), b.constant(getNumColumnTiles()), 1, sums, [&](Value k, ValueRange sums) {
     b.barrier();
     Value source = b.mul(b.add(b.mul(rowTile, getNumColumnTiles()), k), getWeightBytes());
@@ -256,17 +246,8 @@ void WarpGroupKernel::emitReference(KernelBuilder &b) {
     });
     b.forLoop(b.threadId(), b.constant(config.tokens * columns), 256, [&](Value i) {
       Value inBlock = b.div(i, columns), inTile = b.rem(i, columns);
-      Value token = b.add(firstToken, inBlock), column = b.add(b.mul(k, layout.getColumns()), inTile);
-      Value isInside = arith::AndIOp::create(b, b.less(token, b.constant(sizes.numTokens)),
-                                             b.less(column, b.constant(sizes.numColumns)));
-      auto loaded = scf::IfOp::create(b, element, isInside, /*withElseRegion=*/true);
-      OpBuilder::InsertionGuard guard(b);
-      b.setInsertionPointToStart(loaded.thenBlock());
-      scf::YieldOp::create(b, memref::LoadOp::create(b, input, ValueRange{token, column}).getResult());
-      b.setInsertionPointToStart(loaded.elseBlock());
-      scf::YieldOp::create(b, b.zero(element));
-      b.setInsertionPointAfter(loaded);
-      memref::StoreOp::create(b, loaded.getResult(0), tokens, getSwizzled(b, inBlock, inTile, kRowBytes, elementBytes));
+      Value loaded = loadTokenOrZero(b, layer, b.add(firstToken, inBlock), b.add(b.mul(k, columns), inTile));
+      memref::StoreOp::create(b, loaded, tokens, getSwizzled(b, inBlock, inTile, kRowBytes, elementBytes));
     });
     b.barrier();
     return multiplyReference(b, group, thread, sums);

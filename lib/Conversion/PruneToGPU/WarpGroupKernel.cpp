@@ -24,12 +24,12 @@ WarpGroupConfig WarpGroupKernel::chooseConfig() const {
   double bestCost = 0;
   for (int64_t tokens : {256, 192, 128, 64})
     for (int64_t cluster : {2, 1}) {
-      int64_t rowTiles = llvm::divideCeil(sizes.numRows, kTileRows * cluster);
-      int64_t tiles = rowTiles * llvm::divideCeil(sizes.numTokens, tokens);
+      int64_t rowTiles = llvm::divideCeil(layer.numRows, kTileRows * cluster);
+      int64_t tiles = rowTiles * llvm::divideCeil(layer.numTokens, tokens);
       int64_t turns = llvm::divideCeil(tiles, kMultiprocessors / cluster);
       // Measured on an H200: a tile of 64 tokens takes 0.4 of one of 256, each 64 more 0.2. Blocks that share tokens
       // start a little later, others read more from the second-level cache, which tells where there are many columns.
-      double columns = std::min<double>(static_cast<double>(sizes.numColumns), 4096) / 4096;
+      double columns = std::min<double>(static_cast<double>(layer.numColumns), 4096) / 4096;
       double cost = static_cast<double>(turns) * (0.2 + 0.2 * static_cast<double>(tokens) / 64) *
                     (cluster == 2 ? 1.03 : 1 + 0.2 * columns);
       if (bestCost == 0 || cost < bestCost) {
@@ -49,37 +49,32 @@ void WarpGroupKernel::setUpShared(KernelBuilder &b) {
   sharedTokens = b.allocShared(bytes(config.stages * getTokenBytes()), kTileAlignment);
   sharedWeights = b.allocShared(bytes(config.stages * getWeightBytes()), kTileAlignment);
   if (usesRegisters) // [group][slot][token][row]
-    staged = b.allocShared(MemRefType::get({2, 2, kPieceTokens, kGroupRows}, layer.getInitType().getElementType()),
+    staged = b.allocShared(MemRefType::get({2, 2, kPieceTokens, kGroupRows}, layer.op.getInitType().getElementType()),
                            kTileAlignment);
   else
     staged = b.allocShared(MemRefType::get({2, kStagedTokens, kStagedStride}, b.getF32Type()), 128);
 }
 
 LogicalResult WarpGroupKernel::emit() {
-  ShapedType result = layer.getInitType();
-  sizes.numRows = layer.getNumRows();
-  sizes.numColumns = layer.getNumColumns();
-  sizes.numTokens = result.getNumElements() / sizes.numRows;
-  for (Value buffer : {layer.getInput(), layer.getInit()})
-    if (!cast<MemRefType>(buffer.getType()).getLayout().isIdentity())
-      return layer.emitOpError() << "has no kernel for " << target.chip
-                                 << ": expected activations in row-major order, got " << buffer.getType();
+  if (failed(verifyRowMajor(layer.op, target)))
+    return failure();
   if (!target.isOpenCL && target.sm < 90)
-    return layer.emitOpError() << "has no kernel for " << target.chip << ": warp-group instructions need sm_90";
+    return layer.op.emitOpError() << "has no kernel for " << target.chip << ": warp-group instructions need sm_90";
+  if (layout.isSparse && layout.type == TensorCoreType::I8)
+    return layer.op.emitOpError() << "has no kernel for " << target.chip << ": 2:4 in i8 wants tiles of 16 x 128, got "
+                                  << layout.getRows() << " x " << layout.getColumns();
   int64_t columnUnit = 16 / layout.getElementBytes();
-  if (!target.isOpenCL && sizes.numColumns % columnUnit != 0)
-    return layer.emitOpError() << "has no kernel for " << target.chip
-                               << ": expected a number of columns that is a multiple of " << columnUnit << ", got "
-                               << sizes.numColumns;
+  if (!target.isOpenCL && layer.numColumns % columnUnit != 0)
+    return layer.op.emitOpError() << "has no kernel for " << target.chip
+                                  << ": expected a number of columns that is a multiple of " << columnUnit << ", got "
+                                  << layer.numColumns;
   usesRegisters = suitsRegisters();
   config = target.isOpenCL ? WarpGroupConfig{128, 1, 1} : chooseConfig();
   int64_t tiles =
-      llvm::divideCeil(sizes.numRows, kTileRows * config.cluster) * llvm::divideCeil(sizes.numTokens, config.tokens);
+      llvm::divideCeil(layer.numRows, kTileRows * config.cluster) * llvm::divideCeil(layer.numTokens, config.tokens);
   int64_t grid = target.isOpenCL ? tiles : std::min(tiles, kMultiprocessors / config.cluster) * config.cluster;
-  SmallVector<Value> buffers{layer.getStorage().front(), layer.getInput(), layer.getInit()};
-  llvm::append_range(buffers, layer.getExtras());
-  KernelBuilder b(rewriter, layer, target, layout.isSparse ? "two_of_four_warp_groups" : "dense_warp_groups", buffers,
-                  {grid, 1, 1}, {target.isOpenCL ? 256 : 384, 1, 1});
+  KernelBuilder b(rewriter, layer.op, target, layout.isSparse ? "two_of_four_warp_groups" : "dense_warp_groups",
+                  layer.getBuffers(), {grid, 1, 1}, {target.isOpenCL ? 256 : 384, 1, 1});
   setUpShared(b);
   if (target.isOpenCL)
     emitReference(b);
@@ -96,8 +91,8 @@ std::pair<Value, Value> WarpGroupKernel::getTile(KernelBuilder &b, Value number)
   // Eight tiles of tokens, or what is left, go through all rows together: what they read stays in the second-level
   // cache.
   constexpr int64_t kTogether = 8;
-  int64_t rowTiles = llvm::divideCeil(sizes.numRows, kTileRows * config.cluster);
-  int64_t tokenTiles = llvm::divideCeil(sizes.numTokens, config.tokens);
+  int64_t rowTiles = llvm::divideCeil(layer.numRows, kTileRows * config.cluster);
+  int64_t tokenTiles = llvm::divideCeil(layer.numTokens, config.tokens);
   int64_t together = std::min(kTogether, tokenTiles);
   Value group = b.div(number, together * rowTiles), inGroup = b.rem(number, together * rowTiles);
   Value first = b.mul(group, together);
@@ -114,7 +109,7 @@ void WarpGroupKernel::emitCUDA(KernelBuilder &b) {
     setAttr(NVVM::NVVMDialect::getClusterDimAttrName(), b.getDenseI32ArrayAttr({int32_t(config.cluster), 1, 1}));
   barriers = b.allocShared(MemRefType::get({2 * config.stages}, b.getI64Type()));
   if (usesRegisters)
-    resultMap = b.addTensorMap(layer.getInit(), {kGroupRows, kPieceTokens}, /*swizzleBytes=*/128);
+    resultMap = b.addTensorMap(layer.op.getInit(), {kGroupRows, kPieceTokens}, /*swizzleBytes=*/128);
 
   Value thread = b.threadId(), block = b.blockId();
   Value rank = b.rem(block, config.cluster), firstTile = b.div(block, config.cluster);
@@ -177,14 +172,14 @@ struct RingPlace {
 void WarpGroupKernel::emitCopies(KernelBuilder &b, Value rank, Value firstTile) {
   InlinePTX ptx(b);
   int64_t half = config.tokens / config.cluster;
-  Value map = b.addTensorMap(layer.getInput(), {layout.getColumns(), half}, /*swizzleBytes=*/128);
+  Value map = b.addTensorMap(layer.op.getInput(), {layout.getColumns(), half}, /*swizzleBytes=*/128);
   Value mapAddress = ptx.getGlobalAddress(map);
   ptx.run("fence.proxy.tensormap::generic.acquire.gpu [$0], 128;", "l", {mapAddress});
   Value weights = ptx.getGlobalAddress(b.getBuffer(0));
   Value sharedA = ptx.getSharedAddress(sharedWeights), sharedB = ptx.getSharedAddress(sharedTokens);
   Value bars = ptx.getSharedAddress(barriers);
   int64_t tiles =
-      llvm::divideCeil(sizes.numRows, kTileRows * config.cluster) * llvm::divideCeil(sizes.numTokens, config.tokens);
+      llvm::divideCeil(layer.numRows, kTileRows * config.cluster) * llvm::divideCeil(layer.numTokens, config.tokens);
   int64_t step = b.getGrid()[0] / config.cluster;
   b.forLoop(firstTile, b.constant(tiles), step, {ptx.i32(0), ptx.i32(1)}, [&](Value number, ValueRange ring) {
     std::pair<Value, Value> tile = getTile(b, number);
@@ -232,17 +227,18 @@ Value WarpGroupKernel::getDescriptor(KernelBuilder &b, InlinePTX &ptx, Value add
 /// The instruction with its accumulators, for a step of 32 (dense) or 64 (2:4) bytes of columns.
 std::string WarpGroupKernel::getInstruction(int64_t step) const {
   int64_t n = getNumAccumulators();
-  bool isTF32 = layout.type == TensorCoreType::TF32;
-  StringRef type = isTF32 ? "tf32" : layout.type == TensorCoreType::F16 ? "f16" : "bf16";
   std::string registers;
   for (int64_t i = 0; i < n; ++i)
     registers += (i ? ", $" : "$") + std::to_string(i);
-  // Signs, and for types of 16 bits which operand is transposed.
-  return llvm::formatv("wgmma.mma_async{0}.sync.aligned.m64n{1}k{2}.f32.{3}.{3} {{{4}}, ${5}, ${6}, {7}1, 1, 1{8};",
+  // Whether to add, signs of floats, and for types of 16 bits which operand is transposed.
+  StringRef flags = layout.type == TensorCoreType::I8     ? "1"
+                    : layout.type == TensorCoreType::TF32 ? "1, 1, 1"
+                                                          : "1, 1, 1, 0, 0";
+  return llvm::formatv("wgmma.mma_async{0}.sync.aligned.m64n{1}k{2}.{9}.{3}.{3} {{{4}}, ${5}, ${6}, {7}{8};",
                        layout.isSparse ? ".sp" : "", config.tokens,
-                       (layout.isSparse ? 64 : 32) / layout.getElementBytes(), type, registers, n, n + 1,
-                       layout.isSparse ? llvm::formatv("${0}, {1}, ", n + 2, step % 2).str() : "",
-                       isTF32 ? "" : ", 0, 0");
+                       (layout.isSparse ? 64 : 32) / layout.getElementBytes(), getFactorName(layout), registers, n,
+                       n + 1, layout.isSparse ? llvm::formatv("${0}, {1}, ", n + 2, step % 2).str() : "", flags,
+                       getSumName(layout));
 }
 
 void WarpGroupKernel::emitProducts(KernelBuilder &b, Value rank, Value firstTile) {
@@ -254,7 +250,7 @@ void WarpGroupKernel::emitProducts(KernelBuilder &b, Value rank, Value firstTile
   Value group32 = ptx.toI32(group), thread32 = ptx.toI32(thread);
   int64_t rowBytes = layout.getRowBytes(), steps = layout.isSparse ? 2 : 4;
   int64_t tiles =
-      llvm::divideCeil(sizes.numRows, kTileRows * config.cluster) * llvm::divideCeil(sizes.numTokens, config.tokens);
+      llvm::divideCeil(layer.numRows, kTileRows * config.cluster) * llvm::divideCeil(layer.numTokens, config.tokens);
   if (usesRegisters)
     ptx.run("fence.proxy.tensormap::generic.acquire.gpu [$0], 128;", "l", {ptx.getGlobalAddress(resultMap)});
   // Tells the copying threads of all blocks of the cluster that a slot is free.
@@ -274,7 +270,7 @@ void WarpGroupKernel::emitProducts(KernelBuilder &b, Value rank, Value firstTile
       [&](Value number, ValueRange ring) {
         std::pair<Value, Value> tile = getTile(b, number);
         Value rowTile = tile.first, tokenTile = tile.second;
-        Value zero = b.zero(b.getF32Type());
+        Value zero = b.zero(getSumType(b, layout));
         SmallVector<Value> carried(getNumAccumulators(), zero);
         llvm::append_range(carried, ring);
         carried =

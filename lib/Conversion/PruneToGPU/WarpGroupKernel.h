@@ -8,8 +8,7 @@
 #define PRUNE_LIB_CONVERSION_PRUNETOGPU_WARPGROUPKERNEL_H
 
 #include "InlinePTX.h"
-#include "Kernels.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "TensorCoreKernels.h"
 
 namespace mlir::prune {
 
@@ -28,11 +27,6 @@ struct WarpGroupConfig {
   int64_t stages = 4;   ///< tiles in flight
 };
 
-/// A layer as one matrix product.
-struct LayerSizes {
-  int64_t numTokens, numRows, numColumns;
-};
-
 class WarpGroupKernel {
 public:
   WarpGroupKernel(RewriterBase &rewriter, LinearOp layer, const GPUTarget &target, const TensorCoreLayout &layout)
@@ -43,9 +37,8 @@ public:
 private:
   int64_t getWeightBytes() const { return layout.getTileBytes(); }
   int64_t getTokenBytes() const { return config.tokens * kRowBytes; }
-  Type getElement(Builder &b) const;
   int64_t getNumAccumulators() const { return config.tokens / 2; }
-  int64_t getNumColumnTiles() const { return layout.getNumColumnTiles(sizes.numColumns); }
+  int64_t getNumColumnTiles() const { return layout.getNumColumnTiles(layer.numColumns); }
 
   WarpGroupConfig chooseConfig() const;
   void setUpShared(KernelBuilder &b);
@@ -71,11 +64,10 @@ private:
   Value getDescriptor(KernelBuilder &b, InlinePTX &ptx, Value address, int64_t rowBytes);
 
   RewriterBase &rewriter;
-  LinearOp layer;
+  LayerBuffers layer;
   const GPUTarget &target;
   TensorCoreLayout layout;
   WarpGroupConfig config;
-  LayerSizes sizes;
   bool usesRegisters = false;
   Value sharedWeights, sharedTokens, staged, barriers, resultMap;
 };

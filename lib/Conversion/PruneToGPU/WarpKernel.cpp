@@ -8,11 +8,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "InlinePTX.h"
-#include "Kernels.h"
-#include "LayerBuffers.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "TensorCoreKernels.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
@@ -46,11 +42,7 @@ private:
   /// Elements in a register of 4 bytes, and in a lane's 16 bytes of a row.
   int64_t getUnit() const { return 4 / layout.getElementBytes(); }
   int64_t getColumns() const { return layout.getColumns(); }
-  Type getElement(Builder &b) const {
-    return layout.type == TensorCoreType::F16    ? Type(b.getF16Type())
-           : layout.type == TensorCoreType::BF16 ? Type(b.getBF16Type())
-                                                 : b.getF32Type();
-  }
+  bool isI8() const { return layout.type == TensorCoreType::I8; }
 
   void chooseConfig();
   void copyTokens(KernelBuilder &b, Value firstToken, Value tile, Value slot);
@@ -65,12 +57,10 @@ private:
   void emitEpilogue(KernelBuilder &b, Value firstToken, ValueRange sums);
 
   RewriterBase &rewriter;
-  LinearOp layer;
+  LayerBuffers layer;
   const GPUTarget &target;
   TensorCoreLayout layout;
   WarpConfig config{2, 4, 4, 4};
-  int64_t numTokens = 0, numRows = 0, numColumns = 0;
-  Value input;    ///< numTokens x numColumns
   Value shared;   ///< [2][tokens][columns and padding]
   Value exchange; ///< of the reference: [warp][lane][register]
   Value lane, rowWarp, tokenWarp, firstRow;
@@ -80,36 +70,28 @@ private:
 
 void WarpKernel::chooseConfig() {
   // Few tokens: all warps side by side over the rows.
-  if (numTokens <= 8)
+  if (layer.numTokens <= 8)
     config = {8, 1, 1, 1};
-  else if (numTokens <= 64)
+  else if (layer.numTokens <= 64)
     config = {8, 1, 1, 4};
-  else if (llvm::divideCeil(numTokens, 128) * llvm::divideCeil(numRows, 128) < 100)
+  else if (getNumTiles(layer.numTokens, 128) * getNumTiles(layer.numRows, 128) < 100)
     config = {4, 2, 1, 4}; // 64 x 64: more blocks
 }
 
 LogicalResult WarpKernel::emit() {
-  ShapedType result = layer.getInitType();
-  numRows = layer.getNumRows();
-  numColumns = layer.getNumColumns();
-  numTokens = result.getNumElements() / numRows;
-  for (Value buffer : {layer.getInput(), layer.getInit()})
-    if (!cast<MemRefType>(buffer.getType()).getLayout().isIdentity())
-      return layer.emitOpError() << "has no kernel for " << target.chip
-                                 << ": expected activations in row-major order, got " << buffer.getType();
+  if (failed(verifyRowMajor(layer.op, target)))
+    return failure();
   chooseConfig();
-  SmallVector<Value> buffers{layer.getStorage().front(), layer.getInput(), layer.getInit()};
-  llvm::append_range(buffers, layer.getExtras());
-  int64_t rowBlocks = llvm::divideCeil(numRows, config.getRows()),
-          tokenBlocks = llvm::divideCeil(numTokens, config.getTokens());
-  KernelBuilder b(rewriter, layer, target, layout.isSparse ? "two_of_four_warps" : "dense_warps", buffers,
+  int64_t rowBlocks = getNumTiles(layer.numRows, config.getRows()),
+          tokenBlocks = getNumTiles(layer.numTokens, config.getTokens());
+  KernelBuilder b(rewriter, layer.op, target, layout.isSparse ? "two_of_four_warps" : "dense_warps", layer.getBuffers(),
                   {tokenBlocks, rowBlocks, 1}, {kThreads, 1, 1});
   shared = b.allocShared(
-      MemRefType::get({2, config.getTokens(), kTokenStrideBytes / layout.getElementBytes()}, getElement(b)), 128);
+      MemRefType::get({2, config.getTokens(), kTokenStrideBytes / layout.getElementBytes()}, getElementType(b, layout)),
+      128);
   if (target.isOpenCL)
     exchange = b.allocShared(
         MemRefType::get({kWarps, 32, config.rowFragments * 5 + config.tokenFragments * 4}, b.getI32Type()));
-  input = viewAsMatrix(b, b.getBuffer(1));
   lane = b.rem(b.threadId(), 32);
   Value warp = b.div(b.threadId(), 32);
   rowWarp = b.div(warp, config.tokenWarps);
@@ -117,10 +99,10 @@ LogicalResult WarpKernel::emit() {
   firstRow = b.add(b.mul(b.blockId(1), config.getRows()), b.mul(rowWarp, config.rowFragments * 16));
   Value firstToken = b.mul(b.blockId(), config.getTokens());
 
-  int64_t tiles = layout.getNumColumnTiles(numColumns);
+  int64_t tiles = layout.getNumColumnTiles(layer.numColumns);
   copyTokens(b, firstToken, b.constant(0), b.constant(0));
   endCopies(b, /*wait=*/false);
-  SmallVector<Value> sums(config.rowFragments * config.tokenFragments * 4, b.zero(b.getF32Type()));
+  SmallVector<Value> sums(config.rowFragments * config.tokenFragments * 4, b.zero(getSumType(b, layout)));
   sums = b.forLoop(b.constant(0), b.constant(tiles), 1, sums, [&](Value tile, ValueRange sums) {
     Value slot = b.rem(tile, 2), next = b.add(tile, 1);
     b.ifThen(b.less(next, b.constant(tiles)), [&] { copyTokens(b, firstToken, next, b.rem(next, 2)); });
@@ -138,16 +120,17 @@ LogicalResult WarpKernel::emit() {
 void WarpKernel::copyTokens(KernelBuilder &b, Value firstToken, Value tile, Value slot) {
   int64_t elementBytes = layout.getElementBytes(), width = 16 / elementBytes, pieces = getColumns() / width;
   Value firstColumn = b.mul(tile, getColumns());
-  if (!target.isOpenCL && numColumns % width == 0) {
+  if (!target.isOpenCL && layer.numColumns % width == 0) {
     InlinePTX ptx(b);
-    Value from = ptx.getGlobalAddress(b.getBuffer(1)), to = ptx.getSharedAddress(shared);
+    Value from = ptx.getGlobalAddress(b.getBuffer(layer.getInputBuffer())), to = ptx.getSharedAddress(shared);
     b.forLoop(b.threadId(), b.constant(config.getTokens() * pieces), kThreads, [&](Value i) {
       Value inBlock = b.div(i, pieces), piece = b.mul(b.rem(i, pieces), width);
       Value token = b.add(firstToken, inBlock), column = b.add(firstColumn, piece);
-      Value isInside =
-          arith::AndIOp::create(b, b.less(token, b.constant(numTokens)), b.less(column, b.constant(numColumns)));
+      Value isInside = arith::AndIOp::create(b, b.less(token, b.constant(layer.numTokens)),
+                                             b.less(column, b.constant(layer.numColumns)));
       Value size = arith::SelectOp::create(b, isInside, ptx.i32(16), ptx.i32(0));
-      Value element = arith::SelectOp::create(b, isInside, b.add(b.mul(token, numColumns), column), b.constant(0));
+      Value element =
+          arith::SelectOp::create(b, isInside, b.add(b.mul(token, layer.numColumns), column), b.constant(0));
       Value offset =
           b.add(b.mul(b.add(b.mul(slot, config.getTokens()), inBlock), kTokenStrideBytes), b.mul(piece, elementBytes));
       ptx.run("cp.async.cg.shared.global [$0], [$1], 16, $2;", "rlr",
@@ -158,17 +141,8 @@ void WarpKernel::copyTokens(KernelBuilder &b, Value firstToken, Value tile, Valu
   }
   b.forLoop(b.threadId(), b.constant(config.getTokens() * getColumns()), kThreads, [&](Value i) {
     Value inBlock = b.div(i, getColumns()), inTile = b.rem(i, getColumns());
-    Value token = b.add(firstToken, inBlock), column = b.add(firstColumn, inTile);
-    Value isInside =
-        arith::AndIOp::create(b, b.less(token, b.constant(numTokens)), b.less(column, b.constant(numColumns)));
-    auto loaded = scf::IfOp::create(b, getElement(b), isInside, /*withElseRegion=*/true);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(loaded.thenBlock());
-    scf::YieldOp::create(b, memref::LoadOp::create(b, input, ValueRange{token, column}).getResult());
-    b.setInsertionPointToStart(loaded.elseBlock());
-    scf::YieldOp::create(b, b.zero(getElement(b)));
-    b.setInsertionPointAfter(loaded);
-    memref::StoreOp::create(b, loaded.getResult(0), shared, ValueRange{slot, inBlock, inTile});
+    Value loaded = loadTokenOrZero(b, layer, b.add(firstToken, inBlock), b.add(firstColumn, inTile));
+    memref::StoreOp::create(b, loaded, shared, ValueRange{slot, inBlock, inTile});
   });
 }
 
@@ -182,7 +156,7 @@ void WarpKernel::endCopies(KernelBuilder &b, bool wait) {
 SmallVector<Value> WarpKernel::multiplyTile(KernelBuilder &b, Value tile, Value slot, ValueRange sums) {
   Type i32 = b.getI32Type();
   Value weights = b.getBuffer(0);
-  int64_t rowTiles = layout.getNumRowTiles(numRows), columnTiles = layout.getNumColumnTiles(numColumns);
+  int64_t rowTiles = layout.getNumRowTiles(layer.numRows), columnTiles = layout.getNumColumnTiles(layer.numColumns);
   auto load = [&](Value at, int64_t words) -> Value {
     auto bytes = VectorType::get({words * 4}, b.getI8Type());
     Value loaded = vector::LoadOp::create(b, bytes, weights, at, /*nontemporal=*/false, llvm::MaybeAlign(words * 4));
@@ -195,11 +169,12 @@ SmallVector<Value> WarpKernel::multiplyTile(KernelBuilder &b, Value tile, Value 
       rowTile = arith::MinUIOp::create(b, rowTile, b.constant(rowTiles - 1));
     places.push_back(b.mul(b.add(b.mul(rowTile, columnTiles), tile), layout.getTileBytes()));
   }
-  SmallVector<Value> metadata;
-  for (Value place : places)
-    if (layout.isSparse)
-      metadata.push_back(
-          vector::ExtractOp::create(b, load(b.add(b.add(place, b.mul(lane, 4)), layout.getValueBytes()), 1), 0));
+  SmallVector<Value> metadata; // of each row fragment; of i8 for each step
+  for (int64_t word = 0; layout.isSparse && word < (isI8() ? getNumSteps() : 1); ++word)
+    for (Value place : places) {
+      Value at = b.add(b.add(place, b.mul(lane, 4)), layout.getValueBytes() + word * 128);
+      metadata.push_back(vector::ExtractOp::create(b, load(at, 1), 0));
+    }
   SmallVector<Value> results(sums);
   for (int64_t step = 0; step < getNumSteps(); ++step) {
     SmallVector<Value> fragments, tokens;
@@ -212,15 +187,16 @@ SmallVector<Value> WarpKernel::multiplyTile(KernelBuilder &b, Value tile, Value 
           column = b.mul(b.rem(lane, 4), getUnit());
     for (int64_t i = 0; i < config.tokenFragments; ++i)
       for (int64_t k = 0; k < getTokenRegisters(); ++k) {
-        auto word = VectorType::get({getUnit()}, getElement(b));
+        auto word = VectorType::get({getUnit()}, getElementType(b, layout));
         Value at = b.add(column, (step * getTokenRegisters() + k) * 4 * getUnit());
         Value loaded = vector::LoadOp::create(b, word, shared, ValueRange{slot, b.add(token, i * 8), at},
                                               /*nontemporal=*/false, llvm::MaybeAlign(4));
         tokens.push_back(
             vector::ExtractOp::create(b, vector::BitCastOp::create(b, VectorType::get({1}, i32), loaded), 0));
       }
-    results = target.isOpenCL ? multiplyReference(b, step, fragments, metadata, tokens, results)
-                              : multiply(b, step, fragments, metadata, tokens, results);
+    ValueRange own = ValueRange(metadata).drop_front(isI8() && layout.isSparse ? step * config.rowFragments : 0);
+    results = target.isOpenCL ? multiplyReference(b, step, fragments, own, tokens, results)
+                              : multiply(b, step, fragments, own, tokens, results);
   }
   return results;
 }
@@ -228,19 +204,15 @@ SmallVector<Value> WarpKernel::multiplyTile(KernelBuilder &b, Value tile, Value 
 SmallVector<Value> WarpKernel::multiply(KernelBuilder &b, int64_t step, ValueRange weights, ValueRange metadata,
                                         ValueRange tokens, ValueRange sums) {
   InlinePTX ptx(b);
-  StringRef type = layout.type == TensorCoreType::F16 ? "f16" : layout.type == TensorCoreType::BF16 ? "bf16" : "tf32";
   SmallVector<Value> results(sums);
   int64_t count = getTokenRegisters();
-  std::string text = layout.isSparse ? llvm::formatv("mma.sp::ordered_metadata.sync.aligned.m16n8k32.row.col.f32.{0}.{"
-                                                     "0}.f32 {{$0, $1, $2, $3}, {{$4, $5, $6, "
-                                                     "$7}, {{$8, $9, $10, $11}, {{$0, $1, $2, $3}, $12, {1};",
-                                                     type, step % 2)
-                                           .str()
-                                     : llvm::formatv("mma.sync.aligned.m16n8k{1}.row.col.f32.{0}.{0}.f32 {{$0, $1, $2, "
-                                                     "$3}, {{$4, $5, $6, $7}, {{$8, $9}, {{$0, "
-                                                     "$1, $2, $3};",
-                                                     type, 8 * getUnit())
-                                           .str();
+  // Of i8 all lanes' metadata is read, else that of lanes 0 and 1 or of 2 and 3 of each four.
+  std::string text =
+      llvm::formatv("mma{0}.sync.aligned.m16n8k{1}.row.col.{2}.{3}.{3}.{2} {{$0, $1, $2, $3}, {{$4, $5, $6, $7}, {4}, "
+                    "{{$0, $1, $2, $3}{5};",
+                    layout.isSparse ? ".sp::ordered_metadata" : "", (layout.isSparse ? 16 : 8) * getUnit(),
+                    getSumName(layout), getFactorName(layout), layout.isSparse ? "{$8, $9, $10, $11}" : "{$8, $9}",
+                    layout.isSparse ? llvm::formatv(", $12, {0}", isI8() ? 0 : step % 2).str() : "");
   for (int64_t row = 0; row < config.rowFragments; ++row)
     for (int64_t token = 0; token < config.tokenFragments; ++token) {
       int64_t first = (row * config.tokenFragments + token) * 4;
@@ -266,7 +238,7 @@ SmallVector<Value> WarpKernel::multiplyReference(KernelBuilder &b, int64_t step,
   b.barrier();
   for (auto [i, word] : llvm::enumerate(weights))
     put(word, i);
-  for (auto [i, word] : llvm::enumerate(metadata))
+  for (auto [i, word] : llvm::enumerate(metadata.take_front(config.rowFragments)))
     put(word, firstMetadata + i);
   for (auto [i, word] : llvm::enumerate(tokens))
     put(word, firstToken + i);
@@ -274,27 +246,30 @@ SmallVector<Value> WarpKernel::multiplyReference(KernelBuilder &b, int64_t step,
   auto getWord = [&](Value fromLane, Value slot) -> Value {
     return memref::LoadOp::create(b, exchange, ValueRange{warp, fromLane, slot});
   };
-  // Element `odd` (an index, 0 or 1) of a register of two, or its only one.
-  auto getElementOf = [&](Value word, Value odd) -> Value {
-    if (getUnit() == 1)
-      return arith::BitcastOp::create(b, b.getF32Type(), word);
-    Value shift = arith::IndexCastUIOp::create(b, b.getI32Type(), b.mul(odd, 16));
-    Value bits = arith::TruncIOp::create(b, b.getI16Type(), arith::ShRUIOp::create(b, word, shift));
-    return b.convert(arith::BitcastOp::create(b, getElement(b), bits), b.getF32Type());
+  // Element `number` (an index) of the getUnit() ones of a register.
+  Type element = getElementType(b, layout);
+  auto getElementOf = [&](Value word, Value number) -> Value {
+    if (getUnit() > 1) {
+      int64_t bits = 32 / getUnit();
+      Value shift = arith::IndexCastUIOp::create(b, b.getI32Type(), b.mul(number, bits));
+      word = arith::TruncIOp::create(b, b.getIntegerType(bits), arith::ShRUIOp::create(b, word, shift));
+    }
+    return isI8() ? word : arith::BitcastOp::create(b, element, word).getResult();
   };
   int64_t unit = getUnit();
   Value quad = b.div(lane, 4), inQuad = b.rem(lane, 4);
   return b.forLoop(b.constant(0), b.constant(8 * unit), 1, sums, [&](Value stored, ValueRange sums) {
     SmallVector<Value> results(sums);
-    Value storedLane = b.div(b.rem(stored, 4 * unit), unit), odd = b.rem(stored, unit);
+    Value storedLane = b.div(b.rem(stored, 4 * unit), unit), inWord = b.rem(stored, unit);
     for (int64_t row = 0; row < config.rowFragments; ++row)
       for (int64_t side = 0; side < 2; ++side) {
         Value slot = b.add(b.mul(b.div(stored, 4 * unit), 2), row * 4 + side);
-        Value weight = getElementOf(getWord(b.add(b.mul(quad, 4), storedLane), slot), odd), column = stored;
+        Value weight = getElementOf(getWord(b.add(b.mul(quad, 4), storedLane), slot), inWord), column = stored;
         if (layout.isSparse) {
-          Value word =
-              getWord(b.add(b.add(b.mul(quad, 4), b.div(stored, 8)), step * 2), b.constant(firstMetadata + row));
-          Value shift = arith::IndexCastUIOp::create(b, b.getI32Type(), b.add(b.mul(b.rem(stored, 8), 2), side * 16));
+          Value ofLane = isI8() ? b.add(b.mul(b.div(stored, 16), 2), side) : b.add(b.div(stored, 8), step * 2);
+          Value word = getWord(b.add(b.mul(quad, 4), ofLane), b.constant(firstMetadata + row));
+          Value bit = isI8() ? b.mul(b.rem(stored, 16), 2) : b.add(b.mul(b.rem(stored, 8), 2), side * 16);
+          Value shift = arith::IndexCastUIOp::create(b, b.getI32Type(), bit);
           Value place = arith::AndIOp::create(b, arith::ShRUIOp::create(b, word, shift), InlinePTX(b).i32(3));
           column = b.add(b.mul(b.div(stored, 2), 4), arith::IndexCastUIOp::create(b, b.getIndexType(), place));
         }
@@ -302,9 +277,8 @@ SmallVector<Value> WarpKernel::multiplyReference(KernelBuilder &b, int64_t step,
           for (int64_t next = 0; next < 2; ++next) {
             Value fromLane = b.add(b.mul(b.add(b.mul(inQuad, 2), next), 4), b.div(b.rem(column, 4 * unit), unit));
             Value word = getWord(fromLane, b.add(b.div(column, 4 * unit), firstToken + token * count));
-            Value product = arith::MulFOp::create(b, weight, getElementOf(word, b.rem(column, unit)));
             Value &sum = results[(row * config.tokenFragments + token) * 4 + side * 2 + next];
-            sum = arith::AddFOp::create(b, sum, product);
+            sum = multiplyAddElements(b, weight, getElementOf(word, b.rem(column, unit)), sum);
           }
       }
     return results;
@@ -312,20 +286,14 @@ SmallVector<Value> WarpKernel::multiplyReference(KernelBuilder &b, int64_t step,
 }
 
 void WarpKernel::emitEpilogue(KernelBuilder &b, Value firstToken, ValueRange sums) {
-  Value result = viewAsMatrix(b, b.getBuffer(2));
-  ArrayRef<int64_t> leading = layer.getInitType().getShape().drop_back();
   Value warpToken = b.add(firstToken, b.add(b.mul(tokenWarp, config.tokenFragments * 8), b.mul(b.rem(lane, 4), 2)));
   Value warpRow = b.add(firstRow, b.div(lane, 4));
   for (size_t i = 0; i < sums.size(); ++i) {
-    Value sum = sums[i];
     int64_t fragment = i / 4, row = fragment / config.tokenFragments, token = fragment % config.tokenFragments;
     Value m = b.add(warpToken, token * 8 + i % 2), n = b.add(warpRow, row * 16 + i / 2 % 2 * 8);
-    Value isInside = arith::AndIOp::create(b, b.less(m, b.constant(numTokens)), b.less(n, b.constant(numRows)));
-    b.ifThen(isInside, [&] {
-      SmallVector<Value> indices = leading.empty() ? SmallVector<Value>() : b.delinearize(m, leading);
-      indices.push_back(n);
-      memref::StoreOp::create(b, b.emitEpilogue(layer, sum, indices, 3), result, ValueRange{m, n});
-    });
+    Value isInside =
+        arith::AndIOp::create(b, b.less(m, b.constant(layer.numTokens)), b.less(n, b.constant(layer.numRows)));
+    b.ifThen(isInside, [&] { layer.storeResult(b, sums[i], m, n); });
   }
 }
 

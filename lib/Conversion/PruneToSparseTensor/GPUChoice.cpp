@@ -38,6 +38,8 @@ private:
     return model.countColumns(layer.tokens, matrix.numRows, matrix.numColumns, activationDensity, precision);
   }
   double findActivationBreakEven(GPUPrecision precision, double otherNs) const;
+  /// Why the weight cannot be of the precision that was asked for; empty if it can.
+  std::string refusePrecision() const;
 
   const GPULayer &layer;
   const MaskedMatrix &matrix;
@@ -55,6 +57,29 @@ PackedWeight mlir::prune::packBlocks(const GPULayer &layer, const SparseTile &ti
 
 /// The largest finite numbers.
 static constexpr float kMostF16 = 65504, kMostBF16 = 0x1.FEp127F;
+/// With more columns, sums of products of 127 and 127 leave i32.
+static constexpr int64_t kMostColumnsOfI8 = std::numeric_limits<int32_t>::max() / (kMostI8 * kMostI8);
+
+std::string GPUChooser::refusePrecision() const {
+  auto findWeight = [&](auto isBad) -> std::string {
+    for (int64_t row = 0; row < matrix.numRows; ++row)
+      for (int64_t column = 0; column < matrix.numColumns; ++column)
+        if (float w = matrix.at(row, column); isBad(w))
+          return llvm::formatv("weight [{0}, {1}] is {2}", row, column, w).str();
+    return "";
+  };
+  if (!model.findRate(GPUKernelKind::Matrix, precision))
+    return "the cost model has no rate for it";
+  if (precision == GPUPrecision::F16 || precision == GPUPrecision::BF16) {
+    float most = precision == GPUPrecision::F16 ? kMostF16 : kMostBF16;
+    return findWeight([=](float w) { return std::isfinite(w) && std::abs(w) > most; });
+  }
+  if (precision != GPUPrecision::I8)
+    return "";
+  if (matrix.numColumns > kMostColumnsOfI8)
+    return llvm::formatv("K = {0} > {1} may overflow sums in i32", matrix.numColumns, kMostColumnsOfI8).str();
+  return findWeight([](float w) { return !std::isfinite(w); });
+}
 
 std::string GPUChooser::refuseTwoOfFour(GPUPrecision precision) const {
   if (precision == GPUPrecision::F32)
@@ -106,7 +131,8 @@ GPUCandidate GPUChooser::makeCandidate(GPUKernelKind kind, bool isAsked) const {
   candidate.precision = precision;
   if (kind == GPUKernelKind::CSR)
     candidate.precision = GPUPrecision::F32;
-  if ((kind == GPUKernelKind::BlockCSR || kind == GPUKernelKind::Columns) && precision == GPUPrecision::TF32)
+  bool isOfTensorCores = precision == GPUPrecision::TF32 || precision == GPUPrecision::I8;
+  if ((kind == GPUKernelKind::BlockCSR || kind == GPUKernelKind::Columns) && isOfTensorCores)
     candidate.precision = GPUPrecision::F32;
   candidate.refusal = refuse(kind, candidate.precision);
   if (!candidate.isPossible())
@@ -125,7 +151,6 @@ GPUCandidate GPUChooser::makeCandidate(GPUKernelKind kind, bool isAsked) const {
 
 double GPUChooser::estimate(const GPUCandidate &candidate) const {
   GPULayerCounts counts;
-  bool isHalf = candidate.precision == GPUPrecision::F16 || candidate.precision == GPUPrecision::BF16;
   switch (candidate.kind) {
   case GPUKernelKind::CSR:
     counts = countGPUWork(packCSR(matrix, candidate.tile), layer.tokens, candidate.precision);
@@ -147,7 +172,7 @@ double GPUChooser::estimate(const GPUCandidate &candidate) const {
     counts.columns = matrix.numColumns;
     counts.entries = static_cast<double>(matrix.numRows) * matrix.numColumns / (isHalved ? 2 : 1);
     // 2:4 stores two bits more for each value.
-    counts.bytes = counts.entries * ((isHalf ? 2 : 4) + (isHalved ? 0.25 : 0));
+    counts.bytes = counts.entries * (static_cast<double>(getElementBytes(candidate.precision)) + (isHalved ? 0.25 : 0));
     break;
   }
   }
@@ -172,12 +197,10 @@ GPUChoice GPUChooser::run(std::optional<GPUKernelKind> only) {
     density = static_cast<double>(llvm::count_if(matrix.mask, [](uint8_t byte) { return byte != 0; })) /
               static_cast<double>(matrix.mask.size());
   choice.density = density;
-  float most = precision == GPUPrecision::F16 ? kMostF16 : kMostBF16;
-  if ((precision == GPUPrecision::F16 || precision == GPUPrecision::BF16) &&
-      llvm::any_of(matrix.weight, [&](float w) { return std::isfinite(w) && std::abs(w) > most; }))
-    precision = GPUPrecision::F32;
-  if (!model.findRate(GPUKernelKind::Matrix, precision))
+  if (std::string why = refusePrecision(); !why.empty()) {
+    choice.fallback = llvm::formatv("{0} declined: {1}", stringifyGPUPrecision(precision), why).str();
     precision = GPUPrecision::F32; // which every model has
+  }
   choice.candidates.push_back(makeCandidate(GPUKernelKind::Matrix, false));
   for (GPUKernelKind kind : {GPUKernelKind::CSR, GPUKernelKind::BlockCSR, GPUKernelKind::TwoOfFour})
     if (!only || only == kind)
@@ -227,12 +250,14 @@ std::string GPUChoice::explain(bool wasForced) const {
     } else if (other.kind == GPUKernelKind::Columns) {
       text += llvm::formatv("; {0} declined: {1} ({2})", other.describe(), breakEven, time(other));
     } else if (isDense) {
-      bool usesTensorCores = best.precision == GPUPrecision::F16 || best.precision == GPUPrecision::BF16;
+      bool usesTensorCores = best.precision != GPUPrecision::F32;
       text += llvm::formatv("; {0} declined at {1:f0} %: dense {2} are faster ({3})", name, 100 * (1 - density),
                             usesTensorCores ? "tensor cores" : "multiply-adds", time(other));
     } else {
       text += llvm::formatv("; {0} declined: slower ({1})", other.describe(), time(other));
     }
   }
+  if (!fallback.empty())
+    text += "; " + fallback;
   return text;
 }

@@ -4,6 +4,7 @@
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/MathExtras.h"
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 using namespace mlir;
@@ -178,8 +179,7 @@ GPULayerCounts mlir::prune::countGPUWork(const PackedWeight &packed, int64_t tok
   counts.rows = packed.numRows;
   counts.columns = packed.numColumns;
   counts.entries = static_cast<double>(packed.sources.size());
-  bool isHalf = precision == GPUPrecision::F16 || precision == GPUPrecision::BF16;
-  counts.bytes = (isHalf ? 2.0 : 4.0) * counts.entries + 4.0 * packed.positions.size() +
+  counts.bytes = static_cast<double>(getElementBytes(precision)) * counts.entries + 4.0 * packed.positions.size() +
                  2.0 * packed.coordinates.size() + 4.0 * packed.rowOrder.size();
   switch (packed.format) {
   case StorageFormat::Matrix:
@@ -201,6 +201,22 @@ GPULayerCounts mlir::prune::countGPUWork(const PackedWeight &packed, int64_t tok
   default:
     llvm_unreachable("no format of a kernel for GPUs");
   }
+}
+
+QuantizedMatrix mlir::prune::quantizeRows(const MaskedMatrix &matrix) {
+  QuantizedMatrix result;
+  result.values.reserve(matrix.numRows * matrix.numColumns);
+  for (int64_t row = 0; row < matrix.numRows; ++row) {
+    double largest = 0;
+    for (int64_t column = 0; column < matrix.numColumns; ++column)
+      largest = std::max<double>(largest, std::abs(matrix.at(row, column)));
+    for (int64_t column = 0; column < matrix.numColumns; ++column) {
+      double value = largest == 0 ? 0 : matrix.at(row, column) * (kMostI8 / largest);
+      result.values.push_back(static_cast<float>(std::nearbyint(value)));
+    }
+    result.largest.push_back(static_cast<float>(largest));
+  }
+  return result;
 }
 
 std::optional<std::pair<int64_t, int64_t>> mlir::prune::findOverfullGroup(const MaskedMatrix &matrix, int64_t most,

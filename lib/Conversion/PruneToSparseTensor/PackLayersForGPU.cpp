@@ -9,6 +9,7 @@
 #include "LayerWeight.h"
 #include "SumColumns.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/IR/Remarks.h"
@@ -47,6 +48,8 @@ static Type getElementType(MLIRContext *context, GPUPrecision precision) {
     return Float16Type::get(context);
   case GPUPrecision::BF16:
     return BFloat16Type::get(context);
+  case GPUPrecision::I8:
+    return IntegerType::get(context, 8);
   default:
     return Float32Type::get(context);
   }
@@ -105,15 +108,28 @@ static SmallVector<Value> makeGPUStorage(ImplicitLocOpBuilder &b, PackedWeight p
 /// The order of the weight's tiles, if tensor cores multiply it from such.
 static std::optional<TensorCoreLayout> chooseTiles(const GPULayer &layer, const GPUCandidate &candidate,
                                                    const GPUPackOptions &options) {
-  bool isHalf = candidate.precision == GPUPrecision::F16 || candidate.precision == GPUPrecision::BF16;
-  bool isTF32 = candidate.precision == GPUPrecision::TF32 && candidate.kind == GPUKernelKind::Matrix;
-  if (!isTF32 && (!isHalf || (candidate.kind != GPUKernelKind::Matrix && candidate.kind != GPUKernelKind::TwoOfFour)))
+  if (candidate.kind != GPUKernelKind::Matrix && candidate.kind != GPUKernelKind::TwoOfFour)
     return std::nullopt;
   TensorCoreLayout layout;
   layout.isSparse = candidate.kind == GPUKernelKind::TwoOfFour;
-  layout.type = isTF32                                     ? TensorCoreType::TF32
-                : candidate.precision == GPUPrecision::F16 ? TensorCoreType::F16
-                                                           : TensorCoreType::BF16;
+  switch (candidate.precision) {
+  case GPUPrecision::F32:
+    return std::nullopt;
+  case GPUPrecision::TF32:
+    layout.type = TensorCoreType::TF32;
+    break;
+  case GPUPrecision::F16:
+    layout.type = TensorCoreType::F16;
+    break;
+  case GPUPrecision::BF16:
+    layout.type = TensorCoreType::BF16;
+    break;
+  case GPUPrecision::I8:
+    layout.type = TensorCoreType::I8;
+    break;
+  }
+  if (layout.isSparse && layout.type == TensorCoreType::I8)
+    return layout; // which warp groups have no kernel for
   // With fewer tokens or rows most of a warp group's tile would be in vain. The tensor copy engine wants rows of whole
   // 16 bytes.
   constexpr int64_t kLeastTokens = 48, kLeastRows = 128;
@@ -149,6 +165,72 @@ static llvm::json::Object reportLayer(const LayerWeight &weight, const GPULayer 
   if (choice.activationBreakEven)
     entry["activation_break_even"] = *choice.activationBreakEven;
   return entry;
+}
+
+/// `x` as whole numbers, of which 127 stands for the largest magnitude of its row (a token), and these magnitudes, of
+/// the shape of `x` with one column.
+static std::pair<Value, Value> quantizeTokens(ImplicitLocOpBuilder &b, Value x) {
+  auto type = cast<RankedTensorType>(x.getType());
+  int64_t rank = type.getRank();
+  Type f32 = b.getF32Type();
+  AffineMap whole = b.getMultiDimIdentityMap(rank);
+  AffineMap perToken = AffineMap::getMultiDimIdentityMap(rank, b.getContext()).dropResult(rank - 1);
+  SmallVector<utils::IteratorType> loops(rank, utils::IteratorType::parallel);
+  auto constant = [](OpBuilder &b, Location loc, float value) -> Value {
+    return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(value));
+  };
+  Value empty = tensor::EmptyOp::create(b, type.getShape().drop_back(), f32);
+  Value largest = linalg::FillOp::create(b, constant(b, b.getLoc(), 0), empty).getResult(0);
+  SmallVector<utils::IteratorType> reduceLoops(loops);
+  reduceLoops.back() = utils::IteratorType::reduction;
+  largest = linalg::GenericOp::create(b, TypeRange{largest.getType()}, x, largest, {whole, perToken}, reduceLoops,
+                                      [](OpBuilder &b, Location loc, ValueRange args) {
+                                        Value magnitude = math::AbsFOp::create(b, loc, args[0]);
+                                        Value larger = arith::MaximumFOp::create(b, loc, magnitude, args[1]);
+                                        linalg::YieldOp::create(b, loc, larger);
+                                      })
+                .getResult(0);
+  Value target = tensor::EmptyOp::create(b, type.getShape(), b.getI8Type());
+  Value quantized =
+      linalg::GenericOp::create(
+          b, TypeRange{target.getType()}, ValueRange{x, largest}, target, {whole, perToken, whole}, loops,
+          [&](OpBuilder &b, Location loc, ValueRange args) {
+            // Tokens of smaller numbers count as zeros: the quotient must be finite. Where something is not finite, the
+            // result of the layer is not either, by the factor `largest`.
+            constexpr float kLeast = 1e-30f;
+            Value most = constant(b, loc, kMostI8), least = constant(b, loc, -kMostI8);
+            Value isZero = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OLT, args[1], constant(b, loc, kLeast));
+            Value factor = arith::DivFOp::create(b, loc, most, args[1]);
+            factor = arith::SelectOp::create(b, loc, isZero, constant(b, loc, 0), factor);
+            Value rounded = math::RoundEvenOp::create(b, loc, arith::MulFOp::create(b, loc, args[0], factor));
+            rounded = arith::MaxNumFOp::create(b, loc, arith::MinNumFOp::create(b, loc, rounded, most), least);
+            Value word = arith::FPToSIOp::create(b, loc, b.getI32Type(), rounded);
+            Value byte = arith::TruncIOp::create(b, loc, b.getI8Type(), word);
+            linalg::YieldOp::create(b, loc, byte);
+          })
+          .getResult(0);
+  SmallVector<int64_t> shape(type.getShape());
+  shape.back() = 1;
+  SmallVector<ReassociationIndices> groups; // the last dimension of all belongs to the one before it
+  for (int64_t dim = 0; dim < rank - 1; ++dim)
+    groups.push_back({dim});
+  if (rank > 1)
+    groups.back().push_back(rank - 1);
+  auto column = RankedTensorType::get(shape, f32);
+  return {quantized, tensor::ExpandShapeOp::create(b, column, largest, groups)};
+}
+
+/// Makes the layer's result sum * largest of the row * largest of the token / 127^2.
+static void addScales(ImplicitLocOpBuilder &b, LinearOp layer, Value ofRows, Value ofTokens) {
+  layer.getExtrasMutable().assign({ofRows, ofTokens});
+  Block &epilogue = layer.getEpilogue().front();
+  Type f32 = b.getF32Type();
+  Value sum = epilogue.getArgument(0), row = epilogue.addArgument(f32, b.getLoc()),
+        token = epilogue.addArgument(f32, b.getLoc());
+  auto yield = cast<YieldOp>(epilogue.getTerminator());
+  b.setInsertionPoint(yield);
+  Value scaled = arith::MulFOp::create(b, sum, arith::MulFOp::create(b, row, token));
+  yield.getValuesMutable().assign(scaled);
 }
 
 static PackedWeight packCandidate(const GPULayer &layer, const GPUCandidate &candidate) {
@@ -212,7 +294,7 @@ static LogicalResult packLayerForGPU(RewriterBase &rewriter, linalg::LinalgOp op
   std::string text = choice.explain(/*wasForced=*/options.kernel == best.kind);
   if (options.report)
     options.report->push_back(reportLayer(*weight, layer, choice, text));
-  if (weight->isMasked() || layer.activationDensity) {
+  if (weight->isMasked() || layer.activationDensity || !choice.fallback.empty()) {
     text = weight->name + ": " + text;
     if (kind != GPUKernelKind::Matrix)
       remark::passed(op->getLoc(), remarkOptions) << text;
@@ -225,7 +307,18 @@ static LogicalResult packLayerForGPU(RewriterBase &rewriter, linalg::LinalgOp op
   Type element = getElementType(b.getContext(), best.precision);
   SmallVector<Value> storage;
   PackedWeight packed;
+  Value x = match->activations, rowScales, tokenScales;
   if (std::optional<TensorCoreLayout> layout = chooseTiles(layer, best, options)) {
+    QuantizedMatrix quantized;
+    if (layout->type == TensorCoreType::I8) {
+      quantized = quantizeRows(layer.matrix);
+      layer.matrix.weight = quantized.values;
+      for (float &scale : quantized.largest)
+        scale /= kMostI8 * kMostI8;
+      rowScales =
+          makeConstant<float>(b, quantized.largest, layer.matrix.numRows, b.getF32Type(), weight->name + ".scales");
+      std::tie(x, tokenScales) = quantizeTokens(b, x);
+    }
     llvm::Expected<std::vector<char>> tiles = packForTensorCores(layer.matrix, *layout);
     if (!tiles)
       return op->emitOpError() << "'" << weight->name << "': " << llvm::toString(tiles.takeError());
@@ -238,13 +331,16 @@ static LogicalResult packLayerForGPU(RewriterBase &rewriter, linalg::LinalgOp op
     packed = packCandidate(layer, best);
     storage = makeGPUStorage(b, packed, *weight, element, best.tile.vectors != 0);
   }
-  Value x = match->activations;
-  if (element != type.getElementType() && kind != GPUKernelKind::Columns) // which takes them as they are
+  // `columns` takes the activations as they are.
+  if (isa<FloatType>(element) && element != type.getElementType() && kind != GPUKernelKind::Columns)
     x = arith::TruncFOp::create(b, type.clone(element), x);
   auto resultType = cast<RankedTensorType>(op->getResult(0).getType());
   Value init = tensor::EmptyOp::create(b, resultType.getShape(), resultType.getElementType());
-  rewriter.replaceOpWithNewOp<LinearOp>(op, storage, x, init, packed.format, packed.rows, packed.chunk,
-                                        best.tile.vectors, /*laneDims=*/0);
+  auto linear = LinearOp::create(rewriter, op.getLoc(), storage, x, init, packed.format, packed.rows, packed.chunk,
+                                 best.tile.vectors, /*laneDims=*/0);
+  if (tokenScales)
+    addScales(b, linear, rowScales, tokenScales);
+  rewriter.replaceOp(op, linear);
   return success();
 }
 
@@ -298,7 +394,7 @@ private:
   LogicalResult readOptions(GPUPackOptions &options) {
     std::optional<GPUPrecision> parsed = parseGPUPrecision(precision);
     if (!parsed)
-      return emitOptionError() << "expected precision f32, tf32, f16 or bf16, got '" << precision << "'";
+      return emitOptionError() << "expected precision f32, tf32, f16, bf16 or i8, got '" << precision << "'";
     options.precision = *parsed;
     static constexpr std::pair<StringRef, GPUKernelKind> kernels[] = {{"dense", GPUKernelKind::Matrix},
                                                                       {"csr", GPUKernelKind::CSR},

@@ -14,6 +14,8 @@ static uint32_t encode(float value, TensorCoreType type) {
     return Eigen::numext::bit_cast<uint16_t>(Eigen::half(value));
   if (type == TensorCoreType::BF16)
     return Eigen::numext::bit_cast<uint16_t>(Eigen::bfloat16(value));
+  if (type == TensorCoreType::I8)
+    return static_cast<uint8_t>(static_cast<int8_t>(value));
   constexpr uint32_t kDropped = (1u << 13) - 1; // of a mantissa of 23 bits 10 stay
   auto bits = Eigen::numext::bit_cast<uint32_t>(value);
   return std::isfinite(value) ? (bits + kDropped / 2 + (bits >> 13 & 1)) & ~kDropped : bits;
@@ -24,6 +26,8 @@ static float decode(uint32_t bits, TensorCoreType type) {
     return static_cast<float>(Eigen::numext::bit_cast<Eigen::half>(static_cast<uint16_t>(bits)));
   if (type == TensorCoreType::BF16)
     return static_cast<float>(Eigen::numext::bit_cast<Eigen::bfloat16>(static_cast<uint16_t>(bits)));
+  if (type == TensorCoreType::I8)
+    return static_cast<int8_t>(bits);
   return Eigen::numext::bit_cast<float>(bits);
 }
 
@@ -46,8 +50,13 @@ struct TilePlaces {
   }
 
   /// Of the 16 bits for columns 16 `piece` .. 16 `piece` + 15 of a row. Four lanes of eight have rows r (low half) and
-  /// r + 8 (high half) of 16 rows, lanes 0 and 1 for the first 32 columns, 2 and 3 for the second.
+  /// r + 8 (high half) of 16 rows, lanes 0 and 1 for the first 32 columns, 2 and 3 for the second. Of i8 a word has 32
+  /// columns of one row: lanes 0 and 2 have row r, 1 and 3 row r + 8; a word more for each further 64 columns.
   int64_t getMetadata(int64_t row, int64_t piece) const {
+    if (layout.type == TensorCoreType::I8) {
+      int64_t lane = row % 8 * 4 + piece % 4 / 2 * 2 + row / 8;
+      return layout.getValueBytes() + piece / 4 * 128 + lane * 4 + piece % 2 * 2;
+    }
     int64_t lane = row % 8 * 4 + piece, warp = row / 16;
     return layout.getValueBytes() + (warp * 32 + lane) * 4 + row / 8 % 2 * 2;
   }
@@ -71,7 +80,10 @@ llvm::Expected<std::vector<char>> mlir::prune::packForTensorCores(const MaskedMa
   std::vector<char> bytes(rowTiles * columnTiles * layout.getTileBytes(), 0);
   TilePlaces places{layout};
   if (layout.isSparse && layout.type == TensorCoreType::TF32)
-    return llvm::createStringError("expected f16 or bf16 for 2:4, got tf32");
+    return llvm::createStringError("expected f16, bf16 or i8 for 2:4, got tf32");
+  if (layout.isSparse && layout.isWarpGroup && layout.type == TensorCoreType::I8)
+    return llvm::createStringError("expected f16 or bf16 for 2:4 by warp groups, got i8");
+  int64_t numPieces = layout.getColumns() / 16; // with 16 bits of metadata each
   auto write = [](char *at, uint16_t value) { llvm::support::endian::write16le(at, value); };
   auto writeValue = [&](char *at, float value) {
     uint32_t bits = encode(value, layout.type);
@@ -90,7 +102,7 @@ llvm::Expected<std::vector<char>> mlir::prune::packForTensorCores(const MaskedMa
           writeValue(base + places.getValue(inTile, i), at(first + i));
         continue;
       }
-      for (int64_t piece = 0; piece < 4; ++piece) {
+      for (int64_t piece = 0; piece < numPieces; ++piece) {
         unsigned metadata = 0;
         for (int64_t group = 0; group < 4; ++group) {
           int64_t column = first + piece * 16 + group * 4, low = 0, high = 1;
@@ -119,7 +131,7 @@ llvm::Expected<std::vector<char>> mlir::prune::packForTensorCores(const MaskedMa
   if (layout.isSparse)
     for (int64_t row = matrix.numRows; row < padded; ++row)
       for (int64_t tile = 0; tile < columnTiles; ++tile)
-        for (int64_t piece = 0; piece < 4; ++piece)
+        for (int64_t piece = 0; piece < numPieces; ++piece)
           write(bytes.data() + (row / layout.getRows() * columnTiles + tile) * layout.getTileBytes() +
                     places.getMetadata(row % layout.getRows(), piece),
                 0x4444);
@@ -131,22 +143,23 @@ std::vector<float> mlir::prune::unpackFromTensorCores(ArrayRef<char> bytes, cons
   std::vector<float> matrix(numRows * numColumns, 0);
   TilePlaces places{layout};
   int64_t columnTiles = layout.getNumColumnTiles(numColumns);
-  auto read = [](const char *at) { return llvm::support::endian::read16le(at); };
   for (int64_t row = 0; row < numRows; ++row)
     for (int64_t tile = 0; tile < columnTiles; ++tile) {
       int64_t inTile = row % layout.getRows(), first = tile * layout.getColumns();
       const char *base = bytes.data() + (row / layout.getRows() * columnTiles + tile) * layout.getTileBytes();
       auto store = [&](int64_t column, int64_t stored) {
         const char *at = base + places.getValue(inTile, stored);
-        float value =
-            decode(layout.getElementBytes() == 4 ? llvm::support::endian::read32le(at) : read(at), layout.type);
+        uint32_t bits = 0;
+        for (int64_t i = layout.getElementBytes(); i-- > 0;)
+          bits = bits << 8 | static_cast<uint8_t>(at[i]);
+        float value = decode(bits, layout.type);
         if (first + column < numColumns && value != 0)
           matrix[row * numColumns + first + column] = value;
       };
       for (int64_t i = 0; !layout.isSparse && i < layout.getColumns(); ++i)
         store(i, i);
       for (int64_t stored = 0; layout.isSparse && stored < layout.getColumns() / 2; ++stored) {
-        unsigned metadata = read(base + places.getMetadata(inTile, stored / 8));
+        unsigned metadata = llvm::support::endian::read16le(base + places.getMetadata(inTile, stored / 8));
         int64_t place = metadata >> (stored % 8 * 2) & 3;
         store(stored / 2 * 4 + place, stored);
       }

@@ -45,6 +45,7 @@ struct GPUChoice {
   std::optional<double> activationDensity; ///< that of the layer
   /// Density of the activations at which skipping takes as long as the best kernel that does not skip.
   std::optional<double> activationBreakEven;
+  std::string fallback; ///< why dense and 2:4 storage is not of the precision that was asked for; empty if it is
 
   const GPUCandidate &getBest() const { return candidates.front(); }
   /// One sentence: the winner, the runner-up, and why others were declined.

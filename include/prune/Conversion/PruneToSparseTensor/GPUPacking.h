@@ -37,6 +37,16 @@ int64_t getNumColumnsRows(int64_t numRows, int64_t tileRows);
 /// What the kernel of a packed weight does for `tokens` tokens. Of `CSR` the tile must be set too.
 GPULayerCounts countGPUWork(const PackedWeight &packed, int64_t tokens, GPUPrecision precision);
 
+/// Weights as whole numbers from -127 to 127, of which 127 stands for the largest magnitude of their row.
+struct QuantizedMatrix {
+  std::vector<float> values;  ///< row-major, zeros where the mask prunes
+  std::vector<float> largest; ///< magnitude of each row
+};
+inline constexpr int64_t kMostI8 = 127;
+
+/// Rounds to the nearest, halves to even. The weights must be finite.
+QuantizedMatrix quantizeRows(const MaskedMatrix &matrix);
+
 /// The first group of `group` consecutive columns of a row that keeps more than `most`, as row and first column.
 std::optional<std::pair<int64_t, int64_t>> findOverfullGroup(const MaskedMatrix &matrix, int64_t most, int64_t group);
 

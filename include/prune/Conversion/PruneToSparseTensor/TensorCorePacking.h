@@ -13,15 +13,15 @@
 
 namespace mlir::prune {
 
-/// Element types of the weight in memory.
-enum class TensorCoreType { F16, BF16, TF32 };
+/// Element types of the weight in memory. Of `I8` the matrix has whole numbers from -127 to 127.
+enum class TensorCoreType { F16, BF16, TF32, I8 };
 
 /// How a weight is divided into tiles of `rows` x `columns`, row blocks first; each tile is contiguous.
 ///
-/// Tiles have 64 columns of f16 or bf16, 32 of tf32.
+/// Tiles have 64 columns of f16 or bf16, 32 of tf32, 128 of i8.
 /// - `warp` tiles have 16 rows, as fragments: for each step of 32 bytes (dense) or 64 bytes (2:4) of columns 32 lanes
 /// of 16
-///   bytes, then, with 2:4, 32 words of metadata for both steps.
+///   bytes, then, with 2:4, 32 words of metadata for both steps, of i8 for each of them.
 /// - `warpGroup` tiles have 128 rows, as they lie in shared memory: rows of 128 bytes (dense) or of the 64 bytes
 ///   that are kept (2:4), 8 rows to an atom, pieces of 16 bytes swizzled within it; then, with 2:4, a word of metadata
 ///   for each of 256 threads.
@@ -33,7 +33,7 @@ struct TensorCoreLayout {
   TensorCoreType type = TensorCoreType::F16;
 
   int64_t getRows() const { return isWarpGroup ? 128 : 16; }
-  int64_t getElementBytes() const { return type == TensorCoreType::TF32 ? 4 : 2; }
+  int64_t getElementBytes() const { return type == TensorCoreType::TF32 ? 4 : type == TensorCoreType::I8 ? 1 : 2; }
   int64_t getColumns() const { return kRowBytes / getElementBytes(); }
   /// Of a row of a tile, kept ones only.
   int64_t getRowBytes() const { return isSparse ? kRowBytes / 2 : kRowBytes; }
@@ -45,7 +45,7 @@ struct TensorCoreLayout {
 
 /// The bytes of all tiles; rows and columns beyond the matrix are zero. Of a 2:4 weight each group of four columns has
 /// at most two kept weights, else an error that names the group; where there are fewer, zeros fill it up. tf32 is dense
-/// only.
+/// only, and so is i8 for warp groups.
 llvm::Expected<std::vector<char>> packForTensorCores(const MaskedMatrix &matrix, const TensorCoreLayout &layout);
 
 /// The row-major matrix back, as the instructions read it.

@@ -66,7 +66,12 @@ template <typename OpTy> static LogicalResult verifyExtras(OpTy op) { // linear_
   for (Value extra : op.getExtras()) {
     auto type = cast<ShapedType>(extra.getType());
     bool isPerRow = type.getRank() == 1 && type.getDimSize(0) == op.getNumRows();
-    if (!isPerRow && type.getShape() != op.getInitType().getShape())
+    ShapedType init = op.getInitType();
+    bool isPerToken = false;
+    if constexpr (std::is_same_v<OpTy, LinearOp>)
+      isPerToken = op.getLaneDims() == 0 && type.getRank() == init.getRank() && type.getShape().back() == 1 &&
+                   type.getShape().drop_back() == init.getShape().drop_back();
+    if (!isPerRow && !isPerToken && type.getShape() != init.getShape())
       return op.emitOpError() << "expected an extra of shape [" << op.getNumRows() << "] or of init's shape, got "
                               << type;
   }
@@ -120,7 +125,9 @@ LogicalResult LinearOp::verify() {
   // linear_c1
   if (input.getRank() != init.getRank() || (!withoutLanes && input.getElementType() != init.getElementType()))
     return emitOpError() << "expected input and init of one rank and element type, got " << input << " and " << init;
-  if (isa<FloatType>(input.getElementType()) != isa<FloatType>(init.getElementType()))
+  bool isQuantized = llvm::is_contained({StorageFormat::TwoOfFour, StorageFormat::Tiles}, getFormat()) &&
+                     input.getElementType().isInteger(8);
+  if (!isQuantized && isa<FloatType>(input.getElementType()) != isa<FloatType>(init.getElementType()))
     return emitOpError() << "expected input and init of floats, or both of integers, got " << input << " and " << init;
   int64_t laneDims = getLaneDims();
   if (withoutLanes) { // linear_c7
@@ -240,9 +247,11 @@ LogicalResult WeightGradientOp::verify() {
 LogicalResult TensorMapOp::verify() {
   auto type = cast<MemRefType>(getSource().getType());
   int64_t rowBytes = type.getRank() == 0 ? 0 : type.getShape().back() * type.getElementTypeBitWidth() / 8;
-  bool isFloat = isa<FloatType>(type.getElementType()) && llvm::is_contained({16u, 32u}, type.getElementTypeBitWidth());
-  if (!type.getLayout().isIdentity() || !isFloat || rowBytes % 16 != 0) // tensor_map_c1
-    return emitOpError() << "expected a row-major source of f16, bf16 or f32 with rows of a multiple of 16 bytes, got "
+  Type element = type.getElementType();
+  bool isKnown = element.isF16() || element.isBF16() || element.isF32() || element.isInteger(8);
+  if (!type.getLayout().isIdentity() || !isKnown || rowBytes % 16 != 0) // tensor_map_c1
+    return emitOpError() << "expected a row-major source of f16, bf16, f32 or i8 with rows of a multiple of 16 bytes, "
+                            "got "
                          << type;
   ArrayRef<int64_t> box = getBox();
   if (box.size() != 2 || llvm::any_of(box, [](int64_t size) { return size < 1 || size > 256; }) ||

@@ -1,8 +1,9 @@
 """Writes a module of layers for a GPU, its inputs and what NumPy makes of them in float64.
 
-layers.py KIND MODULE INPUTS.npz REFERENCE.npz
+layers.py KIND MODULE INPUTS.npz REFERENCE.npz [i8]
 
-Each layer is max(x w' + bias + residual, 0) for one mask, shape and number of tokens.
+Each layer is max(x w' + bias + residual, 0) for one mask, shape and number of tokens. With i8 the reference quantizes
+tokens and rows of weights as precision=i8 does.
 """
 import sys
 
@@ -30,6 +31,13 @@ KINDS = {
 }
 
 
+def quantize(matrix, wide):
+    """Whole numbers, 127 for the largest magnitude of a row, and these magnitudes; factors of the type `wide`."""
+    largest = np.abs(matrix).max(axis=-1, keepdims=True)
+    factor = np.divide(wide(127), largest.astype(wide), where=largest != 0, out=np.zeros(largest.shape, wide))
+    return np.rint(matrix.astype(wide) * factor).astype("i8"), largest.astype("f8")
+
+
 def mask_of(pattern, shape, rng):
     rows, columns = shape
     if pattern.startswith("all_pruned"):
@@ -45,7 +53,7 @@ def mask_of(pattern, shape, rng):
     return np.kron(grid, np.ones((r, c), bool))[:rows, :columns]
 
 
-def main(kind, module, inputs, reference):
+def main(kind, module, inputs, reference, precision="f64"):
     rng = np.random.default_rng(0)
     arguments, results, body, values, expected, resources = [], [], [], {}, {}, []
     blob = lambda array: '"0x04000000' + array.tobytes().hex() + '"'
@@ -73,7 +81,12 @@ def main(kind, module, inputs, reference):
             values["x" + name] = x
             r = rng.standard_normal([*lead, rows], dtype="f4")
             values["r" + name] = r
-            expected["y" + name] = np.maximum(x.astype("f8") @ weight.T.astype("f8") + bias + r, 0).astype("f4")
+            if precision == "i8":
+                (xq, xs), (wq, ws) = quantize(x, np.float32), quantize(weight, np.float64)
+                product = (xq @ wq.T) * (xs * ws.T / 127**2)
+            else:
+                product = x.astype("f8") @ weight.T.astype("f8")
+            expected["y" + name] = np.maximum(product + bias + r, 0).astype("f4")
             dims = [f"d{i}" for i in range(len(lead))]
             maps = [f"affine_map<({', '.join([*dims, 'n', 'k'])}) -> ({', '.join(to)})>"
                     for to in ([*dims, "k"], ["n", "k"], [*dims, "n"])]

@@ -27,7 +27,8 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     puts there, or zero. Chunks consist of whole channels.
 
     The region computes one element of the result. Its first argument is the sum, the others are elements of `extras`:
-    an extra of rank 1 is indexed by `n` (a bias), any other has the result's shape (a residual).
+    an extra of rank 1 is indexed by `n` (a bias), any other has the result's shape (a residual) or, without lanes, that with one
+    row (a number for each token).
 
     Storage, as tensors (before bufferization a sparse storage may still be one `sparse_tensor.assemble`):
 
@@ -44,7 +45,8 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     | `columns` | values `[K x N]`, the transposed weight, N rounded up to a multiple of `rows / 32` by zeros: what an activation is multiplied with lies side by side. Where the activations of all tokens are zero it is not read. A block of threads adds up `rows` results over `chunk` columns |
 
     The last six are those of `prune-to-gpu`. They have no lanes: `input[b, k]` and `result[b, n]` are row-major. Their
-    input may be of another float type than the result, or both of integers.
+    input may be of another float type than the result, or both of integers. With `two_of_four` and `tiles` the input may be of
+    i8 and the result of floats: weights are then of i8, and the region gets the sum, of i32, as f32.
 
     `C` counts the chunks of `chunk` columns. Pairs of similar rows and blocks come in the order of falling counts. The
     entries of a pair alternate between its two rows, of equal length; the first `shared` entries of both have the same columns.
@@ -67,7 +69,7 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     **Constraints**
     1. `linear_c1`: input and init have the same rank, element type (with lanes) and equal sizes except in the row dimension. With
        a window the spatial sizes of init follow from those of the input.
-    2. `linear_c2`: an extra has rank 1 and size N, or the shape of init.
+    2. `linear_c2`: an extra has rank 1 and size N, or the shape of init, without lanes also that with 1 for N.
     3. `linear_c3`: the region takes one element of init's type (without lanes also of f32, for a narrower init) and one element of
        each extra, and yields one of init's type.
     4. `linear_c4`: `rows` and `chunk` are positive, `vectors` is not negative; `chunked_csr` has `rows` 2.
@@ -247,7 +249,7 @@ def Prune_TensorMapOp : Prune_Op<"tensor_map", [Pure]> {
     ```
 
     **Constraints**
-    1. `tensor_map_c1`: the source is row-major, of f16, bf16 or f32, and has rows of a multiple of 16 bytes.
+    1. `tensor_map_c1`: the source is row-major, of f16, bf16, f32 or i8, and has rows of a multiple of 16 bytes.
     2. `tensor_map_c2`: a box has two sizes from 1 to 256, and `swizzle` bytes in a row.
   }];
   let arguments = (ins AnyMemRef:$source, DenseI64ArrayAttr:$box, I64Attr:$swizzle);
