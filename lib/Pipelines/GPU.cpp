@@ -90,6 +90,7 @@ void mlir::prune::buildGPUPipeline(OpPassManager &pm, const GPUPipelineOptions &
   ConvertPruneToGPUOptions kernels;
   kernels.chip = options.chip;
   kernels.useTF32 = options.precision == "tf32";
+  kernels.columnSplits = options.columnSplits;
   pm.addPass(createConvertPruneToGPU(kernels));
   addCleanup(pm);
   pm.addPass(createPrunePlanMemory());

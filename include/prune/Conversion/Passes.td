@@ -86,6 +86,10 @@ def ConvertPruneToGPU : Pass<"convert-prune-to-gpu", "::mlir::ModuleOp"> {
     softmax or layer norm do: one kernel, whose temporaries lie in shared memory. Captured buffers (gathers) are further
     arguments of the kernel.
 
+    Where a layer on tensor cores has fewer tiles than the chip has processors (few tokens), its columns may be split into parts
+    for more blocks of threads: the kernel stores the sums of each part, and a second one adds them up in the order of the parts
+    and applies the epilogue. The cost model decides by what blocks read and what the second kernel costs.
+
     Fails on an operation that has no kernel, with its name and place, on dynamic shapes, and on buffers whose place is
     not known at compile time.
 
@@ -98,7 +102,8 @@ def ConvertPruneToGPU : Pass<"convert-prune-to-gpu", "::mlir::ModuleOp"> {
   }];
   let options = [
     Option<"chip", "chip", "std::string", "\"sm_80\"", "Chip: sm_80, sm_86, sm_89, sm_90 or opencl">,
-    Option<"useTF32", "tf32", "bool", "false", "Multiply f32 on tensor cores, rounded to tf32">];
+    Option<"useTF32", "tf32", "bool", "false", "Multiply f32 on tensor cores, rounded to tf32">,
+    Option<"columnSplits", "column-splits", "int64_t", "0", "Parts of the columns of layers on tensor cores; 0: by the cost model of the chip">];
   let statistics = [
     Statistic<"numLaunches", "num-launches", "Launches">,
     Statistic<"numRowGroups", "num-row-groups", "Launches of a block for each row">,

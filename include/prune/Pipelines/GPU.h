@@ -27,6 +27,11 @@ struct GPUPipelineOptions : PassPipelineOptions<GPUPipelineOptions> {
       *this, "tiles",
       llvm::cl::desc("Who reads the tiles of tensor cores: warp, warp_group (sm_90 and opencl), or auto"),
       llvm::cl::init("auto")};
+  PassOptions::Option<int64_t> columnSplits{
+      *this, "column-splits",
+      llvm::cl::desc(
+          "Parts of the columns of layers on tensor cores, for more blocks of threads; 0: by the cost model"),
+      llvm::cl::init(0)};
   PassOptions::Option<std::string> costModel{
       *this, "cost-model", llvm::cl::desc("Cost model: a file like the built-in one of the chip, which is the default"),
       llvm::cl::init("")};

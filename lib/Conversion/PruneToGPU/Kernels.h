@@ -8,6 +8,7 @@
 #define PRUNE_LIB_CONVERSION_PRUNETOGPU_KERNELS_H
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "prune/Analysis/GPUCostModel.h"
 #include "prune/Conversion/PruneToGPU/KernelBuilder.h"
 #include "prune/Conversion/PruneToSparseTensor/TensorCorePacking.h"
 #include "prune/Dialect/Prune/IR/PruneDynamic.h"
@@ -18,6 +19,9 @@ namespace mlir::prune {
 struct GPUKernelOptions {
   /// Multiply f32 on tensor cores, rounded to tf32.
   bool useTF32 = false;
+  /// Parts of the columns of layers on tensor cores; 0: by the cost model.
+  int64_t columnSplits = 0;
+  GPUCostModel model;
 };
 
 /// Packed layers, by storage format.
@@ -29,11 +33,13 @@ LogicalResult lowerBlockCSR(RewriterBase &rewriter, LinearOp op, const GPUTarget
 /// Blocks stored as fragments of tensor cores.
 LogicalResult lowerBlockFragments(RewriterBase &rewriter, LinearOp op, const GPUTarget &target);
 /// The formats `two_of_four` and `tiles`, by the instructions that their tiles are for.
-LogicalResult lowerTiles(RewriterBase &rewriter, LinearOp op, const GPUTarget &target);
+LogicalResult lowerTiles(RewriterBase &rewriter, LinearOp op, const GPUTarget &target, const GPUKernelOptions &options);
 /// Products that read only what is multiplied with nonzeros.
 LogicalResult lowerColumns(RewriterBase &rewriter, LinearOp op, const GPUTarget &target);
-LogicalResult lowerByWarps(RewriterBase &rewriter, LinearOp op, const GPUTarget &target);
-LogicalResult lowerByWarpGroups(RewriterBase &rewriter, LinearOp op, const GPUTarget &target);
+LogicalResult lowerByWarps(RewriterBase &rewriter, LinearOp op, const GPUTarget &target,
+                           const GPUKernelOptions &options);
+LogicalResult lowerByWarpGroups(RewriterBase &rewriter, LinearOp op, const GPUTarget &target,
+                                const GPUKernelOptions &options);
 
 /// The fills that reductions take along: they start from the fill's value and do not read their result.
 using LinalgFills = llvm::DenseMap<Operation *, linalg::FillOp>;

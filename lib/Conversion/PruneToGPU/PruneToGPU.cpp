@@ -32,7 +32,7 @@ static LogicalResult lowerLinear(RewriterBase &rewriter, LinearOp op, const GPUT
     return lowerBlockCSR(rewriter, op, target, options);
   case StorageFormat::TwoOfFour:
   case StorageFormat::Tiles:
-    return lowerTiles(rewriter, op, target);
+    return lowerTiles(rewriter, op, target, options);
   case StorageFormat::Columns:
     return lowerColumns(rewriter, op, target);
   default:
@@ -83,6 +83,16 @@ struct ConvertPruneToGPU : prune::impl::ConvertPruneToGPUBase<ConvertPruneToGPU>
       getOperation().emitError() << llvm::toString(target.takeError());
       return signalPassFailure();
     }
+    llvm::Expected<GPUCostModel> model = GPUCostModel::load(chip);
+    if (!model) {
+      getOperation().emitError() << llvm::toString(model.takeError());
+      return signalPassFailure();
+    }
+    if (columnSplits < 0) {
+      getOperation().emitError() << "expected column-splits of 0 or more, got " << columnSplits;
+      return signalPassFailure();
+    }
+    options = {useTF32, columnSplits, std::move(*model)};
     for (auto function : getOperation().getOps<func::FuncOp>())
       if (!function.isExternal() && failed(lower(function, *target)))
         return signalPassFailure();
@@ -126,7 +136,7 @@ struct ConvertPruneToGPU : prune::impl::ConvertPruneToGPUBase<ConvertPruneToGPU>
 
   LogicalResult lower(RewriterBase &rewriter, Operation *op, const GPUTarget &target, const LinalgFills &fills) {
     if (auto linear = dyn_cast<LinearOp>(op))
-      return lowerLinear(rewriter, linear, target, {useTF32});
+      return lowerLinear(rewriter, linear, target, options);
     if (auto largest = dyn_cast<KeepLargestOp>(op); largest && isa<MemRefType>(largest.getMask().getType()))
       return lowerKeepLargest(rewriter, largest, target);
     if (auto copy = dyn_cast<memref::CopyOp>(op))
@@ -136,5 +146,8 @@ struct ConvertPruneToGPU : prune::impl::ConvertPruneToGPUBase<ConvertPruneToGPU>
                                  : lowerPointwise(rewriter, linalgOp, target, fills);
     return op->emitOpError() << "has no kernel for " << target.chip;
   }
+
+private:
+  GPUKernelOptions options;
 };
 } // namespace

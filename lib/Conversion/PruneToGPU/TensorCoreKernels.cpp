@@ -76,12 +76,71 @@ Value mlir::prune::loadTokenOrZero(KernelBuilder &b, const LayerBuffers &layer, 
   return loaded.getResult(0);
 }
 
-LogicalResult mlir::prune::lowerTiles(RewriterBase &rewriter, LinearOp op, const GPUTarget &target) {
+ColumnParts::ColumnParts(const LayerBuffers &layer, int64_t columnTiles, int64_t blocks, int64_t tileBytes,
+                         const GPUKernelOptions &options)
+    : columnTiles(columnTiles) {
+  int64_t splits = options.columnSplits;
+  if (splits == 0)
+    splits = options.model.chooseColumnSplits(blocks, columnTiles, static_cast<double>(columnTiles * tileBytes),
+                                              layer.numTokens * layer.numRows);
+  // No part is empty.
+  tilesOfPart = getNumTiles(columnTiles, std::min(splits, columnTiles));
+  count = getNumTiles(columnTiles, tilesOfPart);
+}
+
+Value ColumnParts::getEndTile(KernelBuilder &b, Value part) const {
+  return arith::MinUIOp::create(b, b.add(getFirstTile(b, part), tilesOfPart), b.constant(columnTiles));
+}
+
+SmallVector<Value> ColumnParts::getBuffers(RewriterBase &rewriter, const LayerBuffers &layer, Type sumType) {
+  if (!isSplit())
+    return layer.getBuffers();
+  rewriter.setInsertionPoint(layer.op);
+  sums = memref::AllocOp::create(rewriter, layer.op.getLoc(),
+                                 MemRefType::get({count, layer.numTokens, layer.numRows}, sumType));
+  return {layer.op.getStorage().front(), layer.op.getInput(), sums};
+}
+
+void ColumnParts::store(KernelBuilder &b, const LayerBuffers &layer, Value sum, Value part, Value token,
+                        Value row) const {
+  if (isSplit())
+    memref::StoreOp::create(b, sum, b.getBuffer(layer.getInputBuffer() + 1), ValueRange{part, token, row});
+  else
+    layer.storeResult(b, sum, token, row);
+}
+
+LogicalResult ColumnParts::finish(RewriterBase &rewriter, const LayerBuffers &layer, const GPUTarget &target) const {
+  if (!isSplit())
+    return success();
+  constexpr int64_t kThreads = 128;
+  SmallVector<Value> buffers = layer.getBuffers();
+  buffers.front() = sums; // the storage is not needed any more
+  int64_t results = layer.numTokens * layer.numRows;
+  KernelBuilder b(rewriter, layer.op, target, "add_parts", buffers, {getNumTiles(results, kThreads), 1, 1},
+                  {kThreads, 1, 1});
+  Value number = b.add(b.mul(b.blockId(), kThreads), b.threadId());
+  b.ifThen(b.less(number, b.constant(results)), [&] {
+    Value token = b.div(number, layer.numRows), row = b.rem(number, layer.numRows);
+    Value zero = b.zero(cast<MemRefType>(sums.getType()).getElementType());
+    Value sum = b.forLoop(b.constant(0), b.constant(count), 1, zero, [&](Value part, ValueRange sum) {
+                   Value own = memref::LoadOp::create(b, b.getBuffer(0), ValueRange{part, token, row});
+                   return SmallVector<Value>{isa<FloatType>(own.getType())
+                                                 ? arith::AddFOp::create(b, sum.front(), own).getResult()
+                                                 : arith::AddIOp::create(b, sum.front(), own).getResult()};
+                 }).front();
+    layer.storeResult(b, sum, token, row);
+  });
+  return b.finish();
+}
+
+LogicalResult mlir::prune::lowerTiles(RewriterBase &rewriter, LinearOp op, const GPUTarget &target,
+                                      const GPUKernelOptions &options) {
   for (bool isWarpGroup : {false, true}) {
     TensorCoreLayout layout = getTensorCoreLayout(op, isWarpGroup);
     if (static_cast<int64_t>(op.getRows()) == layout.getRows() &&
         static_cast<int64_t>(op.getChunk()) == layout.getColumns())
-      return isWarpGroup ? lowerByWarpGroups(rewriter, op, target) : lowerByWarps(rewriter, op, target);
+      return isWarpGroup ? lowerByWarpGroups(rewriter, op, target, options)
+                         : lowerByWarps(rewriter, op, target, options);
   }
   int64_t columns = getTensorCoreLayout(op, false).getColumns();
   return op.emitOpError() << "has no kernel for " << target.chip << ": expected tiles of 16 x " << columns

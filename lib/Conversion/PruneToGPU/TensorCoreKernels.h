@@ -24,6 +24,33 @@ StringRef getSumName(const TensorCoreLayout &layout);
 /// sum + weight * token as the instructions have it, of elements in memory.
 Value multiplyAddElements(KernelBuilder &b, Value weight, Value token, Value sum);
 
+/// The columns of a layer in parts, of which each is the work of other blocks of threads. With more than one, a kernel
+/// stores the sums of its part, and another one adds them up and finishes the results.
+class ColumnParts {
+public:
+  /// Chooses how many, for a kernel of `blocks` blocks of threads that go through `columnTiles` tiles and read
+  /// `tileBytes` bytes for each.
+  ColumnParts(const LayerBuffers &layer, int64_t columnTiles, int64_t blocks, int64_t tileBytes,
+              const GPUKernelOptions &options);
+
+  int64_t getCount() const { return count; }
+  bool isSplit() const { return count > 1; }
+  /// The tiles of columns of a part.
+  Value getFirstTile(KernelBuilder &b, Value part) const { return b.mul(part, tilesOfPart); }
+  Value getEndTile(KernelBuilder &b, Value part) const;
+  /// What the kernel gets: the layer's buffers, or storage, input and sums [part, token, row], which are allocated
+  /// here.
+  SmallVector<Value> getBuffers(RewriterBase &rewriter, const LayerBuffers &layer, Type sumType);
+  /// Stores the result, or the sum of the part.
+  void store(KernelBuilder &b, const LayerBuffers &layer, Value sum, Value part, Value token, Value row) const;
+  /// Launches what is left to do after the kernel.
+  LogicalResult finish(RewriterBase &rewriter, const LayerBuffers &layer, const GPUTarget &target) const;
+
+private:
+  int64_t columnTiles, tilesOfPart, count;
+  Value sums; ///< of the host side, if split
+};
+
 /// The element of a token and column, zero beyond the layer's.
 Value loadTokenOrZero(KernelBuilder &b, const LayerBuffers &layer, Value token, Value column);
 

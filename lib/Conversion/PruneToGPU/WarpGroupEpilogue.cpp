@@ -9,23 +9,28 @@ using namespace mlir::prune;
 // Epilogue
 //===----------------------------------------------------------------------===//
 
-void WarpGroupKernel::emitEpilogue(KernelBuilder &b, ValueRange sums, Value group, Value thread, Value firstRow,
-                                   Value firstToken, function_ref<void()> wait) {
+void WarpGroupKernel::emitEpilogue(KernelBuilder &b, ValueRange sums, Value group, Value thread, Value part,
+                                   Value firstRow, Value firstToken, function_ref<void()> wait) {
   if (usesRegisters)
     return emitEpilogueInRegisters(b, sums, group, thread, firstRow, firstToken, wait);
   constexpr int64_t kWidth = 4; // elements of a thread at a time, neighbours in memory
   Value lane = b.rem(thread, 32), warp = b.div(thread, 32);
   Value row = b.add(b.mul(warp, 16), b.div(lane, 4)), token = b.mul(b.rem(lane, 4), 2);
   unsigned firstExtra = layer.getInputBuffer() + 1;
-  Value result = viewAsMatrix(b, b.getBuffer(firstExtra + layer.op.getExtras().size()));
+  // Sums of a part leave as they are.
+  Value result = parts->isSplit() ? b.getBuffer(firstExtra)
+                                  : viewAsMatrix(b, b.getBuffer(firstExtra + layer.op.getExtras().size()));
+  Type resultType = cast<MemRefType>(result.getType()).getElementType();
+  auto getPlace = [&](Value token, Value row) {
+    return parts->isSplit() ? SmallVector<Value>{part, token, row} : SmallVector<Value>{token, row};
+  };
   ArrayRef<int64_t> leading = layer.op.getInitType().getShape().drop_back();
   for (int64_t first = 0; first < config.tokens; first += kStagedTokens) {
     wait();
     for (int64_t i = 0; i < kStagedTokens / 2; ++i) {
       // Four sums for each 8 tokens: (row, token), (row, token + 1), (row + 8, token), (row + 8, token + 1).
       Value atToken = b.add(token, i / 4 * 8 + i % 2), atRow = b.add(row, i / 2 % 2 * 8);
-      Value sum = b.convert(sums[first / 2 + i], b.getF32Type());
-      memref::StoreOp::create(b, sum, staged, ValueRange{group, atToken, atRow});
+      memref::StoreOp::create(b, sums[first / 2 + i], staged, ValueRange{group, atToken, atRow});
     }
     wait();
     constexpr int64_t kThreadsPerToken = kGroupRows / kWidth, kTokensAtOnce = 128 / kThreadsPerToken;
@@ -35,9 +40,11 @@ void WarpGroupKernel::emitEpilogue(KernelBuilder &b, ValueRange sums, Value grou
       Value m = b.add(b.add(firstToken, first), inTile), n = b.add(firstRow, inGroup);
       auto finish = [&] {
         SmallVector<Value> indices = leading.empty() ? SmallVector<Value>() : b.delinearize(m, leading);
-        Value loaded = vector::LoadOp::create(b, VectorType::get({kWidth}, b.getF32Type()), staged,
+        Value loaded = vector::LoadOp::create(b, VectorType::get({kWidth}, getSumType(b, layout)), staged,
                                               ValueRange{group, inTile, inGroup});
-        auto getElement = [&](int64_t i) {
+        auto getElement = [&](int64_t i) -> Value {
+          if (parts->isSplit())
+            return vector::ExtractOp::create(b, loaded, i);
           SmallVector<Value> at(indices);
           at.push_back(b.add(n, i));
           return b.emitEpilogue(layer.op, vector::ExtractOp::create(b, loaded, i), at, firstExtra);
@@ -46,16 +53,15 @@ void WarpGroupKernel::emitEpilogue(KernelBuilder &b, ValueRange sums, Value grou
           SmallVector<Value> elements;
           for (int64_t i = 0; i < kWidth; ++i)
             elements.push_back(getElement(i));
-          auto type = VectorType::get({kWidth}, layer.op.getInitType().getElementType());
+          auto type = VectorType::get({kWidth}, resultType);
           Value vector = vector::FromElementsOp::create(b, type, elements);
-          vector::StoreOp::create(b, vector, result, ValueRange{m, n},
+          vector::StoreOp::create(b, vector, result, getPlace(m, n),
                                   /*nontemporal=*/false, llvm::MaybeAlign(kWidth * type.getElementTypeBitWidth() / 8));
           return;
         }
         for (int64_t i = 0; i < kWidth; ++i)
-          b.ifThen(b.less(b.add(n, i), b.constant(layer.numRows)), [&] {
-            memref::StoreOp::create(b, getElement(i), result, ValueRange{m, b.add(n, i)});
-          });
+          b.ifThen(b.less(b.add(n, i), b.constant(layer.numRows)),
+                   [&] { memref::StoreOp::create(b, getElement(i), result, getPlace(m, b.add(n, i))); });
       };
       Value isInside = b.less(n, b.constant(layer.numRows));
       if (layer.numTokens % config.tokens != 0)
@@ -228,19 +234,19 @@ SmallVector<Value> WarpGroupKernel::multiplyReference(KernelBuilder &b, Value gr
 
 void WarpGroupKernel::emitReference(KernelBuilder &b) {
   Value thread = b.rem(b.threadId(), 128), group = b.div(b.threadId(), 128);
-  std::pair<Value, Value> place = getTile(b, b.blockId());
-  Value rowTile = place.first, tokenTile = place.second;
+  Work work = getWork(b, b.blockId());
   Type element = getElementType(b, layout);
   int64_t elementBytes = layout.getElementBytes(), columns = layout.getColumns();
   auto space = cast<MemRefType>(sharedTokens.getType()).getMemorySpace();
   Value tokens = memref::ViewOp::create(
       b, MemRefType::get({getTokenBytes() / elementBytes}, element, MemRefLayoutAttrInterface(), space), sharedTokens,
       b.constant(0), ValueRange());
-  Value firstToken = b.mul(tokenTile, config.tokens);
+  Value firstToken = b.mul(work.tokenTile, config.tokens);
   SmallVector<Value> sums(getNumAccumulators(), b.zero(getSumType(b, layout)));
-  sums = b.forLoop(b.constant(0), b.constant(getNumColumnTiles()), 1, sums, [&](Value k, ValueRange sums) {
+  Value firstTile = parts->getFirstTile(b, work.part), endTile = parts->getEndTile(b, work.part);
+  sums = b.forLoop(firstTile, endTile, 1, sums, [&](Value k, ValueRange sums) {
     b.barrier();
-    Value source = b.mul(b.add(b.mul(rowTile, getNumColumnTiles()), k), getWeightBytes());
+    Value source = b.mul(b.add(b.mul(work.rowTile, getNumColumnTiles()), k), getWeightBytes());
     b.forLoop(b.threadId(), b.constant(getWeightBytes()), 256, [&](Value i) {
       memref::StoreOp::create(b, memref::LoadOp::create(b, b.getBuffer(0), b.add(source, i)), sharedWeights, i);
     });
@@ -252,6 +258,6 @@ void WarpGroupKernel::emitReference(KernelBuilder &b) {
     b.barrier();
     return multiplyReference(b, group, thread, sums);
   });
-  Value row = b.add(b.mul(rowTile, kTileRows), b.mul(group, kGroupRows));
-  emitEpilogue(b, sums, group, thread, row, firstToken, [&] { b.barrier(); });
+  Value row = b.add(b.mul(work.rowTile, kTileRows), b.mul(group, kGroupRows));
+  emitEpilogue(b, sums, group, thread, work.part, row, firstToken, [&] { b.barrier(); });
 }

@@ -52,10 +52,10 @@ void WarpGroupKernel::setUpShared(KernelBuilder &b) {
     staged = b.allocShared(MemRefType::get({2, 2, kPieceTokens, kGroupRows}, layer.op.getInitType().getElementType()),
                            kTileAlignment);
   else
-    staged = b.allocShared(MemRefType::get({2, kStagedTokens, kStagedStride}, b.getF32Type()), 128);
+    staged = b.allocShared(MemRefType::get({2, kStagedTokens, kStagedStride}, getSumType(b, layout)), 128);
 }
 
-LogicalResult WarpGroupKernel::emit() {
+LogicalResult WarpGroupKernel::emit(const GPUKernelOptions &options) {
   if (failed(verifyRowMajor(layer.op, target)))
     return failure();
   if (!target.isOpenCL && target.sm < 90)
@@ -70,35 +70,40 @@ LogicalResult WarpGroupKernel::emit() {
                                   << layer.numColumns;
   usesRegisters = suitsRegisters();
   config = target.isOpenCL ? WarpGroupConfig{128, 1, 1} : chooseConfig();
-  int64_t tiles =
-      llvm::divideCeil(layer.numRows, kTileRows * config.cluster) * llvm::divideCeil(layer.numTokens, config.tokens);
-  int64_t grid = target.isOpenCL ? tiles : std::min(tiles, kMultiprocessors / config.cluster) * config.cluster;
+  parts.emplace(layer, getNumColumnTiles(), countTiles() * config.cluster, getWeightBytes() + getTokenBytes(),
+                options);
+  usesRegisters &= !parts->isSplit();
+  int64_t pieces = countTiles() * parts->getCount();
+  int64_t grid = target.isOpenCL ? pieces : std::min(pieces, kMultiprocessors / config.cluster) * config.cluster;
   KernelBuilder b(rewriter, layer.op, target, layout.isSparse ? "two_of_four_warp_groups" : "dense_warp_groups",
-                  layer.getBuffers(), {grid, 1, 1}, {target.isOpenCL ? 256 : 384, 1, 1});
+                  parts->getBuffers(rewriter, layer, getSumType(rewriter, layout)), {grid, 1, 1},
+                  {target.isOpenCL ? 256 : 384, 1, 1});
   setUpShared(b);
   if (target.isOpenCL)
     emitReference(b);
   else
     emitCUDA(b);
-  return b.finish();
+  return success(succeeded(b.finish()) && succeeded(parts->finish(rewriter, layer, target)));
 }
 
 //===----------------------------------------------------------------------===//
 // CUDA
 //===----------------------------------------------------------------------===//
 
-std::pair<Value, Value> WarpGroupKernel::getTile(KernelBuilder &b, Value number) {
+WarpGroupKernel::Work WarpGroupKernel::getWork(KernelBuilder &b, Value number) {
   // Eight tiles of tokens, or what is left, go through all rows together: what they read stays in the second-level
   // cache.
   constexpr int64_t kTogether = 8;
-  int64_t rowTiles = llvm::divideCeil(layer.numRows, kTileRows * config.cluster);
-  int64_t tokenTiles = llvm::divideCeil(layer.numTokens, config.tokens);
+  Value part = b.rem(number, parts->getCount());
+  number = b.div(number, parts->getCount());
+  int64_t rowTiles = getNumTiles(layer.numRows, kTileRows * config.cluster);
+  int64_t tokenTiles = getNumTiles(layer.numTokens, config.tokens);
   int64_t together = std::min(kTogether, tokenTiles);
   Value group = b.div(number, together * rowTiles), inGroup = b.rem(number, together * rowTiles);
   Value first = b.mul(group, together);
   Value size = arith::MinUIOp::create(b, b.constant(together), b.sub(b.constant(tokenTiles), first));
   Value token = b.add(first, arith::RemUIOp::create(b, inGroup, size));
-  return {arith::DivUIOp::create(b, inGroup, size), token};
+  return {arith::DivUIOp::create(b, inGroup, size), token, part};
 }
 
 void WarpGroupKernel::emitCUDA(KernelBuilder &b) {
@@ -178,17 +183,16 @@ void WarpGroupKernel::emitCopies(KernelBuilder &b, Value rank, Value firstTile) 
   Value weights = ptx.getGlobalAddress(b.getBuffer(0));
   Value sharedA = ptx.getSharedAddress(sharedWeights), sharedB = ptx.getSharedAddress(sharedTokens);
   Value bars = ptx.getSharedAddress(barriers);
-  int64_t tiles =
-      llvm::divideCeil(layer.numRows, kTileRows * config.cluster) * llvm::divideCeil(layer.numTokens, config.tokens);
+  int64_t pieces = countTiles() * parts->getCount();
   int64_t step = b.getGrid()[0] / config.cluster;
-  b.forLoop(firstTile, b.constant(tiles), step, {ptx.i32(0), ptx.i32(1)}, [&](Value number, ValueRange ring) {
-    std::pair<Value, Value> tile = getTile(b, number);
-    Value rowTile = tile.first, tokenTile = tile.second;
-    Value weightTile = b.add(b.mul(rowTile, config.cluster), rank);
+  b.forLoop(firstTile, b.constant(pieces), step, {ptx.i32(0), ptx.i32(1)}, [&](Value number, ValueRange ring) {
+    Work work = getWork(b, number);
+    Value weightTile = b.add(b.mul(work.rowTile, config.cluster), rank);
     Value source =
         arith::AddIOp::create(b, weights, ptx.toI64(b.mul(weightTile, getNumColumnTiles() * getWeightBytes())));
-    Value token = ptx.toI32(b.add(b.mul(tokenTile, config.tokens), b.mul(rank, half)));
-    return b.forLoop(b.constant(0), b.constant(getNumColumnTiles()), 1, ring, [&](Value k, ValueRange ring) {
+    Value token = ptx.toI32(b.add(b.mul(work.tokenTile, config.tokens), b.mul(rank, half)));
+    Value firstColumnTile = parts->getFirstTile(b, work.part), endColumnTile = parts->getEndTile(b, work.part);
+    return b.forLoop(firstColumnTile, endColumnTile, 1, ring, [&](Value k, ValueRange ring) {
       RingPlace place{ring[0], ring[1]};
       Value full = multiplyAdd32(b, place.slot, 8, bars), empty = add32(b, full, 8 * config.stages);
       waitFor(ptx, empty, place.parity);
@@ -249,8 +253,7 @@ void WarpGroupKernel::emitProducts(KernelBuilder &b, Value rank, Value firstTile
   Value bars = ptx.getSharedAddress(barriers);
   Value group32 = ptx.toI32(group), thread32 = ptx.toI32(thread);
   int64_t rowBytes = layout.getRowBytes(), steps = layout.isSparse ? 2 : 4;
-  int64_t tiles =
-      llvm::divideCeil(layer.numRows, kTileRows * config.cluster) * llvm::divideCeil(layer.numTokens, config.tokens);
+  int64_t pieces = countTiles() * parts->getCount();
   if (usesRegisters)
     ptx.run("fence.proxy.tensormap::generic.acquire.gpu [$0], 128;", "l", {ptx.getGlobalAddress(resultMap)});
   // Tells the copying threads of all blocks of the cluster that a slot is free.
@@ -266,64 +269,62 @@ void WarpGroupKernel::emitProducts(KernelBuilder &b, Value rank, Value firstTile
   };
 
   b.forLoop(
-      firstTile, b.constant(tiles), b.getGrid()[0] / config.cluster, {ptx.i32(0), ptx.i32(0)},
+      firstTile, b.constant(pieces), b.getGrid()[0] / config.cluster, {ptx.i32(0), ptx.i32(0)},
       [&](Value number, ValueRange ring) {
-        std::pair<Value, Value> tile = getTile(b, number);
-        Value rowTile = tile.first, tokenTile = tile.second;
+        Work work = getWork(b, number);
+        Value firstColumnTile = parts->getFirstTile(b, work.part), endColumnTile = parts->getEndTile(b, work.part);
         Value zero = b.zero(getSumType(b, layout));
         SmallVector<Value> carried(getNumAccumulators(), zero);
         llvm::append_range(carried, ring);
-        carried =
-            b.forLoop(b.constant(0), b.constant(getNumColumnTiles()), 1, carried, [&](Value k, ValueRange carried) {
-              RingPlace place{carried[carried.size() - 2], carried.back()};
-              SmallVector<Value> sums(carried.drop_back(2));
-              waitFor(ptx, multiplyAdd32(b, place.slot, 8, bars), place.parity);
-              Value tile = multiplyAdd32(b, place.slot, getWeightBytes(), sharedA);
-              Value weights =
-                  getDescriptor(b, ptx, multiplyAdd32(b, group32, layout.getValueBytes() / 2, tile), rowBytes);
-              Value tokens = getDescriptor(b, ptx, multiplyAdd32(b, place.slot, getTokenBytes(), sharedB), kRowBytes);
-              Value metadata;
-              if (layout.isSparse) {
-                Value at = add32(b, multiplyAdd32(b, group32, 512, multiplyAdd32(b, thread32, 4, tile)),
-                                 layout.getValueBytes());
-                metadata = ptx.get("ld.shared.b32 $0, [$1];", b.getI32Type(), "r", "r", at);
-              }
-              ptx.run("wgmma.fence.sync.aligned;");
-              for (int64_t step = 0; step < steps; ++step) {
-                // 32 bytes of weights a step, and 32 (dense) or 64 of tokens.
-                auto advance = [&](Value descriptor, int64_t bytes) -> Value {
-                  return arith::AddIOp::create(b, descriptor,
-                                               arith::ConstantIntOp::create(b, b.getI64Type(), step * bytes / 16));
-                };
-                SmallVector<Value> operands{advance(weights, 32), advance(tokens, layout.isSparse ? 64 : 32)};
-                if (layout.isSparse)
-                  operands.push_back(metadata);
-                sums = ptx.update(getInstruction(step), sums, layout.isSparse ? "llr" : "ll", operands);
-              }
-              ptx.run("wgmma.commit_group.sync.aligned;");
-              if (layout.isSparse) {
-                // The instructions read the metadata's register until they are done, and ptxas does not know: it gives
-                // the register to the next tile's. The other warp group keeps the tensor cores busy in the meantime.
-                ptx.run("wgmma.wait_group.sync.aligned 0;");
-                b.ifThen(isSignaller, [&] { release(place.slot); });
-              } else {
-                // The products of the tile before are done: its slot may be filled.
-                ptx.run("wgmma.wait_group.sync.aligned 1;");
-                Value hasPrevious = arith::CmpIOp::create(b, arith::CmpIPredicate::ne, k, b.constant(0));
-                b.ifThen(arith::AndIOp::create(b, hasPrevious, isSignaller), [&] { release(getPrevious(place.slot)); });
-              }
-              RingPlace next = RingPlace::next(b, place, config.stages);
-              sums.push_back(next.slot);
-              sums.push_back(next.parity);
-              return sums;
-            });
+        carried = b.forLoop(firstColumnTile, endColumnTile, 1, carried, [&](Value k, ValueRange carried) {
+          RingPlace place{carried[carried.size() - 2], carried.back()};
+          SmallVector<Value> sums(carried.drop_back(2));
+          waitFor(ptx, multiplyAdd32(b, place.slot, 8, bars), place.parity);
+          Value tile = multiplyAdd32(b, place.slot, getWeightBytes(), sharedA);
+          Value weights = getDescriptor(b, ptx, multiplyAdd32(b, group32, layout.getValueBytes() / 2, tile), rowBytes);
+          Value tokens = getDescriptor(b, ptx, multiplyAdd32(b, place.slot, getTokenBytes(), sharedB), kRowBytes);
+          Value metadata;
+          if (layout.isSparse) {
+            Value at =
+                add32(b, multiplyAdd32(b, group32, 512, multiplyAdd32(b, thread32, 4, tile)), layout.getValueBytes());
+            metadata = ptx.get("ld.shared.b32 $0, [$1];", b.getI32Type(), "r", "r", at);
+          }
+          ptx.run("wgmma.fence.sync.aligned;");
+          for (int64_t step = 0; step < steps; ++step) {
+            // 32 bytes of weights a step, and 32 (dense) or 64 of tokens.
+            auto advance = [&](Value descriptor, int64_t bytes) -> Value {
+              return arith::AddIOp::create(b, descriptor,
+                                           arith::ConstantIntOp::create(b, b.getI64Type(), step * bytes / 16));
+            };
+            SmallVector<Value> operands{advance(weights, 32), advance(tokens, layout.isSparse ? 64 : 32)};
+            if (layout.isSparse)
+              operands.push_back(metadata);
+            sums = ptx.update(getInstruction(step), sums, layout.isSparse ? "llr" : "ll", operands);
+          }
+          ptx.run("wgmma.commit_group.sync.aligned;");
+          if (layout.isSparse) {
+            // The instructions read the metadata's register until they are done, and ptxas does not know: it gives
+            // the register to the next tile's. The other warp group keeps the tensor cores busy in the meantime.
+            ptx.run("wgmma.wait_group.sync.aligned 0;");
+            b.ifThen(isSignaller, [&] { release(place.slot); });
+          } else {
+            // The products of the tile before are done: its slot may be filled.
+            ptx.run("wgmma.wait_group.sync.aligned 1;");
+            Value hasPrevious = arith::CmpIOp::create(b, arith::CmpIPredicate::ne, k, firstColumnTile);
+            b.ifThen(arith::AndIOp::create(b, hasPrevious, isSignaller), [&] { release(getPrevious(place.slot)); });
+          }
+          RingPlace next = RingPlace::next(b, place, config.stages);
+          sums.push_back(next.slot);
+          sums.push_back(next.parity);
+          return sums;
+        });
         RingPlace place{carried[carried.size() - 2], carried.back()};
         SmallVector<Value> sums(ArrayRef<Value>(carried).drop_back(2));
         sums = ptx.update("wgmma.wait_group.sync.aligned 0;", sums);
         if (!layout.isSparse)
           b.ifThen(isSignaller, [&] { release(getPrevious(place.slot)); });
-        Value row = b.add(b.mul(b.add(b.mul(rowTile, config.cluster), rank), kTileRows), b.mul(group, kGroupRows));
-        emitEpilogue(b, sums, group, thread, row, b.mul(tokenTile, config.tokens),
+        Value row = b.add(b.mul(b.add(b.mul(work.rowTile, config.cluster), rank), kTileRows), b.mul(group, kGroupRows));
+        emitEpilogue(b, sums, group, thread, work.part, row, b.mul(work.tokenTile, config.tokens),
                      [&] { ptx.run("bar.sync $0, 128;", "r", {add32(b, group32, 1)}); });
         return SmallVector<Value>{place.slot, place.parity};
       });
@@ -331,6 +332,7 @@ void WarpGroupKernel::emitProducts(KernelBuilder &b, Value rank, Value firstTile
     ptx.run("cp.async.bulk.wait_group.read 0;"); // of this thread; others have none
 }
 
-LogicalResult mlir::prune::lowerByWarpGroups(RewriterBase &rewriter, LinearOp op, const GPUTarget &target) {
-  return WarpGroupKernel(rewriter, op, target, getTensorCoreLayout(op, /*isWarpGroup=*/true)).emit();
+LogicalResult mlir::prune::lowerByWarpGroups(RewriterBase &rewriter, LinearOp op, const GPUTarget &target,
+                                             const GPUKernelOptions &options) {
+  return WarpGroupKernel(rewriter, op, target, getTensorCoreLayout(op, /*isWarpGroup=*/true)).emit(options);
 }

@@ -32,13 +32,18 @@ public:
   WarpGroupKernel(RewriterBase &rewriter, LinearOp layer, const GPUTarget &target, const TensorCoreLayout &layout)
       : rewriter(rewriter), layer(layer), target(target), layout(layout) {}
 
-  LogicalResult emit();
+  LogicalResult emit(const GPUKernelOptions &options);
 
 private:
   int64_t getWeightBytes() const { return layout.getTileBytes(); }
   int64_t getTokenBytes() const { return config.tokens * kRowBytes; }
   int64_t getNumAccumulators() const { return config.tokens / 2; }
   int64_t getNumColumnTiles() const { return layout.getNumColumnTiles(layer.numColumns); }
+  /// Pieces of work: tiles of rows (of a cluster) and tokens.
+  int64_t countTiles() const {
+    return getNumTiles(layer.numRows, kTileRows * config.cluster) *
+           getNumTiles(layer.numTokens, config.tokens);
+  }
 
   WarpGroupConfig chooseConfig() const;
   void setUpShared(KernelBuilder &b);
@@ -47,8 +52,8 @@ private:
   void emitProducts(KernelBuilder &b, Value rank, Value firstTile);
   void emitReference(KernelBuilder &b);
   SmallVector<Value> multiplyReference(KernelBuilder &b, Value group, Value thread, ValueRange sums);
-  void emitEpilogue(KernelBuilder &b, ValueRange sums, Value group, Value thread, Value firstRow, Value firstToken,
-                    function_ref<void()> wait);
+  void emitEpilogue(KernelBuilder &b, ValueRange sums, Value group, Value thread, Value part, Value firstRow,
+                    Value firstToken, function_ref<void()> wait);
   /// The same where the result is of 16 bits and no extra of its shape is read: in registers, then to the tensor copy
   /// engine.
   void emitEpilogueInRegisters(KernelBuilder &b, ValueRange sums, Value group, Value thread, Value firstRow,
@@ -58,8 +63,13 @@ private:
   int64_t getStagedBytes() const {
     return usesRegisters ? 2 * 2 * kPieceTokens * kGroupRows * 2 : 2 * kStagedTokens * kStagedStride * 4;
   }
-  /// Row tile (of a cluster) and token tile of the `number`-th piece of work.
-  std::pair<Value, Value> getTile(KernelBuilder &b, Value number);
+  /// What the `number`-th piece of work is.
+  struct Work {
+    Value rowTile; ///< of a cluster
+    Value tokenTile;
+    Value part; ///< of the columns
+  };
+  Work getWork(KernelBuilder &b, Value number);
   std::string getInstruction(int64_t step) const;
   Value getDescriptor(KernelBuilder &b, InlinePTX &ptx, Value address, int64_t rowBytes);
 
@@ -68,6 +78,7 @@ private:
   const GPUTarget &target;
   TensorCoreLayout layout;
   WarpGroupConfig config;
+  std::optional<ColumnParts> parts;
   bool usesRegisters = false;
   Value sharedWeights, sharedTokens, staged, barriers, resultMap;
 };

@@ -34,7 +34,7 @@ public:
   WarpKernel(RewriterBase &rewriter, LinearOp layer, const GPUTarget &target, const TensorCoreLayout &layout)
       : rewriter(rewriter), layer(layer), target(target), layout(layout) {}
 
-  LogicalResult emit();
+  LogicalResult emit(const GPUKernelOptions &options);
 
 private:
   int64_t getNumSteps() const { return layout.isSparse ? 2 : 4; }
@@ -54,7 +54,7 @@ private:
                               ValueRange tokens, ValueRange sums);
   SmallVector<Value> multiplyReference(KernelBuilder &b, int64_t step, ValueRange weights, ValueRange metadata,
                                        ValueRange tokens, ValueRange sums);
-  void emitEpilogue(KernelBuilder &b, Value firstToken, ValueRange sums);
+  void storeSums(KernelBuilder &b, const ColumnParts &parts, Value firstToken, ValueRange sums);
 
   RewriterBase &rewriter;
   LayerBuffers layer;
@@ -78,14 +78,18 @@ void WarpKernel::chooseConfig() {
     config = {4, 2, 1, 4}; // 64 x 64: more blocks
 }
 
-LogicalResult WarpKernel::emit() {
+LogicalResult WarpKernel::emit(const GPUKernelOptions &options) {
   if (failed(verifyRowMajor(layer.op, target)))
     return failure();
   chooseConfig();
   int64_t rowBlocks = getNumTiles(layer.numRows, config.getRows()),
           tokenBlocks = getNumTiles(layer.numTokens, config.getTokens());
-  KernelBuilder b(rewriter, layer.op, target, layout.isSparse ? "two_of_four_warps" : "dense_warps", layer.getBuffers(),
-                  {tokenBlocks, rowBlocks, 1}, {kThreads, 1, 1});
+  int64_t tileBytes =
+      config.getRows() / layout.getRows() * layout.getTileBytes() + config.getTokens() * TensorCoreLayout::kRowBytes;
+  ColumnParts parts(layer, layout.getNumColumnTiles(layer.numColumns), rowBlocks * tokenBlocks, tileBytes, options);
+  KernelBuilder b(rewriter, layer.op, target, layout.isSparse ? "two_of_four_warps" : "dense_warps",
+                  parts.getBuffers(rewriter, layer, getSumType(rewriter, layout)),
+                  {tokenBlocks, rowBlocks, parts.getCount()}, {kThreads, 1, 1});
   shared = b.allocShared(
       MemRefType::get({2, config.getTokens(), kTokenStrideBytes / layout.getElementBytes()}, getElementType(b, layout)),
       128);
@@ -99,21 +103,21 @@ LogicalResult WarpKernel::emit() {
   firstRow = b.add(b.mul(b.blockId(1), config.getRows()), b.mul(rowWarp, config.rowFragments * 16));
   Value firstToken = b.mul(b.blockId(), config.getTokens());
 
-  int64_t tiles = layout.getNumColumnTiles(layer.numColumns);
-  copyTokens(b, firstToken, b.constant(0), b.constant(0));
+  Value first = parts.getFirstTile(b, b.blockId(2)), end = parts.getEndTile(b, b.blockId(2));
+  copyTokens(b, firstToken, first, b.rem(first, 2));
   endCopies(b, /*wait=*/false);
   SmallVector<Value> sums(config.rowFragments * config.tokenFragments * 4, b.zero(getSumType(b, layout)));
-  sums = b.forLoop(b.constant(0), b.constant(tiles), 1, sums, [&](Value tile, ValueRange sums) {
+  sums = b.forLoop(first, end, 1, sums, [&](Value tile, ValueRange sums) {
     Value slot = b.rem(tile, 2), next = b.add(tile, 1);
-    b.ifThen(b.less(next, b.constant(tiles)), [&] { copyTokens(b, firstToken, next, b.rem(next, 2)); });
+    b.ifThen(b.less(next, end), [&] { copyTokens(b, firstToken, next, b.rem(next, 2)); });
     endCopies(b, /*wait=*/true);
     b.barrier();
     SmallVector<Value> results = multiplyTile(b, tile, slot, sums);
     b.barrier();
     return results;
   });
-  emitEpilogue(b, firstToken, sums);
-  return b.finish();
+  storeSums(b, parts, firstToken, sums);
+  return success(succeeded(b.finish()) && succeeded(parts.finish(rewriter, layer, target)));
 }
 
 /// Part `tile` of the block's tokens into `slot`; zeros beyond the matrix.
@@ -285,7 +289,7 @@ SmallVector<Value> WarpKernel::multiplyReference(KernelBuilder &b, int64_t step,
   });
 }
 
-void WarpKernel::emitEpilogue(KernelBuilder &b, Value firstToken, ValueRange sums) {
+void WarpKernel::storeSums(KernelBuilder &b, const ColumnParts &parts, Value firstToken, ValueRange sums) {
   Value warpToken = b.add(firstToken, b.add(b.mul(tokenWarp, config.tokenFragments * 8), b.mul(b.rem(lane, 4), 2)));
   Value warpRow = b.add(firstRow, b.div(lane, 4));
   for (size_t i = 0; i < sums.size(); ++i) {
@@ -293,10 +297,11 @@ void WarpKernel::emitEpilogue(KernelBuilder &b, Value firstToken, ValueRange sum
     Value m = b.add(warpToken, token * 8 + i % 2), n = b.add(warpRow, row * 16 + i / 2 % 2 * 8);
     Value isInside =
         arith::AndIOp::create(b, b.less(m, b.constant(layer.numTokens)), b.less(n, b.constant(layer.numRows)));
-    b.ifThen(isInside, [&] { layer.storeResult(b, sums[i], m, n); });
+    b.ifThen(isInside, [&] { parts.store(b, layer, sums[i], b.blockId(2), m, n); });
   }
 }
 
-LogicalResult mlir::prune::lowerByWarps(RewriterBase &rewriter, LinearOp op, const GPUTarget &target) {
-  return WarpKernel(rewriter, op, target, getTensorCoreLayout(op, /*isWarpGroup=*/false)).emit();
+LogicalResult mlir::prune::lowerByWarps(RewriterBase &rewriter, LinearOp op, const GPUTarget &target,
+                                        const GPUKernelOptions &options) {
+  return WarpKernel(rewriter, op, target, getTensorCoreLayout(op, /*isWarpGroup=*/false)).emit(options);
 }
