@@ -57,6 +57,7 @@ void mlir::prune::buildGPUPipeline(OpPassManager &pm, const GPUPipelineOptions &
   pack.precision = options.precision;
   pack.kernel = options.kernel;
   pack.tiles = options.tiles;
+  pack.libraries.assign(options.libraries.begin(), options.libraries.end());
   pack.costModel = options.costModel;
   pack.report = options.report;
   pm.addPass(createPrunePackGPU(pack));
@@ -90,6 +91,7 @@ void mlir::prune::buildGPUPipeline(OpPassManager &pm, const GPUPipelineOptions &
   ConvertPruneToGPUOptions kernels;
   kernels.chip = options.chip;
   kernels.useTF32 = options.precision == "tf32";
+  kernels.useCuBLAS = llvm::is_contained(options.libraries, "cublas");
   kernels.columnSplits = options.columnSplits;
   pm.addPass(createConvertPruneToGPU(kernels));
   addCleanup(pm);

@@ -90,6 +90,9 @@ def ConvertPruneToGPU : Pass<"convert-prune-to-gpu", "::mlir::ModuleOp"> {
     for more blocks of threads: the kernel stores the sums of each part, and a second one adds them up in the order of the parts
     and applies the epilogue. The cost model decides by what blocks read and what the second kernel costs.
 
+    Layers whose storage is that of a library (see `libraries` of `prune-pack-gpu`) become calls of external functions with the
+    attribute `prune.library`; a kernel applies the epilogue where there is one.
+
     Fails on an operation that has no kernel, with its name and place, on dynamic shapes, and on buffers whose place is
     not known at compile time.
 
@@ -103,9 +106,11 @@ def ConvertPruneToGPU : Pass<"convert-prune-to-gpu", "::mlir::ModuleOp"> {
   let options = [
     Option<"chip", "chip", "std::string", "\"sm_80\"", "Chip: sm_80, sm_86, sm_89, sm_90 or opencl">,
     Option<"useTF32", "tf32", "bool", "false", "Multiply f32 on tensor cores, rounded to tf32">,
+    Option<"useCuBLAS", "cublas", "bool", "false", "Multiply by matrices with cuBLAS">,
     Option<"columnSplits", "column-splits", "int64_t", "0", "Parts of the columns of layers on tensor cores; 0: by the cost model of the chip">];
   let statistics = [
     Statistic<"numLaunches", "num-launches", "Launches">,
+    Statistic<"numLibraryCalls", "num-library-calls", "Products by libraries of CUDA">,
     Statistic<"numRowGroups", "num-row-groups", "Launches of a block for each row">,
     Statistic<"numKernels", "num-kernels", "Kernels left after merging equal ones">];
   let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
@@ -392,6 +397,11 @@ def PrunePackGPU : Pass<"prune-pack-gpu"> {
     zeros; what is not finite makes its token's results so. Weights that are not finite, and more than 133144 columns,
     keep a layer in f32, with a remark.
 
+    `libraries` names libraries of CUDA that multiply in place of kernels, by the storage that is chosen: `cublas` for dense layers
+    (all but i8), `cusparselt` for 2:4 in f16 and bf16, `cusparse` for CSR. What they get is the masked weight: `matrix` [N x K],
+    the same as `two_of_four`, and positions [N + 1], columns and values as `csr`. cuSPARSELt wants N and K in multiples of 16 and
+    M in multiples of 8; other layers keep our kernels, with a remark.
+
     Declined with a remark: what `prune-pack` declines, values that come at run time (`prune.decompress`), columns that are
     not the last dimension of the activations. Fails on a mask that is not a constant.
   }];
@@ -400,6 +410,7 @@ def PrunePackGPU : Pass<"prune-pack-gpu"> {
     Option<"precision", "precision", "std::string", "\"f32\"", "What is multiplied: f32 (exactly), tf32, f16, bf16 or i8">,
     Option<"kernel", "kernel", "std::string", "\"auto\"", "Storage of masked weights: auto (the fastest one), dense, csr, block or two_of_four; or columns, which skip zeros of the activations">,
     Option<"tiles", "tiles", "std::string", "\"auto\"", "Who reads the tiles of tensor cores: warp, warp_group (sm_90 and opencl), or auto">,
+    ListOption<"libraries", "libraries", "std::string", "Libraries of CUDA that multiply in place of kernels: cublas, cusparselt, cusparse">,
     Option<"costModel", "cost-model", "std::string", "\"\"", "Cost model: a file like the built-in one of the chip, which is the default">,
     Option<"report", "report", "std::string", "\"\"", "JSON file for the candidates of each layer and what they take">];
   let statistics = [

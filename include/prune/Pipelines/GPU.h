@@ -27,6 +27,10 @@ struct GPUPipelineOptions : PassPipelineOptions<GPUPipelineOptions> {
       *this, "tiles",
       llvm::cl::desc("Who reads the tiles of tensor cores: warp, warp_group (sm_90 and opencl), or auto"),
       llvm::cl::init("auto")};
+  PassOptions::ListOption<std::string> libraries{
+      *this, "libraries",
+      llvm::cl::desc("Libraries of CUDA that multiply in place of kernels, loaded when the model runs: cublas, "
+                     "cusparselt, cusparse")};
   PassOptions::Option<int64_t> columnSplits{
       *this, "column-splits",
       llvm::cl::desc(

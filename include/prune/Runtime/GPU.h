@@ -21,7 +21,16 @@ extern "C" {
 
 enum { PRUNE_GPU_CUDA = 0, PRUNE_GPU_OPENCL = 1 };
 /* Where an argument of a kernel lies. */
-enum { PRUNE_GPU_INPUTS = 0, PRUNE_GPU_OUTPUTS = 1, PRUNE_GPU_WEIGHTS = 2, PRUNE_GPU_WORKSPACE = 3, PRUNE_GPU_MAPS = 4 };
+enum {
+  PRUNE_GPU_INPUTS = 0,
+  PRUNE_GPU_OUTPUTS = 1,
+  PRUNE_GPU_WEIGHTS = 2,
+  PRUNE_GPU_WORKSPACE = 3,
+  PRUNE_GPU_MAPS = 4
+};
+
+/* In place of a kernel: y = x w' by a library of CUDA. */
+enum { PRUNE_GPU_CUBLAS = -1, PRUNE_GPU_CUSPARSELT = -2, PRUNE_GPU_CUSPARSE = -3 };
 
 typedef struct prune_gpu_program prune_gpu_program;
 struct prune_gpu_program {
@@ -34,12 +43,14 @@ struct prune_gpu_program {
   const char *kernels; /* names, one after the other, each with a final 0 */
   int64_t num_kernels;
   /* For each input and then each output: offset, bytes. For each launch: kernel, grid (3), block (3), bytes of shared
-   * memory, number of arguments, and for each of these its space and offset. */
+   * memory, number of arguments, and for each of these its space and offset. A launch of a library has, instead of a
+   * grid, block and shared memory: tokens, rows, columns, types of x and y as CUDA numbers them, whether f32 may be
+   * rounded to tf32, number of stored weights; its arguments are the storage of w, x and y. */
   const int64_t *table;
   int64_t num_launches, num_inputs, num_outputs;
   int64_t input_bytes, output_bytes, weight_bytes, workspace_bytes;
-  /* Tensor maps, 128 bytes each, beside each other in a space of their own. For each: space and offset of the matrix, its
-   * columns and rows, those of a box, bytes of the swizzle, and the type of an element as the driver numbers it. */
+  /* Tensor maps, 128 bytes each, beside each other in a space of their own. For each: space and offset of the matrix,
+   * its columns and rows, those of a box, bytes of the swizzle, and the type of an element as the driver numbers it. */
   const int64_t *maps;
   int64_t num_maps;
   void *state;

@@ -135,6 +135,35 @@ static LogicalResult addLaunch(LaunchTable &table, gpu::LaunchFuncOp launch, Ent
   return success();
 }
 
+/// Types as CUDA's libraries number them.
+static int64_t getLibraryType(Type type) { return type.isF16() ? 2 : type.isBF16() ? 14 : 0; }
+
+/// A product by a library: storage, activations and result.
+static LogicalResult addLibraryCall(LaunchTable &table, func::CallOp call, EntryOp entry) {
+  auto callee = call->getParentOfType<ModuleOp>().lookupSymbol<func::FuncOp>(call.getCallee());
+  auto library = callee->getAttrOfType<StringAttr>(kLibraryAttr);
+  if (!library || call.getNumOperands() < 3)
+    return call.emitOpError() << "expected a call of a product by a library, got one of '" << call.getCallee() << "'";
+  unsigned last = call.getNumOperands() - 1;
+  auto type = [&](unsigned i) { return cast<MemRefType>(call.getOperand(i).getType()); };
+  int64_t columns = type(last - 1).getShape().back(), tokens = type(last - 1).getNumElements() / columns,
+          rows = type(last).getNumElements() / tokens, stored = type(last - 2).getNumElements();
+  int64_t which = library == "cublas"       ? PRUNE_GPU_CUBLAS
+                  : library == "cusparselt" ? PRUNE_GPU_CUSPARSELT
+                                            : PRUNE_GPU_CUSPARSE;
+  table.words.append({which, tokens, rows, columns, getLibraryType(type(last - 1).getElementType()),
+                      getLibraryType(type(last).getElementType()), callee->hasAttr(kTF32Attr), stored,
+                      int64_t(call.getNumOperands())});
+  for (Value operand : call.getOperands()) {
+    std::optional<Place> place = findPlace(operand, entry, table);
+    if (!place)
+      return call.emitOpError() << "expected arguments that are buffers at a known place, got " << operand.getType();
+    table.words.append({place->space, place->offset});
+  }
+  ++table.numLaunches;
+  return success();
+}
+
 static LLVM::GlobalOp createBytes(OpBuilder &builder, Location loc, StringRef name, StringRef bytes) {
   auto type = LLVM::LLVMArrayType::get(builder.getI8Type(), bytes.size());
   return LLVM::GlobalOp::create(builder, loc, type, /*isConstant=*/true, LLVM::Linkage::Internal, name,
@@ -271,6 +300,9 @@ struct PruneFinalizeGPUEntry : prune::impl::PruneFinalizeGPUEntryBase<PruneFinal
     for (Operation &op : function->getBody().front()) {
       if (auto launch = dyn_cast<gpu::LaunchFuncOp>(op)) {
         if (failed(addLaunch(table, launch, *entry)))
+          return failure();
+      } else if (auto call = dyn_cast<func::CallOp>(op)) {
+        if (failed(addLibraryCall(table, call, *entry)))
           return failure();
       } else if (!op.hasTrait<OpTrait::ConstantLike>() && !isa<ViewLikeOpInterface, TensorMapOp, func::ReturnOp>(op)) {
         return op.emitOpError() << "expected launches and views of buffers only";

@@ -19,6 +19,8 @@ namespace mlir::prune {
 struct GPUKernelOptions {
   /// Multiply f32 on tensor cores, rounded to tf32.
   bool useTF32 = false;
+  /// Multiply by matrices with cuBLAS.
+  bool useCuBLAS = false;
   /// Parts of the columns of layers on tensor cores; 0: by the cost model.
   int64_t columnSplits = 0;
   GPUCostModel model;
@@ -32,6 +34,10 @@ LogicalResult lowerBlockCSR(RewriterBase &rewriter, LinearOp op, const GPUTarget
                             const GPUKernelOptions &options);
 /// Blocks stored as fragments of tensor cores.
 LogicalResult lowerBlockFragments(RewriterBase &rewriter, LinearOp op, const GPUTarget &target);
+/// The library whose form the storage has; empty: none.
+StringRef findLibrary(LinearOp op, const GPUKernelOptions &options);
+LogicalResult lowerByLibrary(RewriterBase &rewriter, LinearOp op, StringRef library, const GPUTarget &target,
+                             const GPUKernelOptions &options);
 /// The formats `two_of_four` and `tiles`, by the instructions that their tiles are for.
 LogicalResult lowerTiles(RewriterBase &rewriter, LinearOp op, const GPUTarget &target, const GPUKernelOptions &options);
 /// Products that read only what is multiplied with nonzeros.

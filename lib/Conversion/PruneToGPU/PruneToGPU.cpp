@@ -23,6 +23,8 @@ using namespace mlir::prune;
 
 static LogicalResult lowerLinear(RewriterBase &rewriter, LinearOp op, const GPUTarget &target,
                                  const GPUKernelOptions &options) {
+  if (StringRef library = findLibrary(op, options); !library.empty())
+    return lowerByLibrary(rewriter, op, library, target, options);
   switch (op.getFormat()) {
   case StorageFormat::Matrix:
     return lowerMatrix(rewriter, op, target, options);
@@ -89,16 +91,18 @@ struct ConvertPruneToGPU : prune::impl::ConvertPruneToGPUBase<ConvertPruneToGPU>
       return signalPassFailure();
     }
     if (columnSplits < 0) {
-      getOperation().emitError() << "expected column-splits of 0 or more, got " << columnSplits;
+      emitError(getOperation().getLoc()) << "expected column-splits of 0 or more, got " << int64_t(columnSplits);
       return signalPassFailure();
     }
-    options = {useTF32, columnSplits, std::move(*model)};
+    options = {useTF32, useCuBLAS, columnSplits, std::move(*model)};
     for (auto function : getOperation().getOps<func::FuncOp>())
       if (!function.isExternal() && failed(lower(function, *target)))
         return signalPassFailure();
     if (auto kernels = getOperation().lookupSymbol<gpu::GPUModuleOp>(kKernelModule))
       numKernels += mergeEqualKernels(getOperation(), kernels);
     getOperation().walk([&](gpu::LaunchFuncOp) { ++numLaunches; });
+    for (auto function : getOperation().getOps<func::FuncOp>())
+      numLibraryCalls += function->hasAttr(kLibraryAttr);
   }
 
   LogicalResult lower(func::FuncOp function, const GPUTarget &target) {

@@ -36,8 +36,17 @@ struct GPUPackOptions {
   GPUPrecision precision = GPUPrecision::F32;
   std::optional<GPUKernelKind> kernel; ///< what masked weights get, and columns others too; none: the fastest
   std::string tiles = "auto";          ///< who reads tiles: warp, warp_group, or auto
+  SmallVector<std::string> libraries;  ///< that multiply in place of kernels
   GPUCostModel model;
   llvm::json::Array *report = nullptr;
+};
+
+/// Whether a library is asked for that multiplies by the storage of a candidate, and why it cannot.
+struct LibraryChoice {
+  StringRef name; ///< empty: none is asked for
+  std::string refusal;
+
+  bool isPossible() const { return !name.empty() && refusal.empty(); }
 };
 
 } // namespace
@@ -140,6 +149,58 @@ static std::optional<TensorCoreLayout> chooseTiles(const GPULayer &layer, const 
   return layout;
 }
 
+static LibraryChoice chooseLibrary(const GPULayer &layer, const GPUCandidate &candidate,
+                                   const GPUPackOptions &options) {
+  LibraryChoice choice;
+  switch (candidate.kind) {
+  case GPUKernelKind::Matrix:
+    choice.name = "cublas";
+    break;
+  case GPUKernelKind::TwoOfFour:
+    choice.name = "cusparselt";
+    break;
+  case GPUKernelKind::CSR:
+    choice.name = "cusparse";
+    break;
+  case GPUKernelKind::BlockCSR:
+    return choice;
+  }
+  if (!llvm::is_contained(options.libraries, choice.name))
+    choice.name = "";
+  else if (candidate.precision == GPUPrecision::I8)
+    choice.refusal = "i8 has no form for it";
+  else if (candidate.kind == GPUKernelKind::TwoOfFour)
+    for (auto [letter, size, unit] :
+         {std::tuple('M', layer.tokens, 8), {'N', layer.matrix.numRows, 16}, {'K', layer.matrix.numColumns, 16}})
+      if (size % unit != 0 && choice.refusal.empty())
+        choice.refusal = llvm::formatv("{0} = {1} is no multiple of {2}", letter, size, unit);
+  return choice;
+}
+
+/// What cuSPARSE reads: positions [N + 1], columns and values of the kept elements.
+static SmallVector<Value> makeLibraryCSR(ImplicitLocOpBuilder &b, const LayerWeight &weight) {
+  const MaskedMatrix &matrix = weight.matrix;
+  std::vector<int32_t> positions{0}, columns;
+  std::vector<float> values;
+  for (int64_t row = 0; row < matrix.numRows; ++row) {
+    for (int64_t column = 0; column < matrix.numColumns; ++column)
+      if (matrix.isKept(row, column)) {
+        columns.push_back(static_cast<int32_t>(column));
+        values.push_back(matrix.at(row, column));
+      }
+    positions.push_back(static_cast<int32_t>(columns.size()));
+  }
+  if (columns.empty()) { // storage is never empty: an explicit zero
+    columns.push_back(0);
+    values.push_back(0);
+    positions.back() = 1;
+  }
+  auto entries = static_cast<int64_t>(columns.size());
+  return {makeConstant<int32_t>(b, positions, matrix.numRows + 1, b.getI32Type(), weight.name + ".positions"),
+          makeConstant<int32_t>(b, columns, entries, b.getI32Type(), weight.name + ".columns"),
+          makeConstant<float>(b, values, entries, b.getF32Type(), weight.name + ".values")};
+}
+
 static llvm::json::Object reportLayer(const LayerWeight &weight, const GPULayer &layer, const GPUChoice &choice,
                                       StringRef text) {
   llvm::json::Array candidates;
@@ -203,7 +264,12 @@ static std::pair<Value, Value> quantizeTokens(ImplicitLocOpBuilder &b, Value x) 
             Value factor = arith::DivFOp::create(b, loc, most, args[1]);
             factor = arith::SelectOp::create(b, loc, isZero, constant(b, loc, 0), factor);
             Value rounded = math::RoundEvenOp::create(b, loc, arith::MulFOp::create(b, loc, args[0], factor));
-            rounded = arith::MaxNumFOp::create(b, loc, arith::MinNumFOp::create(b, loc, rounded, most), least);
+            auto pickIf = [&](arith::CmpFPredicate holds, Value bound) -> Value { // the bound for what is no number
+              Value isInside = arith::CmpFOp::create(b, loc, holds, rounded, bound);
+              return arith::SelectOp::create(b, loc, isInside, rounded, bound);
+            };
+            rounded = pickIf(arith::CmpFPredicate::OLT, most);
+            rounded = pickIf(arith::CmpFPredicate::OGT, least);
             Value word = arith::FPToSIOp::create(b, loc, b.getI32Type(), rounded);
             Value byte = arith::TruncIOp::create(b, loc, b.getI8Type(), word);
             linalg::YieldOp::create(b, loc, byte);
@@ -292,11 +358,16 @@ static LogicalResult packLayerForGPU(RewriterBase &rewriter, linalg::LinalgOp op
   const GPUCandidate &best = choice.getBest();
   kind = best.kind;
   std::string text = choice.explain(/*wasForced=*/options.kernel == best.kind);
+  LibraryChoice library = chooseLibrary(layer, best, options);
+  if (library.isPossible())
+    text += "; by " + library.name.str();
+  else if (!library.name.empty())
+    text += "; " + library.name.str() + " declined: " + library.refusal;
   if (options.report)
     options.report->push_back(reportLayer(*weight, layer, choice, text));
-  if (weight->isMasked() || layer.activationDensity || !choice.fallback.empty()) {
+  if (weight->isMasked() || layer.activationDensity || !choice.fallback.empty() || !library.name.empty()) {
     text = weight->name + ": " + text;
-    if (kind != GPUKernelKind::Matrix)
+    if (kind != GPUKernelKind::Matrix || (!weight->isMasked() && library.isPossible()))
       remark::passed(op->getLoc(), remarkOptions) << text;
     else
       remark::missed(op->getLoc(), remarkOptions) << text;
@@ -308,7 +379,10 @@ static LogicalResult packLayerForGPU(RewriterBase &rewriter, linalg::LinalgOp op
   SmallVector<Value> storage;
   PackedWeight packed;
   Value x = match->activations, rowScales, tokenScales;
-  if (std::optional<TensorCoreLayout> layout = chooseTiles(layer, best, options)) {
+  std::optional<TensorCoreLayout> layout;
+  if (!library.isPossible())
+    layout = chooseTiles(layer, best, options);
+  if (layout) {
     QuantizedMatrix quantized;
     if (layout->type == TensorCoreType::I8) {
       quantized = quantizeRows(layer.matrix);
@@ -327,9 +401,15 @@ static LogicalResult packLayerForGPU(RewriterBase &rewriter, linalg::LinalgOp op
     packed.chunk = layout->getColumns();
     storage.push_back(
         makeConstant<char>(b, *tiles, static_cast<int64_t>(tiles->size()), b.getI8Type(), weight->name + ".tiles"));
+  } else if (library.isPossible() && best.kind == GPUKernelKind::CSR) {
+    packed = packMatrix(layer.matrix);
+    packed.format = StorageFormat::CSR;
+    storage = makeLibraryCSR(b, *weight);
   } else {
     packed = packCandidate(layer, best);
     storage = makeGPUStorage(b, packed, *weight, element, best.tile.vectors != 0);
+    if (best.kind == GPUKernelKind::TwoOfFour) // a matrix, which cuSPARSELt compresses
+      packed.format = StorageFormat::TwoOfFour;
   }
   // `columns` takes the activations as they are.
   if (isa<FloatType>(element) && element != type.getElementType() && kind != GPUKernelKind::Columns)
@@ -405,6 +485,12 @@ private:
       if (kernel == name)
         options.kernel = kind;
     options.tiles = tiles;
+    options.libraries.assign(libraries.begin(), libraries.end());
+    for (const std::string &library : libraries)
+      if (!llvm::is_contained({"cublas", "cusparselt", "cusparse"}, StringRef(library)))
+        return emitOptionError() << "expected libraries cublas, cusparselt or cusparse, got '" << library << "'";
+    if (!libraries.empty() && chip == "opencl")
+      return emitOptionError() << "expected an NVIDIA chip for libraries, got 'opencl'";
     if (!llvm::is_contained({"auto", "warp", "warp_group"}, StringRef(tiles)))
       return emitOptionError() << "expected tiles auto, warp or warp_group, got '" << tiles << "'";
     if (!options.kernel && kernel != "auto")

@@ -1,6 +1,7 @@
 /*===- CUDA.c - Launches through the CUDA driver ----------------------------===*
  *
  * A call is one graph, captured once: a copy in, the launches, a copy out. Several models share the primary context.
+ * With launches of libraries, not all of which can be captured, the same goes to the stream call by call.
  *
  *===----------------------------------------------------------------------===*/
 #include "Internal.h"
@@ -68,6 +69,7 @@ typedef struct {
   cuda_pointer memory[5]; /* by space */
   char *staging_in, *staging_out;
   cuda_handle call, launches; /* graphs, ready to run */
+  library_state libraries;
 } cuda_state;
 
 /* One line: "cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY: out of memory (detail)". */
@@ -182,6 +184,12 @@ static int cuda_enqueue_launches(prune_gpu_device *device) {
   const prune_gpu_program *program = device->program;
   const int64_t *word = program->table + 2 * (program->num_inputs + program->num_outputs);
   for (int64_t i = 0; i < program->num_launches; ++i) {
+    if (word[0] < 0) {
+      if (library_enqueue(&state->libraries, i, word))
+        return 1;
+      word += 9 + 2 * word[8];
+      continue;
+    }
     cuda_handle kernel = state->kernels[word[0]];
     int64_t count = word[8];
     cuda_pointer *pointers = malloc((count + 1) * sizeof *pointers);
@@ -212,24 +220,27 @@ static int cuda_enqueue_launches(prune_gpu_device *device) {
   return 0;
 }
 
-/* Captures a call, with its copies or without, as a graph. */
-static int cuda_capture(prune_gpu_device *device, int with_copies, cuda_handle *executable) {
+/* Enqueues a call, with its copies or without. */
+static int cuda_enqueue(prune_gpu_device *device, int with_copies) {
   cuda_state *state = device->driver;
   const prune_gpu_program *program = device->program;
+  if (with_copies && program->input_bytes)
+    CUDA_TRY(CopyToDeviceAsync, "cuMemcpyHtoDAsync",
+             (state->memory[PRUNE_GPU_INPUTS], state->staging_in, program->input_bytes, state->stream));
+  if (cuda_enqueue_launches(device))
+    return 1;
+  if (with_copies && program->output_bytes)
+    CUDA_TRY(CopyToHostAsync, "cuMemcpyDtoHAsync",
+             (state->staging_out, state->memory[PRUNE_GPU_OUTPUTS], program->output_bytes, state->stream));
+  return 0;
+}
+
+/* The same as a graph. */
+static int cuda_capture(prune_gpu_device *device, int with_copies, cuda_handle *executable) {
+  cuda_state *state = device->driver;
   cuda_handle graph = 0;
   CUDA_TRY(BeginCapture, "cuStreamBeginCapture", (state->stream, 2)); /* relaxed */
-  int failed = 0;
-  if (with_copies && program->input_bytes)
-    failed = state->cu.CopyToDeviceAsync(state->memory[PRUNE_GPU_INPUTS], state->staging_in, program->input_bytes,
-                                         state->stream);
-  if (failed)
-    cuda_fail(device, "cuMemcpyHtoDAsync", failed, 0);
-  if (!failed)
-    failed = cuda_enqueue_launches(device);
-  if (!failed && with_copies && program->output_bytes &&
-      (failed = state->cu.CopyToHostAsync(state->staging_out, state->memory[PRUNE_GPU_OUTPUTS], program->output_bytes,
-                                          state->stream)))
-    cuda_fail(device, "cuMemcpyDtoHAsync", failed, 0);
+  int failed = cuda_enqueue(device, with_copies);
   int status = state->cu.EndCapture(state->stream, &graph);
   if (failed)
     return 1;
@@ -292,7 +303,25 @@ static int cuda_open_in_context(prune_gpu_device *device, const void *weights) {
   CUDA_TRY(StreamCreate, "cuStreamCreate", (&state->stream, 1)); /* does not wait for the default stream */
   CUDA_TRY(EventCreate, "cuEventCreate", (&state->begin, 0));
   CUDA_TRY(EventCreate, "cuEventCreate", (&state->end, 0));
-  return cuda_capture(device, 1, &state->call);
+  library_state *libraries = &state->libraries;
+  libraries->allocate = state->cu.MemAlloc;
+  libraries->release = state->cu.MemFree;
+  libraries->synchronize = state->cu.StreamSynchronize;
+  libraries->memory = state->memory;
+  libraries->stream = state->stream;
+  libraries->error = device->error;
+  if (library_open(libraries, program))
+    return 1;
+  return libraries->num_calls ? 0 : cuda_capture(device, 1, &state->call);
+}
+
+/* Starts a call, by its graph if it has one. */
+static int cuda_start(prune_gpu_device *device, int with_copies, cuda_handle graph) {
+  cuda_state *state = device->driver;
+  if (!graph)
+    return cuda_enqueue(device, with_copies);
+  CUDA_TRY(GraphLaunch, "cuGraphLaunch", (graph, state->stream));
+  return 0;
 }
 
 static int cuda_open(prune_gpu_device *device, const void *weights) {
@@ -321,7 +350,8 @@ static int cuda_run_in_context(prune_gpu_device *device, const void *const *inpu
   const int64_t *word = program->table;
   for (int64_t i = 0; i < program->num_inputs; ++i, word += 2)
     memcpy(state->staging_in + word[0], inputs[i], word[1]);
-  CUDA_TRY(GraphLaunch, "cuGraphLaunch", (state->call, state->stream));
+  if (cuda_start(device, 1, state->call))
+    return 1;
   CUDA_TRY(StreamSynchronize, "cuStreamSynchronize", (state->stream));
   for (int64_t i = 0; i < program->num_outputs; ++i, word += 2)
     memcpy(outputs[i], state->staging_out + word[0], word[1]);
@@ -340,12 +370,14 @@ static int cuda_run(prune_gpu_device *device, const void *const *inputs, void *c
 static int cuda_time_in_context(prune_gpu_device *device, int calls, double *milliseconds) {
   cuda_state *state = device->driver;
   float elapsed = 0;
-  if (!state->launches && cuda_capture(device, 0, &state->launches))
+  if (!state->launches && !state->libraries.num_calls && cuda_capture(device, 0, &state->launches))
     return 1;
-  CUDA_TRY(GraphLaunch, "cuGraphLaunch", (state->launches, state->stream)); /* to warm up */
+  if (cuda_start(device, 0, state->launches)) /* to warm up */
+    return 1;
   CUDA_TRY(EventRecord, "cuEventRecord", (state->begin, state->stream));
   for (int i = 0; i < calls; ++i)
-    CUDA_TRY(GraphLaunch, "cuGraphLaunch", (state->launches, state->stream));
+    if (cuda_start(device, 0, state->launches))
+      return 1;
   CUDA_TRY(EventRecord, "cuEventRecord", (state->end, state->stream));
   CUDA_TRY(EventSynchronize, "cuEventSynchronize", (state->end));
   CUDA_TRY(EventElapsedTime, "cuEventElapsedTime", (&elapsed, state->begin, state->end));
@@ -369,6 +401,7 @@ static void cuda_close(prune_gpu_device *device) {
   cuda_functions *cu = &state->cu;
   cuda_handle popped;
   if (state->context && !cu->CtxPush(state->context)) {
+    library_close(&state->libraries);
     if (state->call)
       cu->GraphExecDestroy(state->call);
     if (state->launches)

@@ -1,4 +1,5 @@
 /*===- Program.c - The state of a program and its calls ---------------------===*/
+#include "Libraries.c"
 #include "CUDA.c"
 #include "OpenCL.c"
 #include <pthread.h>

@@ -3,7 +3,7 @@
 // RUN: not prune-opt %s --prune-pack-gpu="chip=sm_70" 2>&1 | FileCheck %s --check-prefix=CHIP
 // CHIP: prune-pack-gpu: expected chip sm_80, sm_86, sm_89, sm_90 or opencl, got 'sm_70'
 // RUN: not prune-opt %s --prune-pack-gpu="precision=f64" 2>&1 | FileCheck %s --check-prefix=PRECISION
-// PRECISION: prune-pack-gpu: expected precision f32, tf32, f16 or bf16, got 'f64'
+// PRECISION: prune-pack-gpu: expected precision f32, tf32, f16, bf16 or i8, got 'f64'
 // RUN: not prune-opt %s --prune-pack-gpu="kernel=sparse" 2>&1 | FileCheck %s --check-prefix=KERNEL
 // KERNEL: prune-pack-gpu: expected kernel auto, dense, csr, block, two_of_four or columns, got 'sparse'
 // RUN: not prune-opt %s --prune-pack-gpu="cost-model=%t.nowhere" 2>&1 | FileCheck %s --check-prefix=NOWHERE

@@ -51,6 +51,36 @@
 // REDEFINE: %{options} = chip=sm_90 precision=tf32
 // RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=TF32
 // TF32: 2:4 declined: tensor cores take 1:2 in tf32, and the mask is 2:4 only
+//
+// In i8 each token is divided by its largest magnitude; the epilogue multiplies by it and by the row's scale.
+// REDEFINE: %{options} = chip=sm_80 precision=i8 kernel=dense
+// REDEFINE: %{mask} = sparsity=0.75
+// RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=I8
+// I8: [Missed] Pack {{.*}}main.linear_0: matrix in i8 at density 0.25
+// I8: %[[ROWS:.*]] = arith.constant dense<5.58{{.*}}E-4> : tensor<4xf32>
+// I8: %[[MOST:.*]] = linalg.generic {{.*}}"reduction"]} ins(%arg0 : tensor<64x8xf32>)
+// I8: math.absf
+// I8: arith.maximumf
+// I8: %[[X:.*]] = linalg.generic {{.*}} ins(%arg0, %[[MOST]] : tensor<64x8xf32>, tensor<64xf32>) outs(%{{.*}} : tensor<64x8xi8>)
+// I8: math.roundeven
+// I8: %[[TOKENS:.*]] = tensor.expand_shape %[[MOST]] {{.*}} into tensor<64x1xf32>
+// I8: prune.linear tiles rows 16 chunk 128 lanes 0 storage(%{{.*}} : tensor<2048xi8>) ins(%[[X]] : tensor<64x8xi8>) extras(%[[ROWS]], %[[TOKENS]] : tensor<4xf32>, tensor<64x1xf32>)
+// I8: ^bb0(%[[SUM:.*]]: f32, %[[ROW:.*]]: f32, %[[TOKEN:.*]]: f32):
+// I8-NEXT: %[[SCALE:.*]] = arith.mulf %[[ROW]], %[[TOKEN]]
+// I8-NEXT: %[[Y:.*]] = arith.mulf %[[SUM]], %[[SCALE]]
+// I8-NEXT: prune.yield %[[Y]]
+//
+// A library gets the masked weight in its own form, or says why it does not; remarks name it.
+// REDEFINE: %{options} = chip=sm_80 kernel=csr libraries=cusparse
+// RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=CUSPARSE
+// CUSPARSE: [Passed] Pack {{.*}}csr in f32, {{.*}}; by cusparse
+// CUSPARSE: prune.linear csr {{.*}} storage(%{{.*}}, %{{.*}}, %{{.*}} : tensor<5xi32>, tensor<8xi32>, tensor<8xf32>)
+// REDEFINE: %{options} = chip=sm_80 precision=i8 kernel=dense libraries=cublas
+// RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=NOCUBLAS
+// NOCUBLAS: [Missed] Pack {{.*}}matrix in i8 {{.*}}; cublas declined: i8 has no form for it
+// NOCUBLAS: prune.linear tiles
+// REDEFINE: %{mask} = pattern=2:4
+//
 // REDEFINE: %{options} = chip=sm_90
 // RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=F32
 // F32: 2:4 declined: f32 has no tensor cores

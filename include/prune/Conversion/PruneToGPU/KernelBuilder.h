@@ -98,6 +98,10 @@ private:
   bool hasDynamicOffset = false;
 };
 
+/// Attributes of a declaration whose calls are products by a library of CUDA: its name, and whether f32 may be rounded.
+/// Arguments are the storage of the weight, the activations and the result.
+inline constexpr StringLiteral kLibraryAttr = "prune.library", kTF32Attr = "prune.tf32";
+
 /// The buffer that a chain of views without a place of its own shows: an argument, an allocation or a memref.view.
 Value getRootBuffer(Value buffer);
 

@@ -1,9 +1,9 @@
 """Writes a module of layers for a GPU, its inputs and what NumPy makes of them in float64.
 
-layers.py KIND MODULE INPUTS.npz REFERENCE.npz [i8]
+layers.py KIND MODULE INPUTS.npz REFERENCE.npz [i8 | bare]
 
-Each layer is max(x w' + bias + residual, 0) for one mask, shape and number of tokens. With i8 the reference quantizes
-tokens and rows of weights as precision=i8 does.
+Each layer is max(x w' + bias + residual, 0) for one mask, shape and number of tokens; bare is x w'. With i8 the reference
+quantizes tokens and rows of weights as precision=i8 does.
 """
 import sys
 
@@ -26,6 +26,7 @@ KINDS = {
     "tiles": [(None, 37, 70, [5, "2x40"]), (None, 150, 200, [9, 70, 130])],
     "tiles_warp_groups": [(None, 40, 72, [5, "2x70"]), (None, 150, 200, [130])],
     "two_of_four_warp_groups": [("n_of_m<2, 4>", 40, 72, [5, "2x70"]), ("n_of_m<2, 4>", 150, 200, [130])],
+    "library": [("n_of_m<2, 4>", 32, 64, [8])],
     # Enough tiles for those of 128 x 128.
     "matrix_large": [(None, 1790, 20, [1800])],
 }
@@ -53,7 +54,7 @@ def mask_of(pattern, shape, rng):
     return np.kron(grid, np.ones((r, c), bool))[:rows, :columns]
 
 
-def main(kind, module, inputs, reference, precision="f64"):
+def main(kind, module, inputs, reference, mode=""):
     rng = np.random.default_rng(0)
     arguments, results, body, values, expected, resources = [], [], [], {}, {}, []
     blob = lambda array: '"0x04000000' + array.tobytes().hex() + '"'
@@ -79,26 +80,32 @@ def main(kind, module, inputs, reference, precision="f64"):
             name = f"{index}_{tokens}"
             x = rng.standard_normal([*lead, columns], dtype="f4")
             values["x" + name] = x
+            is_bare = mode == "bare"
             r = rng.standard_normal([*lead, rows], dtype="f4")
-            values["r" + name] = r
-            if precision == "i8":
+            if not is_bare:
+                values["r" + name] = r
+            if mode == "i8":
                 (xq, xs), (wq, ws) = quantize(x, np.float32), quantize(weight, np.float64)
                 product = (xq @ wq.T) * (xs * ws.T / 127**2)
             else:
                 product = x.astype("f8") @ weight.T.astype("f8")
-            expected["y" + name] = np.maximum(product + bias + r, 0).astype("f4")
+            expected["y" + name] = (product if is_bare else np.maximum(product + bias + r, 0)).astype("f4")
             dims = [f"d{i}" for i in range(len(lead))]
             maps = [f"affine_map<({', '.join([*dims, 'n', 'k'])}) -> ({', '.join(to)})>"
                     for to in ([*dims, "k"], ["n", "k"], [*dims, "n"])]
             outer = [f"affine_map<({', '.join([*dims, 'n'])}) -> ({', '.join(to)})>" for to in (["n"], [*dims, "n"])]
             xt, yt = (f"tensor<{tokens}x{size}xf32>" for size in (columns, rows))
-            arguments += [f'%x{name}: {xt} {{prune.name = "x{name}"}}', f'%r{name}: {yt} {{prune.name = "r{name}"}}']
-            results.append((f"%y{name}", yt, f'{yt} {{prune.name = "y{name}"}}'))
+            arguments.append(f'%x{name}: {xt} {{prune.name = "x{name}"}}')
+            if not is_bare:
+                arguments.append(f'%r{name}: {yt} {{prune.name = "r{name}"}}')
+            results.append((f"%{'p' if is_bare else 'y'}{name}", yt, f'{yt} {{prune.name = "y{name}"}}'))
             body.append(f"""%e{name} = tensor.empty() : {yt}
   %f{name} = linalg.fill ins(%zero : f32) outs(%e{name} : {yt}) -> {yt}
   %p{name} = linalg.contract indexing_maps = [{', '.join(maps)}]
-    ins(%x{name}, {used} : {xt}, {wt}) outs(%f{name} : {yt}) -> {yt}
-  %y{name} = linalg.generic {{indexing_maps = [{outer[0]}, {outer[1]}, {outer[1]}, {outer[1]}],
+    ins(%x{name}, {used} : {xt}, {wt}) outs(%f{name} : {yt}) -> {yt}""")
+            if is_bare:
+                continue
+            body.append(f"""%y{name} = linalg.generic {{indexing_maps = [{outer[0]}, {outer[1]}, {outer[1]}, {outer[1]}],
       iterator_types = [{', '.join(['"parallel"'] * (len(lead) + 1))}]}}
     ins(%b{index}, %p{name}, %r{name} : {bt}, {yt}, {yt}) outs(%e{name} : {yt}) {{
   ^bb0(%b: f32, %p: f32, %r: f32, %o: f32):

@@ -44,6 +44,9 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     | `tiles` | the same for a dense weight |
     | `columns` | values `[K x N]`, the transposed weight, N rounded up to a multiple of `rows / 32` by zeros: what an activation is multiplied with lies side by side. Where the activations of all tokens are zero it is not read. A block of threads adds up `rows` results over `chunk` columns |
 
+    For libraries of CUDA `two_of_four` is values `[N x K]`, of which at most two of four are not zero, and `csr` is positions
+    `[N + 1]`, columns and values `[entries]` of the whole rows.
+
     The last six are those of `prune-to-gpu`. They have no lanes: `input[b, k]` and `result[b, n]` are row-major. Their
     input may be of another float type than the result, or both of integers. With `two_of_four` and `tiles` the input may be of
     i8 and the result of floats: weights are then of i8, and the region gets the sum, of i32, as f32.
