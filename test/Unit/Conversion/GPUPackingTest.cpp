@@ -3,6 +3,7 @@
 #include "prune/Conversion/PruneToSparseTensor/GPUChoice.h"
 #include "gtest/gtest.h"
 #include <algorithm>
+#include <cmath>
 #include <random>
 
 using namespace mlir::prune;
@@ -212,8 +213,47 @@ TEST(GPUChoice, weights_beyond_the_type_stay_in_f32) {
   GPUCostModel model = load("sm_90");
   EXPECT_EQ(chooseGPUStorage(layer, GPUPrecision::F16, model, std::nullopt).getBest().precision, GPUPrecision::F32);
   EXPECT_EQ(chooseGPUStorage(layer, GPUPrecision::BF16, model, std::nullopt).getBest().precision, GPUPrecision::BF16);
+  EXPECT_EQ(chooseGPUStorage(layer, GPUPrecision::F16, model, std::nullopt).fallback,
+            "f16 declined: weight [0, 1] is 70000.00");
+  EXPECT_EQ(chooseGPUStorage(layer, GPUPrecision::I8, model, std::nullopt).getBest().precision, GPUPrecision::I8);
   weight[1] = 3.395e38f; // the next bf16 is infinite
   EXPECT_EQ(chooseGPUStorage(layer, GPUPrecision::BF16, model, std::nullopt).getBest().precision, GPUPrecision::F32);
+}
+
+TEST(GPUChoice, weights_that_i8_cannot_hold_stay_in_f32) {
+  std::vector<float> weight{1, 2, INFINITY, 3};
+  std::vector<uint8_t> mask{1, 1, 0, 1};
+  GPULayer layer;
+  GPUCostModel model = load("sm_80");
+  layer.matrix = {weight, {}, 2, 2};
+  GPUChoice choice = chooseGPUStorage(layer, GPUPrecision::I8, model, std::nullopt);
+  EXPECT_EQ(choice.getBest().precision, GPUPrecision::F32);
+  EXPECT_TRUE(llvm::StringRef(choice.explain(false)).ends_with("; i8 declined: weight [1, 0] is INF"))
+      << choice.explain(false);
+  layer.matrix.mask = mask; // which prunes it
+  EXPECT_EQ(chooseGPUStorage(layer, GPUPrecision::I8, model, GPUKernelKind::TwoOfFour).fallback, "");
+  weight.assign(133145, 1);
+  layer.matrix = {weight, {}, 1, 133145};
+  EXPECT_EQ(chooseGPUStorage(layer, GPUPrecision::I8, model, std::nullopt).fallback,
+            "i8 declined: K = 133145 > 133144 may overflow sums in i32");
+}
+
+TEST(GPUPacking, rows_are_quantized_by_their_largest_kept_weight) {
+  std::vector<float> weight{1, -2, 0.5, 100, 0, 0, 0, 0, 3, 3, 3, 3};
+  std::vector<uint8_t> mask{1, 1, 1, 0, 1, 1, 1, 1, 0, 0, 0, 0};
+  QuantizedMatrix quantized = quantizeRows({weight, mask, 3, 4});
+  EXPECT_EQ(quantized.values, (std::vector<float>{64, -127, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0})); // 63.5 to the even one
+  EXPECT_EQ(quantized.largest, (std::vector<float>{2, 0, 0}));
+}
+
+TEST(GPUCostModel, columns_are_split_where_processors_idle_and_there_is_enough_to_read) {
+  GPUCostModel model = load("sm_90"); // 132 processors
+  constexpr double megabyte = 1 << 20;
+  EXPECT_EQ(model.chooseColumnSplits(32, 64, 1.5 * megabyte, 64 * 4096), 4);
+  EXPECT_EQ(model.chooseColumnSplits(132, 64, 1.5 * megabyte, 128 * 16384), 1);
+  EXPECT_EQ(model.chooseColumnSplits(67, 64, 1.5 * megabyte, 64 * 8192), 1); // two parts would take two turns
+  EXPECT_EQ(model.chooseColumnSplits(8, 4, 0.1 * megabyte, 64 * 1024), 1);   // the second kernel costs more
+  EXPECT_EQ(model.chooseColumnSplits(1, 3, 100 * megabyte, 64), 1);          // parts of one tile
 }
 
 TEST(GPUCostModel, files_are_checked) {

@@ -38,10 +38,10 @@ struct RandomWeight {
 TEST(TensorCorePacking, EveryLayoutKeepsEveryWeight) {
   for (bool isWarpGroup : {false, true})
     for (bool isSparse : {false, true})
-      for (TensorCoreType type : {TensorCoreType::F16, TensorCoreType::BF16, TensorCoreType::TF32})
+      for (TensorCoreType type : {TensorCoreType::F16, TensorCoreType::BF16, TensorCoreType::TF32, TensorCoreType::I8})
         for (auto [rows, columns] : {std::pair<int64_t, int64_t>{16, 64}, {1, 1}, {130, 70}, {37, 191}, {256, 128}}) {
           TensorCoreLayout layout{isWarpGroup, isSparse, type};
-          if (isSparse && type == TensorCoreType::TF32)
+          if (isSparse && (type == TensorCoreType::TF32 || (isWarpGroup && type == TensorCoreType::I8)))
             continue;
           RandomWeight weight(rows, columns, isSparse ? 2 : 4, rows * 31 + columns);
           auto packed = packForTensorCores(weight.get(), layout);
@@ -68,6 +68,23 @@ TEST(TensorCorePacking, MetadataRisesAndFillsUp) {
     EXPECT_LT(low, high) << "mask " << kept;
     for (unsigned i = 0; i < 4; ++i)
       EXPECT_TRUE(!mask[i] || i == low || i == high) << "mask " << kept;
+  }
+}
+
+TEST(TensorCorePacking, MetadataOfI8HasAWordForEachRowAnd32Columns) {
+  // Row 8, columns 33 and 34: lane 3 of the first four has row 8, columns 32 to 63. 64 columns later it is the next
+  // 32 words.
+  for (int64_t step : {0, 1}) {
+    std::vector<float> values(16 * 128, 1);
+    std::vector<uint8_t> mask(16 * 128, 0);
+    mask[8 * 128 + 64 * step + 33] = mask[8 * 128 + 64 * step + 34] = 1;
+    TensorCoreLayout layout{/*isWarpGroup=*/false, /*isSparse=*/true, TensorCoreType::I8};
+    auto packed = packForTensorCores({values, mask, 16, 128}, layout);
+    ASSERT_TRUE(bool(packed)) << llvm::toString(packed.takeError());
+    EXPECT_EQ((*packed)[layout.getValueBytes() + step * 128 + 3 * 4] & 15, 1 | 2 << 2);
+    // Stored columns 16 and 17 of the step: register 3 (row 8, the other 16 bytes) of lane 0.
+    EXPECT_EQ((*packed)[step * 512 + 3 * 4], 1);
+    EXPECT_EQ((*packed)[step * 512 + 3 * 4 + 1], 1);
   }
 }
 
