@@ -10,6 +10,13 @@
 // DENSE-NOT: columns
 // REDEFINE: %{options} = chip=sm_90 kernel=columns precision=f16
 // RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=HALF
+//
+// RUN: prune-opt %S/../../Integration/GPU/gates.mlir --prune-pack-gpu="chip=sm_90 report=%t.json" -o /dev/null
+// RUN: FileCheck %s --check-prefix=JSON --input-file=%t.json
+// JSON: "activation_break_even": {{[01]}}
+// JSON-NEXT: "activation_density": 0.5
+// JSON: "kernel": "columns"
+// JSON: "activation_density": 0.25
 
 // The weight is transposed; activations are not rounded with it.
 // CHECK-LABEL: @gated
