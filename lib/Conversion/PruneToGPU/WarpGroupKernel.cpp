@@ -58,11 +58,11 @@ void WarpGroupKernel::setUpShared(KernelBuilder &b) {
 LogicalResult WarpGroupKernel::emit(const GPUKernelOptions &options) {
   if (failed(verifyRowMajor(layer.op, target)))
     return failure();
-  if (!target.isOpenCL && target.sm < 90)
-    return layer.op.emitOpError() << "has no kernel for " << target.chip << ": warp-group instructions need sm_90";
   if (layout.isSparse && layout.type == TensorCoreType::I8)
     return layer.op.emitOpError() << "has no kernel for " << target.chip << ": 2:4 in i8 wants tiles of 16 x 128, got "
                                   << layout.getRows() << " x " << layout.getColumns();
+  if (!target.isOpenCL && target.sm < 90)
+    return layer.op.emitOpError() << "has no kernel for " << target.chip << ": warp-group instructions need sm_90";
   int64_t columnUnit = 16 / layout.getElementBytes();
   if (!target.isOpenCL && layer.numColumns % columnUnit != 0)
     return layer.op.emitOpError() << "has no kernel for " << target.chip

@@ -1,6 +1,8 @@
 // What has no kernel is named with its place.
 // RUN: prune-opt %s --split-input-file --convert-prune-to-gpu="chip=sm_86" --verify-diagnostics
 // RUN: not prune-opt %s --convert-prune-to-gpu="chip=sm_70" 2>&1 | FileCheck %s --check-prefix=CHIP
+// RUN: not prune-opt %s --split-input-file --convert-prune-to-gpu="chip=opencl cublas" 2>&1 | FileCheck %s --check-prefix=LIBRARY
+// LIBRARY: has no kernel for opencl: cublas needs an NVIDIA chip
 // CHIP: error: expected chip sm_80, sm_86, sm_89, sm_90 or opencl, got 'sm_70'
 
 func.func @other_operation(%a: memref<4xf32>, %i: index) -> f32 {
@@ -47,6 +49,18 @@ func.func @format_of_processors(%w: memref<1x4x4xf32>, %x: memref<4x8xf32>, %y: 
 
 // -----
 
+func.func @two_of_four_in_i8_by_warp_groups(%w: memref<10240xi8>, %x: memref<64x128xi8>, %y: memref<64x128xf32>) {
+  // expected-error @below {{has no kernel for sm_86: 2:4 in i8 wants tiles of 16 x 128, got 128 x 128}}
+  prune.linear two_of_four rows 128 chunk 128 lanes 0 storage(%w : memref<10240xi8>) ins(%x : memref<64x128xi8>)
+    outs(%y : memref<64x128xf32>) {
+  ^bb0(%sum: f32):
+    prune.yield %sum : f32
+  }
+  return
+}
+
+// -----
+
 // expected-error @below {{has no kernels for sm_86: expected a body without branches}}
 func.func @branches(%a: memref<4xf32>) {
   cf.br ^bb1
@@ -81,6 +95,16 @@ func.func @columns_tokens(%w: memref<4x8xf32>, %x: memref<9x4xf32>, %y: memref<9
 func.func @columns_storage(%w: memref<4x6xf32>, %x: memref<1x4xf32>, %y: memref<1x6xf32>) {
   // expected-error @below {{expected values [4, 8] as storage of columns, got 'memref<4x6xf32>'}}
   prune.linear columns rows 128 chunk 4 lanes 0 storage(%w : memref<4x6xf32>) ins(%x : memref<1x4xf32>) outs(%y : memref<1x6xf32>) {
+  ^bb0(%sum: f32):
+    prune.yield %sum : f32
+  }
+  return
+}
+
+// -----
+
+func.func @matrix_of_a_library(%w: memref<16x8xf32>, %x: memref<4x8xf32>, %y: memref<4x16xf32>) {
+  prune.linear matrix rows 1 chunk 8 lanes 0 storage(%w : memref<16x8xf32>) ins(%x : memref<4x8xf32>) outs(%y : memref<4x16xf32>) {
   ^bb0(%sum: f32):
     prune.yield %sum : f32
   }

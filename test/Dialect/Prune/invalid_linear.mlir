@@ -213,3 +213,16 @@ func.func @linear_c1_integers(%w: tensor<32x8xf32>, %x: tensor<4x8xi8>, %i: tens
   } -> tensor<4x32xf32>
   return
 }
+
+// -----
+
+// A number for each token is for formats without lanes.
+func.func @linear_c2_token(%w: tensor<1x8x32xf32>, %x: tensor<4x8x32xf32>, %i: tensor<4x32x32xf32>, %t: tensor<4x32x1xf32>) {
+  // expected-error @below {{expected an extra of shape [32] or of init's shape, got 'tensor<4x32x1xf32>'}}
+  %0 = prune.linear dense rows 32 chunk 8 storage(%w : tensor<1x8x32xf32>) ins(%x : tensor<4x8x32xf32>)
+         extras(%t : tensor<4x32x1xf32>) outs(%i : tensor<4x32x32xf32>) {
+  ^bb0(%sum: f32, %scale: f32):
+    prune.yield %sum : f32
+  } -> tensor<4x32x32xf32>
+  return
+}

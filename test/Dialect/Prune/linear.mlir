@@ -70,3 +70,18 @@ func.func @depthwise(%x: tensor<1x8x14x14xf32>, %w: tensor<8x3x3xf32>, %b: tenso
   } -> tensor<1x8x14x14xf32>
   return %y : tensor<1x8x14x14xf32>
 }
+
+// Whole numbers: tokens of i8 with a scale for each token, and one for each row.
+// CHECK-LABEL: @quantized
+// CHECK: prune.linear tiles rows 16 chunk 128 lanes 0 storage(%{{.*}} : tensor<2048xi8>) ins(%{{.*}} : tensor<2x5x128xi8>)
+// CHECK-SAME: extras(%{{.*}}, %{{.*}} : tensor<16xf32>, tensor<2x5x1xf32>) outs(%{{.*}} : tensor<2x5x16xf32>) {
+func.func @quantized(%w: tensor<2048xi8>, %x: tensor<2x5x128xi8>, %r: tensor<16xf32>, %t: tensor<2x5x1xf32>, %i: tensor<2x5x16xf32>) -> tensor<2x5x16xf32> {
+  %y = prune.linear tiles rows 16 chunk 128 lanes 0 storage(%w : tensor<2048xi8>) ins(%x : tensor<2x5x128xi8>)
+      extras(%r, %t : tensor<16xf32>, tensor<2x5x1xf32>) outs(%i : tensor<2x5x16xf32>) {
+  ^bb0(%s: f32, %row: f32, %token: f32):
+    %0 = arith.mulf %row, %token : f32
+    %1 = arith.mulf %s, %0 : f32
+    prune.yield %1 : f32
+  } -> tensor<2x5x16xf32>
+  return %y : tensor<2x5x16xf32>
+}

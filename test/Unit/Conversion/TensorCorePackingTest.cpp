@@ -107,6 +107,16 @@ TEST(TensorCorePacking, TileOfWarpGroupsIsSwizzled) {
   EXPECT_EQ((*packed)[128 + 16 + 1], 0x3C);
 }
 
+TEST(TensorCorePacking, RefusesTypesWithoutTwoOfFour) {
+  std::vector<float> values(8, 1);
+  std::vector<uint8_t> mask{1, 1, 0, 0, 1, 1, 0, 0};
+  auto refusal = [&](const TensorCoreLayout &layout) {
+    return llvm::toString(packForTensorCores({values, mask, 1, 8}, layout).takeError());
+  };
+  EXPECT_EQ(refusal({false, true, TensorCoreType::TF32}), "expected f16, bf16 or i8 for 2:4, got tf32");
+  EXPECT_EQ(refusal({true, true, TensorCoreType::I8}), "expected f16 or bf16 for 2:4 by warp groups, got i8");
+}
+
 TEST(TensorCorePacking, RefusesThreeOfFour) {
   std::vector<float> values(8, 1);
   std::vector<uint8_t> mask{1, 1, 0, 0, 1, 1, 1, 0};
