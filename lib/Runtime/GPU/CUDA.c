@@ -272,7 +272,8 @@ static int cuda_encode_maps(prune_gpu_device *device) {
   for (int64_t i = 0; i < program->num_maps; ++i, word += 8) {
     _Alignas(64) char map[128];
     cuda_pointer address = state->memory[word[0]] + word[1];
-    uint64_t sizes[2] = {word[2], word[3]}, stride[1] = {(word[7] == 7 ? 4 : word[7] == 0 ? 1 : 2) * word[2]}; /* f32 is 7, u8 0 */
+    int64_t bytes = word[7] == 7 ? 4 : word[7] == 0 ? 1 : 2; /* of an element: f32 is 7, u8 0 */
+    uint64_t sizes[2] = {word[2], word[3]}, stride[1] = {bytes * word[2]};
     uint32_t box[2] = {word[4], word[5]}, steps[2] = {1, 1};
     int swizzle = word[6] == 128 ? 3 : word[6] == 64 ? 2 : word[6] == 32 ? 1 : 0;
     /* Pieces of 256 bytes into the second-level cache; zeros outside of the matrix. */

@@ -99,8 +99,8 @@ static void *library_load(library_state *state, const char *name, const char *co
     if (library)
       return library;
   }
-  snprintf(state->error, PRUNE_GPU_ERROR_BYTES, "the model is compiled for %s, which cannot be loaded as %s%s%s%s%s", name, files[0],
-           files[1] ? " or " : "", files[1] ? files[1] : "", files[1] && files[2] ? " or " : "",
+  snprintf(state->error, PRUNE_GPU_ERROR_BYTES, "the model is compiled for %s, which cannot be loaded as %s%s%s%s%s",
+           name, files[0], files[1] ? " or " : "", files[1] ? files[1] : "", files[1] && files[2] ? " or " : "",
            files[1] && files[2] ? files[2] : "");
   return 0;
 }

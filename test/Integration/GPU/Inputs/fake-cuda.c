@@ -1,6 +1,6 @@
-/* A driver and libraries of CUDA whose device is the host: what a model calls, and numbers from the libraries. Of kernels
- * there are two: the rounding of activations (generic) and, with FAKE_PARTS, the way of a product of f16 to a result of f32
- * without an epilogue (add_parts). FAKE_FAIL names a call of a library that fails with status 13. */
+/* A driver and libraries of CUDA whose device is the host: what a model calls, and numbers from the libraries. Of
+ * kernels there are two: the rounding of activations (generic) and, with FAKE_PARTS, the way of a product of f16 to a
+ * result of f32 without an epilogue (add_parts). FAKE_FAIL names a call of a library that fails with status 13. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,10 +88,11 @@ static int check(const char *call) {
 int cublasCreate_v2(void **handle) { return *handle = &cublasCreate_v2, check("cublasCreate"); }
 OK(cublasDestroy_v2, void *handle)
 OK(cublasSetStream_v2, void *handle, void *stream)
-int cublasGemmEx(void *handle, int ta, int tb, int m, int n, int k, const float *alpha, const float *a, int type_a, int lda,
-                 const float *b, int type_b, int ldb, const float *beta, float *c, int type_c, int ldc, int compute,
-                 int algorithm) {
-  printf("cublasGemmEx %d %d, %d x %d x %d, types %d %d %d, sums %d\n", ta, tb, m, n, k, type_a, type_b, type_c, compute);
+int cublasGemmEx(void *handle, int ta, int tb, int m, int n, int k, const float *alpha, const float *a, int type_a,
+                 int lda, const float *b, int type_b, int ldb, const float *beta, float *c, int type_c, int ldc,
+                 int compute, int algorithm) {
+  printf("cublasGemmEx %d %d, %d x %d x %d, types %d %d %d, sums %d\n", ta, tb, m, n, k, type_a, type_b, type_c,
+         compute);
   for (int j = 0; j < n && !type_a; ++j)
     for (int i = 0; i < m; ++i) {
       double sum = 0;
