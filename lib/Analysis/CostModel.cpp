@@ -131,6 +131,16 @@ std::optional<CostArray> CostModel::findMeasured(const KernelTile &tile) const {
   return ns;
 }
 
+CostModel CostModel::forWords() const {
+  CostModel words = *this;
+  for (KernelCosts &kernel : words.kernels) {
+    for (Cost cost : {Cost::Shared, Cost::Rest, Cost::Single})
+      at(kernel.ns, cost) *= word.step;
+    at(kernel.ns, Cost::Column) *= word.column;
+  }
+  return words;
+}
+
 double CostModel::estimate(const WeightCounts &weight, const TokenShape &tokens) const {
   double sum = 0;
   for (const TileWork &work : countWork(weight, tokens)) {

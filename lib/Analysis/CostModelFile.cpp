@@ -37,6 +37,14 @@ llvm::Expected<CostModel> CostModel::parse(StringRef text, StringRef file) {
   model.lanes = reader.count(*root, "lanes", "$");
   model.firstLevelBytes = reader.count(*root, "first_level_bytes", "$");
   model.secondLevelBytes = reader.count(*root, "second_level_bytes", "$");
+  if (const llvm::json::Value *entry = root->get("word")) {
+    const llvm::json::Object *word = entry->getAsObject();
+    if (!word)
+      reader.fail("$.word", "an object", entry);
+    else
+      model.word = {reader.number(*word, "step", "$.word"), reader.number(*word, "column", "$.word"),
+                    reader.string(*word, "source", "$.word")};
+  }
   const llvm::json::Array *kernels = reader.array(*root, "kernels", "$");
   auto kindNames = llvm::map_to_vector(kKernelKinds, stringifyKernelKind);
   for (size_t i = 0; i < kernels->size() && reader.error.empty(); ++i) {
@@ -98,11 +106,13 @@ llvm::json::Value CostModel::toJSON() const {
                                       {"vectors", costs.tile.vectors},
                                       {"ns", std::move(ns)}});
   }
-  return llvm::json::Object{{"version", 1},
-                            {"cpu", cpu},
-                            {"machine", machine},
-                            {"lanes", lanes},
-                            {"first_level_bytes", firstLevelBytes},
-                            {"second_level_bytes", secondLevelBytes},
-                            {"kernels", std::move(list)}};
+  return llvm::json::Object{
+      {"version", 1},
+      {"cpu", cpu},
+      {"machine", machine},
+      {"lanes", lanes},
+      {"first_level_bytes", firstLevelBytes},
+      {"second_level_bytes", secondLevelBytes},
+      {"word", llvm::json::Object{{"step", word.step}, {"column", word.column}, {"source", word.source}}},
+      {"kernels", std::move(list)}};
 }

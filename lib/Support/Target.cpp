@@ -134,5 +134,7 @@ llvm::Expected<VectorUnits> mlir::prune::describeVectorUnits(const CPUTarget &ta
   } else if (subtarget.checkFeatures("+avx")) {
     units.bits = 256;
   }
+  units.hasVNNI = subtarget.checkFeatures("+avxvnni") && units.bits == 256;
+  units.hasVNNI |= subtarget.checkFeatures("+avx512vnni") && subtarget.checkFeatures("+avx512vl");
   return units;
 }

@@ -113,6 +113,13 @@ struct KernelCosts {
   CostArray ns{};
 };
 
+/// What words of int8 columns cost where the target has vpdpbusd, as multiples of columns of f32.
+struct WordCosts {
+  double step = 1;                     ///< a word multiplied and added, instead of a column
+  double column = 2;                   ///< a word brought together from four columns, instead of a column copied
+  std::string source = "not measured"; ///< where the numbers are from, for readers
+};
+
 /// Counts of one tile and how often it runs.
 struct TileWork {
   KernelTile tile;
@@ -128,6 +135,7 @@ public:
   int64_t firstLevelBytes = 32 << 10;
   int64_t secondLevelBytes = 1 << 20;
   std::vector<KernelCosts> kernels;
+  WordCosts word;
 
   /// Reads what toJSON writes. `file` is named in errors.
   static llvm::Expected<CostModel> parse(llvm::StringRef text, llvm::StringRef file);
@@ -139,6 +147,8 @@ public:
 
   /// The tiles a layer runs, with counts that depend on this model's caches.
   std::vector<TileWork> countWork(const WeightCounts &weight, const TokenShape &tokens) const;
+  /// The model of layers whose columns are words of int8 columns.
+  CostModel forWords() const;
   /// Nanoseconds of one call.
   double estimate(const WeightCounts &weight, const TokenShape &tokens) const;
   /// Constants for `tile`: those measured, or the nearest ones scaled to its rows and vectors. Kinds of convolutions

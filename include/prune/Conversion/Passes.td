@@ -28,6 +28,10 @@ def ConvertPruneToVector : Pass<"convert-prune-to-vector"> {
     A `prune.depthwise` becomes loops over channels, vectors of columns and blocks of rows; columns outside of the image are
     masked, rows outside of it left out.
 
+    Where a layer has words of int8 weights, the copy of a chunk brings the same columns of each token side by side. Words of
+    four are multiplied by `vpdpbusd` (`vnni`) or as two halves, words of two as products of 16 bits. Sums are i32
+    and exact, so all of these give the same bits.
+
     Lanes that do not fill a tile are handled by a narrower tile whose last vector is masked. A tile that is not a
     whole row of lanes copies its chunk of activations into a buffer on the stack of `chunk * lanes * vectors` elements.
 
@@ -37,7 +41,8 @@ def ConvertPruneToVector : Pass<"convert-prune-to-vector"> {
     Option<"lanes", "lanes", "int64_t", "8", "Elements of one vector register">,
     Option<"vectors", "vectors", "int64_t", "4", "Most vectors of lanes that one row accumulates at once">,
     Option<"registers", "registers", "int64_t", "16", "Vector registers of the target">,
-    Option<"parallel", "parallel", "bool", "false", "Emit scf.parallel over leading dimensions and lane tiles">];
+    Option<"parallel", "parallel", "bool", "false", "Emit scf.parallel over leading dimensions and lane tiles">,
+    Option<"vnni", "vnni", "bool", "false", "The target has vpdpbusd: it multiplies words of four columns">];
   let statistics = [Statistic<"numLayers", "num-layers", "Packed layers lowered">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::LLVM::LLVMDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
@@ -336,6 +341,12 @@ def PrunePack : Pass<"prune-pack"> {
     A `linalg.depthwise_conv_2d_nchw_chw`, masked or not, becomes `prune.depthwise` with such a window, unless the filter has more
     than 25 elements or the stride is above 4.
 
+    A product of unsigned i8 activations and a constant i8 weight with sums of i32, as `prune-quantize` makes it, becomes a
+    `prune.linear` on words of four columns where the target has vpdpbusd (`vnni`) and the model says that this is faster than
+    f32; else it computes the same sums in f32: exactly, unless a sum could be larger than 2^24, which the remark then says.
+    Without `vnni` it always does, but for sums that could reach 2^30. `word-columns` asks for words whatever is faster. Such
+    layers are not measured.
+
     With `kernel=sparsifier` the contraction stays, and its weight becomes a sparse tensor in a format of upstream's
     sparsifier: CSR (or CSC), BSR for r x c blocks, padded n:m for n:m masks. That is the general path, and the check of ours.
 
@@ -352,6 +363,8 @@ def PrunePack : Pass<"prune-pack"> {
     Option<"vectors", "vectors", "int64_t", "0", "Vectors of a register tile; 0: as the cost model says">,
     Option<"denseRows", "dense-rows", "int64_t", "0", "Rows of a register tile of the dense kernel; 0: as the cost model says">,
     Option<"threads", "threads", "int64_t", "1", "Threads that the code may use; they share the rows of a layer, by their nonzeros, that has too few tokens for them">,
+    Option<"vnni", "vnni", "bool", "false", "The target has vpdpbusd: int8 layers multiply words of four columns where that is faster than f32">,
+    Option<"wordColumns", "word-columns", "int64_t", "0", "Columns of an int8 weight that share a word, 2 or 4, whatever is faster; 0: 4 with vnni, and f32 without">,
     Option<"minLanes", "min-lanes", "int64_t", "1", "Least number of tokens or pixels">,
     Option<"costModel", "cost-model", "std::string", "\"x86-64-v3\"", "Cost model: the cpu of a built-in one, or a file of prune-bench calibrate">,
     Option<"measure", "measure", "bool", "false", "Time the best candidates of each layer on this machine">,
@@ -402,8 +415,8 @@ def PrunePackGPU : Pass<"prune-pack-gpu"> {
     the same as `two_of_four`, and positions [N + 1], columns and values as `csr`. cuSPARSELt wants N and K in multiples of 16 and
     M in multiples of 8; other layers keep our kernels, with a remark.
 
-    Declined with a remark: what `prune-pack` declines, values that come at run time (`prune.decompress`), columns that are
-    not the last dimension of the activations. Fails on a mask that is not a constant.
+    Declined with a remark: what `prune-pack` declines, products of int8, values that come at run time (`prune.decompress`),
+    columns that are not the last dimension of the activations. Fails on a mask that is not a constant.
   }];
   let options = [
     Option<"chip", "chip", "std::string", "\"sm_80\"", "Chip: sm_80, sm_86, sm_89, sm_90 or opencl">,

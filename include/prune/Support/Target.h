@@ -42,7 +42,8 @@ llvm::Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const C
 struct VectorUnits {
   int64_t bits = 128; ///< width of a register
   int64_t registers = 16;
-  bool hasFMA = false; ///< fused multiply-add
+  bool hasFMA = false;  ///< fused multiply-add
+  bool hasVNNI = false; ///< vpdpbusd for whole registers and narrower ones
 };
 llvm::Expected<VectorUnits> describeVectorUnits(const CPUTarget &target);
 

@@ -18,7 +18,7 @@ static Value transposeLastTwo(ImplicitLocOpBuilder &b, Value value) {
 }
 
 LaneLayout::LaneLayout(RankedTensorType type, int64_t columnDim, int64_t panel)
-    : shape(type.getShape()), element(type.getElementType()), columnDim(columnDim), panel(panel) {
+    : shape(type.getShape()), columnDim(columnDim), panel(panel) {
   int64_t rank = type.getRank();
   lanesBeforeColumns = columnDim + 1 == rank;
   numLanes = 1;
@@ -73,11 +73,12 @@ static SmallVector<ReassociationIndices> getLeadingGroups(int64_t rank, int64_t 
 }
 
 Value LaneLayout::enter(ImplicitLocOpBuilder &b, Value x) const {
-  int64_t rank = shape.size(), numColumns = cast<RankedTensorType>(x.getType()).getDimSize(columnDim);
+  auto type = cast<RankedTensorType>(x.getType());
+  int64_t rank = shape.size(), numColumns = type.getDimSize(columnDim);
   if (isFlat)
     x = tensor::CollapseShapeOp::create(b, x, getLeadingGroups(rank, rank - 1));
   if (isPaneled)
-    x = tensor::ExpandShapeOp::create(b, RankedTensorType::get(getPaneledShape(numColumns), element), x,
+    x = tensor::ExpandShapeOp::create(b, RankedTensorType::get(getPaneledShape(numColumns), type.getElementType()), x,
                                       getPanelGroups(getFlatShape(numColumns).size()));
   if (lanesBeforeColumns)
     x = transposeLastTwo(b, x);
@@ -89,6 +90,7 @@ Value LaneLayout::enter(ImplicitLocOpBuilder &b, Value x) const {
 
 Value LaneLayout::leave(ImplicitLocOpBuilder &b, Value y, int64_t numColumns) const {
   SmallVector<int64_t> paneled = getPaneledShape(numColumns);
+  Type element = cast<RankedTensorType>(y.getType()).getElementType();
   if (units > 0) {
     SmallVector<int64_t> expanded(units, 1);
     llvm::append_range(expanded, cast<RankedTensorType>(y.getType()).getShape());

@@ -20,7 +20,7 @@ public:
   /// Trailing dimensions that are lanes.
   int64_t getLaneDims() const { return laneDims; }
 
-  /// `x` in the layout; it may differ from the type above in the size of k.
+  /// `x` in the layout; it may differ from the type above in the size of k and in the type of its elements.
   Value enter(ImplicitLocOpBuilder &b, Value x) const;
   /// `y`, which has `numColumns` columns, in the order that `enter` takes.
   Value leave(ImplicitLocOpBuilder &b, Value y, int64_t numColumns) const;
@@ -30,7 +30,6 @@ private:
   SmallVector<int64_t> getPaneledShape(int64_t numColumns) const;
 
   SmallVector<int64_t> shape; ///< outside; that of k is ignored
-  Type element;
   int64_t columnDim, laneDims, numLanes, panel;
   bool lanesBeforeColumns;
   bool isFlat;    ///< sequences too short for a panel lie side by side in it

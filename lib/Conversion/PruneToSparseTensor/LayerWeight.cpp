@@ -40,7 +40,7 @@ bool LayerWeight::isKnown(Value weight) {
   return static_cast<bool>(getConstantAttr(apply ? apply.getWeight() : weight));
 }
 
-FailureOr<LayerWeight> LayerWeight::read(Operation *op, Value weight, bool isTransposed) {
+FailureOr<LayerWeight> LayerWeight::read(Operation *op, Value weight, bool isTransposed, int64_t wordColumns) {
   auto emitError = [&] { return op->emitOpError(); };
   auto type = cast<RankedTensorType>(weight.getType());
   int64_t rows = type.getDimSize(0), columns = rows ? type.getNumElements() / rows : 0;
@@ -88,18 +88,30 @@ FailureOr<LayerWeight> LayerWeight::read(Operation *op, Value weight, bool isTra
   auto apply = weight.getDefiningOp<ApplyOp>();
   Value values = apply ? apply.getWeight() : weight;
   Attribute constant = getConstantAttr(values);
-  FailureOr<WeightData> data = WeightData::read(constant, emitError);
-  if (failed(data))
-    return failure();
-  result.data.emplace(std::move(*data));
-  result.matrix = {result.data->values(), {}, rows, columns};
   if (apply) {
     if (failed(readMask(apply.getMask())))
       return failure();
-    result.matrix.mask = result.mask->bytes();
     result.blockRows = getBlockRows(apply, rows);
     llvm::raw_string_ostream os(result.pattern);
     apply.getPattern().printShort(os);
+  }
+  ArrayRef<uint8_t> mask = result.mask ? result.mask->bytes() : ArrayRef<uint8_t>();
+  if (wordColumns) {
+    FailureOr<RawConstant> raw = readRawConstant(constant, emitError);
+    if (failed(raw))
+      return failure();
+    std::vector<int8_t> values(rows * columns);
+    for (size_t i = 0; i < values.size(); ++i)
+      values[i] = raw->bytes[raw->isSplat ? 0 : i];
+    result.words = packWords(values, mask, rows, wordColumns);
+    result.wordColumns = wordColumns;
+    result.matrix = result.words->getMatrix();
+  } else {
+    FailureOr<WeightData> data = WeightData::read(constant, emitError);
+    if (failed(data))
+      return failure();
+    result.data.emplace(std::move(*data));
+    result.matrix = {result.data->values(), mask, rows, columns};
   }
   if (auto resource = dyn_cast<DenseResourceElementsAttr>(constant))
     result.name = resource.getRawHandle().getKey().str();
@@ -134,12 +146,14 @@ void LayerWeight::expandGroups(int64_t groups) {
 SmallVector<Value> mlir::prune::makeStorage(ImplicitLocOpBuilder &b, const PackedWeight &packed,
                                             const LayerWeight &weight) {
   MLIRContext *context = b.getContext();
-  Type f32 = b.getF32Type();
+  Type element = weight.words ? b.getI32Type() : cast<Type>(b.getF32Type());
   StringRef name = weight.name;
   int64_t chunks = packed.getNumChunks(), rows = packed.getNumStorageRows();
   auto makeValues = [&](ArrayRef<int64_t> shape) -> Value {
+    if (weight.words)
+      return makeConstant<int32_t>(b, packed.getWords(weight.words->words), shape, element, name + ".words");
     if (!weight.values)
-      return makeConstant<float>(b, packed.getValues(weight.matrix.weight), shape, f32, name + ".values");
+      return makeConstant<float>(b, packed.getValues(weight.matrix.weight), shape, element, name + ".values");
     std::vector<int32_t> places;
     for (int32_t source : packed.sources)
       places.push_back(source < 0 ? -1 : weight.ranks[source]);
@@ -167,8 +181,8 @@ SmallVector<Value> mlir::prune::makeStorage(ImplicitLocOpBuilder &b, const Packe
   }
   AffineMap identity = AffineMap::getMultiDimIdentityMap(levels.size(), context);
   auto encoding = SparseTensorEncodingAttr::get(context, levels, identity, identity, /*posWidth=*/32, /*crdWidth=*/16);
-  Value assembled =
-      AssembleOp::create(b, RankedTensorType::get(shape, f32, encoding), ValueRange{positions, coordinates}, values);
+  Value assembled = AssembleOp::create(b, RankedTensorType::get(shape, element, encoding),
+                                       ValueRange{positions, coordinates}, values);
   int64_t ordered = isBlocked ? rows : 2 * rows;
   Value rowOrder = makeConstant<int32_t>(b, packed.rowOrder, {chunks, ordered}, b.getI32Type(), name + ".rows");
   if (isBlocked)

@@ -16,8 +16,11 @@ struct LayerWeight {
   std::optional<MaskData> mask;
   std::vector<uint8_t> ownMask; ///< where it is not that of `mask` as it stands
   std::vector<float> ownWeight; ///< where it is not that of `data`
-  MaskedMatrix matrix;          ///< views of those above
-  int64_t blockRows = 0;        ///< rows of the blocks that a kernel can take; 0: the mask has no such blocks
+  /// An int8 weight read as words; `matrix` is then that of its words.
+  std::optional<WordMatrix> words;
+  int64_t wordColumns = 1;
+  MaskedMatrix matrix;   ///< views of those above
+  int64_t blockRows = 0; ///< rows of the blocks that a kernel can take; 0: the mask has no such blocks
   std::string name;
   std::string pattern; ///< of the mask, as options spell it; empty where it is not known
 
@@ -30,8 +33,8 @@ struct LayerWeight {
   /// True if the mask of `weight` and, unless the values come at run time, its elements are constants.
   static bool isKnown(Value weight);
   /// Reads a weight that is known; errors name `op`. `isTransposed`: `matrix` is the transpose of the weight, which
-  /// then has rank 2 and values that come at run time.
-  static FailureOr<LayerWeight> read(Operation *op, Value weight, bool isTransposed = false);
+  /// then has rank 2 and values that come at run time. `wordColumns`: an int8 weight, read as words of so many columns.
+  static FailureOr<LayerWeight> read(Operation *op, Value weight, bool isTransposed = false, int64_t wordColumns = 0);
 
   /// Makes the masked filter of a grouped convolution that of one over all channels: rows keep nothing of the channels
   /// of other groups.
@@ -58,8 +61,17 @@ FailureOr<LayerMatch> matchLayer(linalg::LinalgOp op, function_ref<void(const Tw
 /// A product of a tensor and a weight whose values come at run time, as differentiation makes it.
 bool isProductByCompressed(Operation *op);
 
+/// True for a product of an unsigned and a signed i8 matrix with sums of i32, as `prune-quantize` makes it.
+bool isQuantizedProduct(Operation *op);
+
 /// Chooses the code of a layer. For a masked one a remark at `op` says which and why; the report gets both.
 LayerChoice chooseCode(Operation *op, const LayerWeight &weight, const LayerShape &shape, const PackOptions &options);
+
+/// The same for a quantized layer of the int8 constant `constant`, which `weight` is in f32: as words, which are then
+/// in `words`, or in f32.
+FailureOr<LayerChoice> chooseQuantizedCode(Operation *op, Value constant, const LayerWeight &weight,
+                                           const LayerShape &shape, const PackOptions &options,
+                                           std::optional<LayerWeight> &words);
 
 /// Reports what has no other code than `candidate`.
 void reportOnlyCode(Operation *op, const LayerWeight &weight, const LayerShape &shape, const LayerCandidate &candidate,

@@ -10,6 +10,7 @@
 #include "LayerWeight.h"
 #include "SumColumns.h"
 #include "UpstreamStorage.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SparseTensor/IR/SparseTensor.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -38,7 +39,29 @@ using namespace mlir::prune;
 
 bool mlir::prune::isZeroFill(Value value) {
   auto fill = value.getDefiningOp<linalg::FillOp>();
-  return fill && matchPattern(fill.getInputs().front(), m_AnyZeroFloat());
+  return fill &&
+         (matchPattern(fill.getInputs().front(), m_AnyZeroFloat()) || matchPattern(fill.getInputs().front(), m_Zero()));
+}
+
+bool mlir::prune::isQuantizedProduct(Operation *op) {
+  auto generic = dyn_cast<linalg::GenericOp>(op);
+  if (!generic || !generic.hasPureTensorSemantics() || generic.getNumDpsInputs() != 2 ||
+      !linalg::isaContractionOpInterface(generic))
+    return false;
+  // sum + zext(x) * sext(w)
+  auto isI8 = [](Value value) { return value.getType().isInteger(8); };
+  Block *body = generic.getBody();
+  auto add = body->getTerminator()->getOperand(0).getDefiningOp<arith::AddIOp>();
+  if (!add || !add.getType().isInteger(32) || !isI8(body->getArgument(0)) || !isI8(body->getArgument(1)))
+    return false;
+  Value sum = body->getArgument(2);
+  auto product = (add.getLhs() == sum ? add.getRhs() : add.getLhs()).getDefiningOp<arith::MulIOp>();
+  auto isProduct = [&](Value x, Value w) {
+    auto unsignedX = x.getDefiningOp<arith::ExtUIOp>();
+    auto signedW = w.getDefiningOp<arith::ExtSIOp>();
+    return unsignedX && signedW && unsignedX.getIn() == body->getArgument(0) && signedW.getIn() == body->getArgument(1);
+  };
+  return product && (isProduct(product.getLhs(), product.getRhs()) || isProduct(product.getRhs(), product.getLhs()));
 }
 
 FailureOr<LayerMatch> mlir::prune::matchLayer(linalg::LinalgOp op, function_ref<void(const Twine &)> decline) {
@@ -51,7 +74,7 @@ FailureOr<LayerMatch> mlir::prune::matchLayer(linalg::LinalgOp op, function_ref<
   if (!LayerWeight::isKnown(match.weight))
     return failure(); // a product of activations
   auto type = cast<RankedTensorType>(match.activations.getType());
-  if (!type.getElementType().isF32())
+  if (!type.getElementType().isF32() && !isQuantizedProduct(op))
     return decline("element type is not f32"), failure();
   if (!type.hasStaticShape())
     return decline("dynamic shape"), failure();
@@ -119,8 +142,11 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::LinalgOp op
                llvm::formatv("a weight of {0} elements, more than the {1} of packed storage", size, maxElements).str()),
            failure();
 
+  bool isQuantized = isQuantizedProduct(op);
   if (usesSparsifier) {
     auto apply = match->weight.getDefiningOp<ApplyOp>();
+    if (isQuantized)
+      return declined("int8, and the sparsifier was asked for"), failure();
     if (!apply)
       return declined("not masked, and the sparsifier was asked for"), failure();
     rewriter.setInsertionPoint(op);
@@ -133,9 +159,18 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::LinalgOp op
   layer.matrix = matrix;
   layer.tokens = getTokenShape(*match, layout, options);
   layer.blockRows = weight->blockRows;
-  if (options.kernel != "dense")
-    layer.activationDensity = findActivationDensity(op, match->activations, match->columnDim, *weight, "prune-pack");
-  LayerChoice choice = chooseCode(op, *weight, layer, options);
+  std::optional<LayerWeight> words;
+  LayerChoice choice;
+  if (isQuantized) {
+    FailureOr<LayerChoice> chosen = chooseQuantizedCode(op, match->weight, *weight, layer, options, words);
+    if (failed(chosen))
+      return failure();
+    choice = std::move(*chosen);
+  } else {
+    if (options.kernel != "dense")
+      layer.activationDensity = findActivationDensity(op, match->activations, match->columnDim, *weight, "prune-pack");
+    choice = chooseCode(op, *weight, layer, options);
+  }
   const LayerCandidate &best = choice.getBest();
   if (best.skipsActivations()) {
     sumColumns(rewriter, op, match->activations, *weight, options);
@@ -147,15 +182,26 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::LinalgOp op
 
   rewriter.setInsertionPoint(op);
   ImplicitLocOpBuilder b(op.getLoc(), rewriter);
-  Value x = layout.enter(b, match->activations);
+  bool inFloats = isQuantized && !words;
+  Value x = match->activations;
+  if (inFloats) {
+    auto integers = cast<RankedTensorType>(x.getType());
+    x = arith::ExtUIOp::create(b, integers.clone(b.getI32Type()), x);
+    x = arith::SIToFPOp::create(b, integers.clone(b.getF32Type()), x);
+  }
+  x = layout.enter(b, x);
   auto type = cast<RankedTensorType>(x.getType());
   SmallVector<int64_t> shape(type.getShape());
   shape[type.getRank() - 1 - layout.getLaneDims()] = matrix.numRows;
-  Value init = tensor::EmptyOp::create(b, shape, type.getElementType());
-  SmallVector<Value> storage = makeStorage(b, packed, *weight);
-  auto linear = LinearOp::create(b, storage, x, init, packed.format, packed.rows, best.chunk, best.vectors,
-                                 layout.getLaneDims(), WindowAttr(), makeShares(b, choice, options, weight->name));
-  rewriter.replaceOp(op, layout.leave(b, linear.getResult(0), matrix.numRows));
+  Value init = tensor::EmptyOp::create(b, shape, words ? b.getI32Type() : type.getElementType());
+  SmallVector<Value> storage = makeStorage(b, packed, words ? *words : *weight);
+  auto linear =
+      LinearOp::create(b, storage, x, init, packed.format, packed.rows, best.chunk, best.vectors, layout.getLaneDims(),
+                       WindowAttr(), makeShares(b, choice, options, weight->name), words ? words->wordColumns : 1);
+  Value result = layout.leave(b, linear.getResult(0), matrix.numRows);
+  if (inFloats)
+    result = arith::FPToSIOp::create(b, op->getResult(0).getType(), result);
+  rewriter.replaceOp(op, result);
   return success();
 }
 
@@ -195,6 +241,13 @@ struct PrunePack : prune::impl::PrunePackBase<PrunePack> {
     options.minLanes = minLanes;
     options.byColumn = byColumn;
     options.threads = threads;
+    options.hasVNNI = vnni;
+    options.wordColumns = wordColumns;
+    if (wordColumns != 0 && wordColumns != 2 && wordColumns != 4) {
+      emitError(UnknownLoc::get(&getContext()))
+          << "prune-pack: expected word-columns of 0, 2 or 4, got " << wordColumns.getValue();
+      return signalPassFailure();
+    }
     llvm::Expected<CostModel> model = CostModel::load(costModel);
     if (!model) {
       emitError(UnknownLoc::get(&getContext())) << "prune-pack: " << llvm::toString(model.takeError());
@@ -215,7 +268,8 @@ struct PrunePack : prune::impl::PrunePackBase<PrunePack> {
       return signalPassFailure();
     SmallVector<Operation *> targets;
     getOperation()->walk([&](Operation *op) {
-      if (isa<linalg::ContractOp, CompressOp>(op) || isConvolution(op) || isProductByCompressed(op))
+      if (isa<linalg::ContractOp, CompressOp>(op) || isConvolution(op) || isProductByCompressed(op) ||
+          isQuantizedProduct(op))
         targets.push_back(op);
     });
     IRRewriter rewriter(&getContext());

@@ -322,6 +322,8 @@ static LogicalResult packLayerForGPU(RewriterBase &rewriter, linalg::LinalgOp op
   if (failed(match))
     return failure();
   auto type = cast<RankedTensorType>(match->activations.getType());
+  if (isQuantizedProduct(op))
+    return declined("int8, left to the general loops"), failure();
   if (match->columnDim != type.getRank() - 1)
     return declined("columns are not the last dimension of the activations"), failure();
   if (match->weight.getDefiningOp<DecompressOp>())

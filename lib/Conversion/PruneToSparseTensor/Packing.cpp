@@ -47,12 +47,37 @@ int64_t PackedWeight::getNumBytes() const {
          rowOrder.size() * sizeof(int32_t) + sharedCounts.size() * sizeof(uint16_t);
 }
 
-std::vector<float> PackedWeight::getValues(ArrayRef<float> weight) const {
-  std::vector<float> values;
+template <typename T> static std::vector<T> takeSources(ArrayRef<int32_t> sources, ArrayRef<T> from) {
+  std::vector<T> values;
   values.reserve(sources.size());
   for (int32_t source : sources)
-    values.push_back(source < 0 ? 0.0f : weight[source]);
+    values.push_back(source < 0 ? T(0) : from[source]);
   return values;
+}
+
+std::vector<float> PackedWeight::getValues(ArrayRef<float> weight) const { return takeSources(sources, weight); }
+
+std::vector<int32_t> PackedWeight::getWords(ArrayRef<int32_t> words) const { return takeSources(sources, words); }
+
+WordMatrix mlir::prune::packWords(ArrayRef<int8_t> weight, ArrayRef<uint8_t> mask, int64_t numRows,
+                                  int64_t wordColumns) {
+  int64_t columns = numRows ? weight.size() / numRows : 0, bits = 32 / wordColumns;
+  WordMatrix result;
+  result.numRows = numRows;
+  result.numColumns = (columns + wordColumns - 1) / wordColumns;
+  result.words.resize(numRows * result.numColumns);
+  if (!mask.empty())
+    result.mask.resize(result.words.size());
+  for (int64_t i = 0, size = weight.size(); i < size; ++i) {
+    if (!mask.empty() && !mask[i])
+      continue;
+    int64_t column = i % columns, place = i / columns * result.numColumns + column / wordColumns;
+    uint32_t part = static_cast<uint32_t>(weight[i]) & (~0u >> (32 - bits));
+    result.words[place] |= part << (column % wordColumns * bits);
+    if (!mask.empty())
+      result.mask[place] = 1;
+  }
+  return result;
 }
 
 /// Where an element is in the row-major matrix, -1 if it is pruned.

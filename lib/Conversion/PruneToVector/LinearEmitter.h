@@ -25,9 +25,10 @@ public:
 private:
   Value collapse(Value memref) { return KernelBuilder::collapse(memref, op.getRowDim()); }
 
-  /// False where one tile is all lanes, which is read in place.
+  /// False where one tile is all lanes, which is read in place. Words are made by the copy.
   bool needsScratch() {
-    return op.getWindow() || numLanes > options.lanes * options.vectors || numLanes % options.lanes != 0;
+    return op.getWindow() || op.hasWords() || numLanes > options.lanes * options.vectors ||
+           numLanes % options.lanes != 0;
   }
 
   // The nest, from outside to inside.
@@ -37,13 +38,16 @@ private:
   void overChunks(function_ref<void(Value chunk)> body);
   void emitChunk(Value chunk);
   void emitChunkCopy(Value firstColumn);
+  void emitWordCopy(Value firstWord);
   void emitRowGroups(Value chunk);
   void prefetchLanes(Value memref, SmallVector<Value> indices, Value first);
   void prefetchSums(Value group, int64_t groups, Value chunk);
   void prefetchExtras(Value group, int64_t groups, Value chunk);
   SmallVector<Value> loadGroupRows(Value group, Value chunk);
   void emitGroup(ArrayRef<Value> rows, Value chunk, function_ref<Tile(Tile)> accumulate);
+  bool fitsResult();
   bool hasEpilogue();
+  bool finishesByRows();
   void emitRowEpilogue();
 
   // Inner products by format.
@@ -57,6 +61,10 @@ private:
   Tile loopOverPair(Tile tile, Value begin, Value end, Value shared, int64_t step,
                     function_ref<Tile(Tile, Value position, bool isShared)> body, Value &left);
   Tile loop(Tile tile, Value begin, Value end, int64_t step, function_ref<Tile(Tile, Value)> body);
+  /// `value` times `activation` plus `sum`, lane by lane; of words the products of all their columns.
+  Value multiplyAdd(Value value, Value activation, Value sum);
+  Value multiplyAddWords(Value values, Value activations, Value sum);
+  Value addSums(Value x, Value y);
   SmallVector<Value> loadActivations(Value column);
   SmallVector<Value> loadCoordinates(Value position) {
     return KernelBuilder::loadCoordinates(op.getStorage()[1], position);
@@ -66,6 +74,8 @@ private:
     return vector::BroadcastOp::create(b, VectorType::get(options.lanes, scalar.getType()), scalar);
   }
 
+  /// Vectors of another element type of the same width: partial sums in the memory of a result.
+  Value bitcastTo(Value vector, Type element);
   // Destination rows, with the mask of the last vector where the lanes are ragged.
   Value loadLanes(Value memref, SmallVector<Value> indices, int64_t vector);
   void storeLanes(Value value, Value memref, SmallVector<Value> indices, int64_t vector);
@@ -79,7 +89,7 @@ private:
   int64_t registerLanes; ///< lanes of a whole register; `options.lanes` may be fewer
 
   int64_t numLanes = 0, numColumns = 0, numRows = 0, numChunks = 0, chunk = 0;
-  VectorType vectorType;
+  VectorType vectorType;         ///< of sums
   Value input, output;           // [batch, column or row, lane]
   SmallVector<Value> extras;     // [row] or [batch, row, lane]
   SmallVector<Value> coldExtras; // those that are larger than the second-level cache

@@ -36,7 +36,7 @@ LogicalResult LinearEmitter::run() {
   if (op.getVectors())
     options.vectors = op.getVectors();
   options.vectors = getTileVectors(options.vectors, op.getRows(), options.registers);
-  vectorType = VectorType::get(options.lanes, op.getInitType().getElementType());
+  vectorType = VectorType::get(options.lanes, op.getSumType());
   constexpr int64_t maxWarmBytes = 1 << 20; // what the second-level cache may hold
   for (Value extra : op.getExtras()) {
     auto type = cast<MemRefType>(extra.getType());
@@ -48,7 +48,7 @@ LogicalResult LinearEmitter::run() {
     if (type.getRank() > 1 && wholeType.hasStaticShape() && 4 * wholeType.getNumElements() > maxWarmBytes)
       coldExtras.push_back(extras.back());
   }
-  numColumns = op.getNumColumns();
+  numColumns = op.getNumStorageColumns();
   numRows = op.getNumRows();
   chunk = std::min<int64_t>(op.getChunk(), numColumns);
   numChunks = (numColumns + chunk - 1) / chunk;
@@ -66,7 +66,7 @@ LogicalResult LinearEmitter::run() {
   constexpr int64_t maxPartialBytes = 128 * 1024; // on the stack of a thread
   int64_t partialLanes = scratchVectors * options.lanes;
   bool splitsRows = options.parallel && hasShares, fits = numRows * partialLanes * 4 <= maxPartialBytes;
-  if (numChunks > 1 && !splitsRows && partialLanes < numLanes && fits) {
+  if (numChunks > 1 && (!fitsResult() || (!splitsRows && partialLanes < numLanes && fits))) {
     partialType = MemRefType::get({numRows, partialLanes}, vectorType.getElementType());
     if (!options.parallel)
       partialSums = memref::AllocOp::create(b, partialType, b.getI64IntegerAttr(64));
@@ -75,12 +75,19 @@ LogicalResult LinearEmitter::run() {
     emitShares();
   else
     emitTiles(options.parallel);
-  if (numLanes == 1 && hasEpilogue())
+  if (finishesByRows())
     emitRowEpilogue();
   return success();
 }
 
+/// The memory of the result can hold sums for a while.
+bool LinearEmitter::fitsResult() {
+  return op.getInitType().getElementTypeBitWidth() == vectorType.getElementTypeBitWidth();
+}
+
 bool LinearEmitter::hasEpilogue() { return op.getEpilogue().front().getOperations().size() > 1; }
+
+bool LinearEmitter::finishesByRows() { return hasEpilogue() && numLanes == 1 && fitsResult(); }
 
 /// The epilogue of a single lane, after all sums: its vectors are rows.
 void LinearEmitter::emitRowEpilogue() {
@@ -97,20 +104,22 @@ void LinearEmitter::emitRowEpilogue() {
   auto overRows = [&](int64_t begin, int64_t end, int64_t step) {
     if (begin == end)
       return;
-    scf::buildLoopNest(
-        b, b.getLoc(), {index(0), index(begin)}, {index(batches), index(end)}, {index(1), index(step)},
-        [&](OpBuilder &nested, Location loc, ValueRange ivs) {
-          OpBuilder::InsertionGuard guard(b);
-          b.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
-          auto type = VectorType::get(step, vectorType.getElementType());
-          Value sum = vector::LoadOp::create(b, type, sums, ivs);
-          Value result = emitEpilogue(sum, [&](Value extra, int64_t) {
-                           Value flat = flatExtras[llvm::find(extras, extra) - extras.begin()];
-                           bool isPerRow = cast<MemRefType>(flat.getType()).getRank() == 1;
-                           return vector::LoadOp::create(b, type, flat, isPerRow ? ivs.drop_front() : ivs).getResult();
-                         }).front();
-          vector::StoreOp::create(b, result, sums, ivs);
-        });
+    scf::buildLoopNest(b, b.getLoc(), {index(0), index(begin)}, {index(batches), index(end)}, {index(1), index(step)},
+                       [&](OpBuilder &nested, Location loc, ValueRange ivs) {
+                         OpBuilder::InsertionGuard guard(b);
+                         b.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
+                         auto load = [&](Value memref, ValueRange indices) -> Value {
+                           auto type = VectorType::get(step, cast<MemRefType>(memref.getType()).getElementType());
+                           return vector::LoadOp::create(b, type, memref, indices);
+                         };
+                         Value sum = bitcastTo(load(sums, ivs), vectorType.getElementType());
+                         Value result = emitEpilogue(sum, [&](Value extra, int64_t) {
+                                          Value flat = flatExtras[llvm::find(extras, extra) - extras.begin()];
+                                          bool isPerRow = cast<MemRefType>(flat.getType()).getRank() == 1;
+                                          return load(flat, isPerRow ? ivs.drop_front() : ivs);
+                                        }).front();
+                         vector::StoreOp::create(b, result, sums, ivs);
+                       });
   };
   int64_t whole = numRows / registerLanes * registerLanes;
   overRows(0, whole, registerLanes);
@@ -221,6 +230,8 @@ void LinearEmitter::emitChunkCopy(Value firstColumn) {
               arith::DivUIOp::create(b, columns, taps));
     return;
   }
+  if (op.hasWords())
+    return emitWordCopy(firstColumn);
   auto copy = scf::ForOp::create(b, index(0), columns, index(1));
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(copy.getBody());
@@ -232,13 +243,20 @@ void LinearEmitter::emitChunkCopy(Value firstColumn) {
 }
 
 Value LinearEmitter::loadLanes(Value memref, SmallVector<Value> indices, int64_t vector) {
+  auto type = VectorType::get(options.lanes, cast<MemRefType>(memref.getType()).getElementType());
   if (!tailMask || vector != vectors - 1)
-    return vector::LoadOp::create(b, vectorType, memref, indices);
-  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(vectorType));
-  return vector::MaskedLoadOp::create(b, vectorType, memref, indices, tailMask, zero);
+    return vector::LoadOp::create(b, type, memref, indices);
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type));
+  return vector::MaskedLoadOp::create(b, type, memref, indices, tailMask, zero);
+}
+
+Value LinearEmitter::bitcastTo(Value vector, Type element) {
+  VectorType type = cast<VectorType>(vector.getType()).clone(element);
+  return type == vector.getType() ? vector : vector::BitCastOp::create(b, type, vector).getResult();
 }
 
 void LinearEmitter::storeLanes(Value value, Value memref, SmallVector<Value> indices, int64_t vector) {
+  value = bitcastTo(value, cast<MemRefType>(memref.getType()).getElementType());
   if (!tailMask || vector != vectors - 1)
     vector::StoreOp::create(b, value, memref, indices);
   else
@@ -380,7 +398,7 @@ void LinearEmitter::emitGroup(ArrayRef<Value> rows, Value chunkIndex, function_r
         loaded.push_back(
             partialSums ? vector::LoadOp::create(b, vectorType, partialSums, ValueRange{row, index(v * options.lanes)})
                               .getResult()
-                        : loadLanes(output, position(row, v), v));
+                        : bitcastTo(loadLanes(output, position(row, v), v), vectorType.getElementType()));
     return loaded;
   };
   // Last row first: the partner of an odd row is an empty copy of the same row, which the real one must overwrite.
@@ -428,7 +446,7 @@ void LinearEmitter::emitGroup(ArrayRef<Value> rows, Value chunkIndex, function_r
     while (static_cast<int64_t>(row.size()) > vectors) {
       size_t half = row.size() / 2;
       for (size_t i = 0; i < half; ++i)
-        row[i] = arith::AddFOp::create(b, row[i], row[half + i]);
+        row[i] = addSums(row[i], row[half + i]);
       row.truncate(half);
     }
   SmallVector<Value> sums = flatten(tile);
@@ -440,11 +458,11 @@ void LinearEmitter::emitGroup(ArrayRef<Value> rows, Value chunkIndex, function_r
         [&] {
           SmallVector<Value> total;
           for (auto [sum, before] : llvm::zip(sums, partial()))
-            total.push_back(arith::AddFOp::create(b, before, sum));
+            total.push_back(addSums(before, sum));
           return total;
         });
   }
-  bool finishes = hasEpilogue() && numLanes > 1;
+  bool finishes = hasEpilogue() && !finishesByRows();
   if (numChunks == 1) {
     store(finishes ? finish(sums) : sums, /*isPartial=*/false);
     return;

@@ -25,7 +25,7 @@ struct ConvertPruneToVector : prune::impl::ConvertPruneToVectorBase<ConvertPrune
 
   /// Inside of a parallel loop the threads are taken.
   LinearKernelOptions getOptions(Operation *op) {
-    return {lanes, vectors, registers, parallel && !op->getParentOfType<scf::ParallelOp>()};
+    return {lanes, vectors, registers, parallel && !op->getParentOfType<scf::ParallelOp>(), vnni};
   }
 
   void runOnOperation() override {

@@ -65,10 +65,19 @@ SmallVector<Value> LinearEmitter::loadValues(Value position, int64_t count) {
   return values;
 }
 
+Value LinearEmitter::addSums(Value x, Value y) {
+  return op.hasWords() ? arith::AddIOp::create(b, x, y).getResult() : arith::AddFOp::create(b, x, y).getResult();
+}
+
+Value LinearEmitter::multiplyAdd(Value value, Value activation, Value sum) {
+  return op.hasWords() ? multiplyAddWords(value, activation, sum)
+                       : vector::FMAOp::create(b, value, activation, sum).getResult();
+}
+
 void LinearEmitter::multiplyAdd(SmallVector<Value> &row, Value value, ArrayRef<Value> activations, int64_t entry) {
   int64_t first = entry % chains * vectors;
   for (auto [v, activation] : llvm::enumerate(activations))
-    row[first + v] = vector::FMAOp::create(b, value, activation, row[first + v]);
+    row[first + v] = multiplyAdd(value, activation, row[first + v]);
 }
 
 /// What does not fill a step: the entries of a pair from position `begin` to `end`.
@@ -121,17 +130,17 @@ Tile LinearEmitter::accumulateSinglePair(Tile tile, Value begin, Value end, Valu
         for (int64_t i = 0; i < 2; ++i) {
           Value entry = add(position, i * kEntriesPerStep);
           Value values = vector::LoadOp::create(b, type, op.getStorage()[2], entry);
-          sums[0][i] = vector::FMAOp::create(b, values, gather(entry, isShared), sums[0][i]);
+          sums[0][i] = multiplyAdd(values, gather(entry, isShared), sums[0][i]);
         }
         return sums;
       },
       left);
   tile = accumulateSingleEntries(std::move(tile), left, end);
   // Entries alternate between the rows, and so do the lanes.
-  Value sum = arith::AddFOp::create(b, sums[0][0], sums[0][1]);
-  sum = arith::AddFOp::create(b, sum, vector::ShuffleOp::create(b, sum, sum, ArrayRef<int64_t>{2, 3, 2, 3}));
+  Value sum = addSums(sums[0][0], sums[0][1]);
+  sum = addSums(sum, vector::ShuffleOp::create(b, sum, sum, ArrayRef<int64_t>{2, 3, 2, 3}));
   for (int64_t r = 0; r < 2; ++r)
-    tile[r][0] = arith::AddFOp::create(b, tile[r][0], vector::ShuffleOp::create(b, sum, sum, ArrayRef<int64_t>{r}));
+    tile[r][0] = addSums(tile[r][0], vector::ShuffleOp::create(b, sum, sum, ArrayRef<int64_t>{r}));
   return tile;
 }
 
@@ -177,7 +186,7 @@ Tile LinearEmitter::accumulateSingleBlock(Tile tile, Value begin, Value end) {
     for (int64_t quad = 0; quad < quads; ++quad) {
       Value position = add(mul(entry, op.getRows()), quad * 4);
       Value values = vector::LoadOp::create(b, type, op.getStorage()[2], ValueRange{position});
-      sums[quad][i] = vector::FMAOp::create(b, values, activation, sums[quad][i]);
+      sums[quad][i] = multiplyAdd(values, activation, sums[quad][i]);
     }
   };
   Value length = arith::SubIOp::create(b, end, begin);
@@ -193,11 +202,11 @@ Tile LinearEmitter::accumulateSingleBlock(Tile tile, Value begin, Value end) {
     return sums;
   });
   for (auto [quad, row] : llvm::enumerate(sums)) {
-    Value low = arith::AddFOp::create(b, row[0], row[1]), high = arith::AddFOp::create(b, row[2], row[3]);
-    Value sum = arith::AddFOp::create(b, low, high);
+    Value low = addSums(row[0], row[1]), high = addSums(row[2], row[3]);
+    Value sum = addSums(low, high);
     for (int64_t i = 0; i < 4; ++i) {
       Value &total = tile[quad * 4 + i][0];
-      total = arith::AddFOp::create(b, total, vector::ShuffleOp::create(b, sum, sum, ArrayRef<int64_t>{i}));
+      total = addSums(total, vector::ShuffleOp::create(b, sum, sum, ArrayRef<int64_t>{i}));
     }
   }
   return tile;

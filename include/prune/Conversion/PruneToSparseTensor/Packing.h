@@ -39,11 +39,28 @@ struct PackedWeight {
   int64_t getNumChunks() const { return (numColumns + chunk - 1) / chunk; }
   /// Storage rows of a chunk: pairs or blocks of matrix rows.
   int64_t getNumStorageRows() const;
-  /// Bytes of all arrays together, with values of f32.
+  /// Bytes of all arrays together, with values of f32 or words.
   int64_t getNumBytes() const;
   /// What `sources` takes from a row-major matrix.
   std::vector<float> getValues(ArrayRef<float> weight) const;
+  /// The same for words.
+  std::vector<int32_t> getWords(ArrayRef<int32_t> words) const;
 };
+
+/// An int8 weight as words: 32 bits for `wordColumns` (2 or 4) consecutive columns of a row, the first one lowest.
+struct WordMatrix {
+  std::vector<int32_t> words; ///< row-major
+  std::vector<uint8_t> mask;  ///< words of which a column is kept; empty if all are
+  int64_t numRows = 0;
+  int64_t numColumns = 0; ///< words of a row
+
+  /// The matrix of words that formats are packed from.
+  MaskedMatrix getMatrix() const { return {{}, mask, numRows, numColumns}; }
+};
+
+/// `weight` has `numRows` rows, `mask` a byte for each of its elements or none. Columns that are pruned or missing in
+/// the last word of a row are zero.
+WordMatrix packWords(ArrayRef<int8_t> weight, ArrayRef<uint8_t> mask, int64_t numRows, int64_t wordColumns);
 
 /// Packs for `StorageFormat::ChunkedCSR`: in each chunk rows are sorted by falling count and paired with a similar row;
 /// the columns both rows have come first. Entries of a pair alternate between its rows: one stream of coordinates and one

@@ -19,6 +19,8 @@ struct PackOptions {
   int64_t chunk = 0;           ///< columns whose activations stay in the first-level cache; 0: as the cost model says
   int64_t vectors = 0;         ///< vectors of a register tile; 0: as the cost model says
   int64_t denseRows = 0;       ///< rows of a dense register tile; 0: as the cost model says
+  bool hasVNNI = false;        ///< the target has vpdpbusd
+  int64_t wordColumns = 0;     ///< columns of an int8 weight that share a word; 0: as the target and the model say
   int64_t minLanes = 1;        ///< layers with fewer tokens or pixels are declined
   int64_t contractLanes = 8;   ///< dense layers with fewer may be left to linalg.contract
   int64_t threads = 1;         ///< that the code may use

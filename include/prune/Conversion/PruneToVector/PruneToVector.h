@@ -10,13 +10,15 @@ namespace prune {
 
 /// Shape of the register tile.
 struct LinearKernelOptions {
-  int64_t lanes = 8;     ///< elements of one vector register
-  int64_t vectors = 4;   ///< most vectors along the lane dimension that a row accumulates at once
+  int64_t lanes = 8;      ///< elements of one vector register
+  int64_t vectors = 4;    ///< most vectors along the lane dimension that a row accumulates at once
   int64_t registers = 16; ///< vector registers of the target; more accumulators than three quarters of them spill
-  bool parallel = false; ///< emit `scf.parallel` over leading dimensions and lane tiles
+  bool parallel = false;  ///< emit `scf.parallel` over leading dimensions and lane tiles
+  bool vnni = false;      ///< the target has vpdpbusd for the registers in use
 };
 
-/// Replaces a `prune.linear` on memrefs with identity layouts by loops of `scf` and `vector`, with accumulators in registers.
+/// Replaces a `prune.linear` on memrefs with identity layouts by loops of `scf` and `vector`, with accumulators in
+/// registers.
 LogicalResult lowerLinear(RewriterBase &rewriter, LinearOp op, const LinearKernelOptions &options);
 
 /// The same for a depthwise convolution: blocks of rows of the result, one vector wide, share what they read.

@@ -47,7 +47,7 @@ struct LinearOpInterface : DstBufferizableOpInterfaceExternalModel<LinearOpInter
     }
     auto bufferized = LinearOp::create(rewriter, op->getLoc(), TypeRange(), storage, shares, *input, extras, *init,
                                        linear.getFormat(), linear.getRows(), linear.getChunk(), linear.getVectors(),
-                                       linear.getLaneDims(), linear.getWindowAttr());
+                                       linear.getLaneDims(), linear.getWordColumns(), linear.getWindowAttr());
     rewriter.inlineRegionBefore(linear.getEpilogue(), bufferized.getEpilogue(), bufferized.getEpilogue().end());
     replaceOpWithBufferizedValues(rewriter, op, *init);
     return success();

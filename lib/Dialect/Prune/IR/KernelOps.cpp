@@ -25,14 +25,14 @@ LogicalResult WindowAttr::verify(function_ref<InFlightDiagnostic()> emitError, A
 
 void LinearOp::build(OpBuilder &builder, OperationState &state, ValueRange storage, Value input, Value init,
                      StorageFormat format, int64_t rows, int64_t chunk, int64_t vectors, int64_t laneDims,
-                     WindowAttr window, Value shares) {
+                     WindowAttr window, Value shares, int64_t wordColumns) {
   SmallVector<Type> results;
   if (isa<RankedTensorType>(init.getType()))
     results.push_back(init.getType());
   build(builder, state, results, storage, shares, input, /*extras=*/{}, init, format, rows, chunk, vectors, laneDims,
-        window);
+        wordColumns, window);
   OpBuilder::InsertionGuard guard(builder);
-  Type element = getElementTypeOrSelf(init.getType());
+  Type element = wordColumns == 1 ? getElementTypeOrSelf(init.getType()) : builder.getI32Type();
   Block *block = builder.createBlock(state.regions.front().get(), {}, element, state.location);
   YieldOp::create(builder, state.location, block->getArgument(0));
 }
@@ -78,7 +78,7 @@ template <typename OpTy> static LogicalResult verifyExtras(OpTy op) { // linear_
   return success();
 }
 
-template <typename OpTy> static LogicalResult verifyEpilogue(OpTy op) { // linear_c3
+template <typename OpTy> static LogicalResult verifyEpilogue(OpTy op, Type sum) { // linear_c3
   Block &body = op.getEpilogue().front();
   if (body.getNumArguments() != 1 + op.getExtras().size())
     return op.emitOpError() << "expected " << 1 + op.getExtras().size() << " epilogue arguments, got "
@@ -95,8 +95,8 @@ template <typename OpTy> static LogicalResult verifyEpilogue(OpTy op) { // linea
   bool mayBeWider = false;
   if constexpr (std::is_same_v<OpTy, LinearOp>)
     mayBeWider = op.getLaneDims() == 0 && isa<FloatType>(element) && body.getArgument(0).getType().isF32();
-  if (body.getArgument(0).getType() != element && !mayBeWider)
-    return op.emitOpError() << "expected the first epilogue argument to be " << element << ", got "
+  if (body.getArgument(0).getType() != sum && !mayBeWider)
+    return op.emitOpError() << "expected the first epilogue argument to be " << sum << ", got "
                             << body.getArgument(0).getType();
   return success();
 }
@@ -119,16 +119,39 @@ static bool isWithoutLanes(StorageFormat format) {
                             format);
 }
 
+static LogicalResult verifyWords(LinearOp op) { // linear_c8
+  if (int64_t words = op.getWordColumns(); words != 1 && words != 2 && words != 4)
+    return op.emitOpError() << "expected word_columns of 1, 2 or 4, got " << words;
+  if (!op.hasWords())
+    return success();
+  ShapedType input = op.getInputType(), init = op.getInitType();
+  Type element = init.getElementType();
+  if (input.getRank() != init.getRank() || !input.getElementType().isInteger(8) ||
+      !(element.isInteger(32) || element.isF32() || element.isInteger(8)))
+    return op.emitOpError() << "expected an input of i8 and init of i32, f32 or i8 and one rank with words, got "
+                            << input << " and " << init;
+  if (isWithoutLanes(op.getFormat()))
+    return op.emitOpError() << "expected word_columns of 1 for " << stringifyStorageFormat(op.getFormat()) << ", got "
+                            << op.getWordColumns();
+  // Threads that share rows keep the sums of earlier chunks in the result.
+  if (op.getShares() && element.isInteger(8))
+    return op.emitOpError() << "expected init of i32 or f32 with words and shares, got " << init;
+  return success();
+}
+
 LogicalResult LinearOp::verify() {
   ShapedType input = getInputType(), init = getInitType();
   bool withoutLanes = isWithoutLanes(getFormat());
   // linear_c1
-  if (input.getRank() != init.getRank() || (!withoutLanes && input.getElementType() != init.getElementType()))
+  if (!hasWords() &&
+      (input.getRank() != init.getRank() || (!withoutLanes && input.getElementType() != init.getElementType())))
     return emitOpError() << "expected input and init of one rank and element type, got " << input << " and " << init;
   bool isQuantized = llvm::is_contained({StorageFormat::TwoOfFour, StorageFormat::Tiles}, getFormat()) &&
                      input.getElementType().isInteger(8);
-  if (!isQuantized && isa<FloatType>(input.getElementType()) != isa<FloatType>(init.getElementType()))
+  if (!hasWords() && !isQuantized && isa<FloatType>(input.getElementType()) != isa<FloatType>(init.getElementType()))
     return emitOpError() << "expected input and init of floats, or both of integers, got " << input << " and " << init;
+  if (failed(verifyWords(*this)))
+    return failure();
   int64_t laneDims = getLaneDims();
   if (withoutLanes) { // linear_c7
     if (laneDims != 0 || getWindow() || getShares())
@@ -145,6 +168,8 @@ LogicalResult LinearOp::verify() {
   if (window) { // linear_c5
     if (laneDims != 2)
       return emitOpError() << "expected 2 lane dimensions for a window, got " << laneDims;
+    if (hasWords())
+      return emitOpError() << "expected word_columns of 1 with a window, got " << getWordColumns();
     if (static_cast<int64_t>(getChunk()) % window->getNumTaps() != 0)
       return emitOpError() << "expected a chunk of whole channels of " << window->getNumTaps() << " columns, got "
                            << getChunk();
@@ -173,7 +198,7 @@ LogicalResult LinearOp::verify() {
   return success();
 }
 
-LogicalResult LinearOp::verifyRegions() { return verifyEpilogue(*this); }
+LogicalResult LinearOp::verifyRegions() { return verifyEpilogue(*this, getSumType()); }
 
 void DepthwiseOp::build(OpBuilder &builder, OperationState &state, Value input, Value filter, Value init,
                         WindowAttr window) {
@@ -206,7 +231,7 @@ LogicalResult DepthwiseOp::verify() {
   return verifyExtras(*this);
 }
 
-LogicalResult DepthwiseOp::verifyRegions() { return verifyEpilogue(*this); }
+LogicalResult DepthwiseOp::verifyRegions() { return verifyEpilogue(*this, getInitType().getElementType()); }
 
 LogicalResult WeightGradientOp::verify() {
   ShapedType gradient = getGradientType(), input = getInputType();

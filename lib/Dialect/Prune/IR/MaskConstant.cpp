@@ -165,8 +165,10 @@ FailureOr<WeightData> WeightData::read(Attribute attr, EmitErrorFn emitError) {
     convertAll<uint16_t>(raw->bytes, out, convertHalf);
   else if (elementType.isBF16())
     convertAll<uint16_t>(raw->bytes, out, convertBFloat);
+  else if (elementType.isInteger(8))
+    convertAll<int8_t>(raw->bytes, out, [](int8_t value) { return static_cast<float>(value); });
   else
-    return fail(emitError, "expected a constant of f16, bf16, f32 or f64");
+    return fail(emitError, "expected a constant of f16, bf16, f32, f64 or i8");
   if (raw->isSplat && count > 0) {
     float value = out.front();
     out.assign(count, value);

@@ -44,8 +44,8 @@ private:
   ArrayRef<uint8_t> view;
 };
 
-/// The elements of a constant f16, bf16, f32 or f64 weight as f32, row-major. Borrows f32 data, converts the rest (f64
-/// is rounded to nearest even).
+/// The elements of a constant f16, bf16, f32, f64 or i8 weight as f32, row-major. Borrows f32 data, converts the rest
+/// (f64 is rounded to nearest even).
 class WeightData {
 public:
   static FailureOr<WeightData> read(Attribute attr, EmitErrorFn emitError = nullptr);

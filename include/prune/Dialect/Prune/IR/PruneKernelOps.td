@@ -59,6 +59,11 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     `shares` divides the groups of rows of each chunk among threads: share `i` of chunk `c` has the groups from
     `shares[c, i]` up to `shares[c, i + 1]`. Without it threads share the lanes.
 
+    With `word_columns` 2 or 4 the layer multiplies integers: the weight is i8, signed, the input i8, unsigned, and the sum i32,
+    exact. A column of the storage is then a word, the weights of so many consecutive columns of a row in 32 bits (halves or
+    bytes, the first one lowest, zero where `K` ends), and a word is kept if one of its weights is. The epilogue may make the
+    sum f32 or i8. `chunk` counts words.
+
     ```mlir
     %y = prune.linear chunked_csr rows 2 chunk 192 storage(%w, %rows, %shared : tensor<2x768x192xf32, #sparse>,
            tensor<2x1536xi32>, tensor<2x768xi16>) ins(%x : tensor<4x384x32xf32>) extras(%bias : tensor<1536xf32>)
@@ -73,12 +78,13 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     1. `linear_c1`: input and init have the same rank, element type (with lanes) and equal sizes except in the row dimension. With
        a window the spatial sizes of init follow from those of the input.
     2. `linear_c2`: an extra has rank 1 and size N, or the shape of init, without lanes also that with 1 for N.
-    3. `linear_c3`: the region takes one element of init's type (without lanes also of f32, for a narrower init) and one element of
-       each extra, and yields one of init's type.
+    3. `linear_c3`: the region takes one element of init's type (without lanes also of f32, for a narrower init; with words the
+       sum, i32) and one element of each extra, and yields one of init's type.
     4. `linear_c4`: `rows` and `chunk` are positive, `vectors` is not negative; `chunked_csr` has `rows` 2.
-    5. `linear_c5`: a window has two lane dimensions and a chunk of whole channels.
+    5. `linear_c5`: a window has two lane dimensions, a chunk of whole channels and no words.
     6. `linear_c6`: `shares` has a row for each chunk, of two or more numbers of i32.
-    7. `linear_c7`: formats without lanes have 0 lane dimensions, no window and no shares; all others have at least 1.
+    7. `linear_c7`: formats without lanes have 0 lane dimensions, no window, no shares and no words; all others have at least 1.
+    8. `linear_c8`: `word_columns` is 1, 2 or 4. With words the input is i8 and init i32 or f32, without shares also i8.
   }];
   let arguments = (ins
     Variadic<AnyType>:$storage,
@@ -91,11 +97,13 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     I64Attr:$chunk,
     DefaultValuedAttr<I64Attr, "0">:$vectors,
     DefaultValuedAttr<I64Attr, "1">:$lane_dims,
+    DefaultValuedAttr<I64Attr, "1">:$word_columns,
     OptionalAttr<Prune_WindowAttr>:$window);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let regions = (region SizedRegion<1>:$epilogue);
   let assemblyFormat = [{
-    $format `rows` $rows `chunk` $chunk (`vectors` $vectors^)? (`lanes` $lane_dims^)? (`window` $window^)?
+    $format `rows` $rows `chunk` $chunk (`vectors` $vectors^)? (`lanes` $lane_dims^)? (`word_columns` $word_columns^)?
+    (`window` $window^)?
     `storage` `(` $storage `:` type($storage) `)` (`shares` `(` $shares^ `:` type($shares) `)`)?
     `ins` `(` $input `:` type($input) `)` (`extras` `(` $extras^ `:` type($extras) `)`)?
     `outs` `(` $init `:` type($init) `)` $epilogue attr-dict (`->` type($results)^)?
@@ -105,7 +113,7 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     OpBuilder<(ins "::mlir::ValueRange":$storage, "::mlir::Value":$input, "::mlir::Value":$init,
                    "::mlir::prune::StorageFormat":$format, "int64_t":$rows, "int64_t":$chunk, "int64_t":$vectors,
                    "int64_t":$laneDims, CArg<"::mlir::prune::WindowAttr", "{}">:$window,
-                   CArg<"::mlir::Value", "{}">:$shares)>
+                   CArg<"::mlir::Value", "{}">:$shares, CArg<"int64_t", "1">:$wordColumns)>
   ];
   let extraClassDeclaration = [{
     ::mlir::MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }
@@ -119,7 +127,17 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     }
     int64_t getNumChunks() {
       int64_t size = getChunk();
-      return (getNumColumns() + size - 1) / size;
+      return (getNumStorageColumns() + size - 1) / size;
+    }
+    /// True if the storage holds words of int8 weights.
+    bool hasWords() { return getWordColumns() != 1; }
+    /// Columns of the storage: those of the weight, or words.
+    int64_t getNumStorageColumns() {
+      int64_t columns = getWordColumns();
+      return (getNumColumns() + columns - 1) / columns;
+    }
+    ::mlir::Type getSumType() {
+      return hasWords() ? ::mlir::IntegerType::get(getContext(), 32) : getInitType().getElementType();
     }
   }];
   let hasVerifier = 1;

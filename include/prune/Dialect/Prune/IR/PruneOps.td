@@ -85,9 +85,9 @@ def Prune_ApplyOp : Prune_Op<"apply", [Pure, AllTypesMatch<["weight", "result"]>
     4. `apply_c4`: a constant mask keeps at least one weight, unless `allow_empty`.
     5. `apply_c5`: a constant mask in a resource has one byte, 0 or 1, for each weight.
   }];
-  let arguments = (ins Prune_WeightTensor:$weight, Prune_MaskTensor:$mask, PatternAttrInterface:$pattern,
+  let arguments = (ins Prune_MaskedTensor:$weight, Prune_MaskTensor:$mask, PatternAttrInterface:$pattern,
                        OptionalAttr<StrAttr>:$name, UnitAttr:$allow_empty);
-  let results = (outs Prune_WeightTensor:$result);
+  let results = (outs Prune_MaskedTensor:$result);
   let assemblyFormat = [{
     $weight `,` $mask `as` `(` $pattern `)` (`name` `(` $name^ `)`)? (`allow_empty` $allow_empty^)? attr-dict `:`
     type($weight)

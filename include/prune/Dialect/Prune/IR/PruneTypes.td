@@ -9,6 +9,12 @@ def Prune_WeightTensor : ConfinedType<StaticShapeTensorOf<[F16, BF16, F32, F64]>
      CPred<"::llvm::cast<::mlir::ShapedType>($_self).getNumElements() > 0">],
     "statically shaped, nonempty tensor of f16, bf16, f32 or f64 of rank 1 or more", "::mlir::RankedTensorType">;
 
+/// What a mask that is decided may lie on: also the integers of a quantized weight.
+def Prune_MaskedTensor : ConfinedType<StaticShapeTensorOf<[F16, BF16, F32, F64, I8]>,
+    [CPred<"::llvm::cast<::mlir::ShapedType>($_self).getRank() > 0">,
+     CPred<"::llvm::cast<::mlir::ShapedType>($_self).getNumElements() > 0">],
+    "statically shaped, nonempty tensor of f16, bf16, f32, f64 or i8 of rank 1 or more", "::mlir::RankedTensorType">;
+
 def Prune_MaskTensor : Type<StaticShapeTensorOf<[I1]>.predicate, "statically shaped tensor of i1",
     "::mlir::RankedTensorType">;
 
