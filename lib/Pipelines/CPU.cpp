@@ -77,6 +77,8 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   pack.registers = units.registers;
   pack.chunk = options.chunk;
   pack.vectors = options.vectors;
+  pack.vnni = units.hasVNNI;
+  pack.wordColumns = options.wordColumns;
   pack.denseRows = options.denseRows;
   pack.threads = options.threads;
   pack.costModel = options.costModel.getValue().empty() ? target.costModel : options.costModel.getValue();
@@ -130,6 +132,7 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   linear.vectors = vectors;
   linear.registers = units.registers;
   linear.parallel = options.threads > 1;
+  linear.vnni = units.hasVNNI;
   pm.addPass(createConvertPruneToVector(linear));
   pm.addPass(createConvertPruneToLoops());
   // Equal kernels compile once, and no function grows beyond what LLVM compiles in time.

@@ -32,6 +32,12 @@ struct CPUPipelineOptions : PassPipelineOptions<CPUPipelineOptions> {
   PassOptions::Option<int64_t> denseRows{*this, "dense-rows",
                                          llvm::cl::desc("Rows of a dense register tile; 0: as the cost model says"),
                                          llvm::cl::init(0)};
+  PassOptions::Option<int64_t> wordColumns{
+      *this, "word-columns",
+      llvm::cl::desc(
+          "Columns of an int8 weight that share a word, 2 or 4; 0: 4 on targets with vpdpbusd where that is faster "
+          "than f32, else int8 layers compute in f32"),
+      llvm::cl::init(0)};
   PassOptions::Option<std::string> costModel{
       *this, "cost-model",
       llvm::cl::desc(

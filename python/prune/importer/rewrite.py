@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import onnx
 import onnx.inliner
@@ -40,6 +42,8 @@ def rewrite(model: ModelProto, place: str) -> None:
             replacement = _softsign(node, model.graph)
         elif node.op_type == "DepthToSpace" and _attributes(node).get("mode") == b"CRD" and node.input[0] in shapes:
             replacement = _depth_to_space(node, shapes[node.input[0]], model.graph)
+        elif node.op_type == "DequantizeLinear" and all(name in constants for name in node.input):
+            _dequantize(node, constants, model.graph)
         elif node.op_type == "Pad" and _attributes(node).get("mode") == b"wrap":
             # The importer's pipeline does not come to an end on it.
             raise PruneError(place, "operators", f"Pad with mode=wrap (first '{one_line(node.name, 80)}')",
@@ -128,6 +132,28 @@ def _even_padding(node: NodeProto, shapes: dict[str, tuple[int, ...]], graph: Gr
     node.output[0] = whole
     _set(node, pads=[0] * (2 * rank))
     return helper.make_node("Slice", [whole, *names], [result], name=f"{node.name}/Slice")
+
+
+def _dequantize(node: NodeProto, constants: dict, graph: GraphProto) -> None:
+    """A weight that is stored as integers becomes floats, multiples of its scale, under its own name. Otherwise the pipeline
+    merges some of them into products of integers, which cannot be pruned; prune-quantize finds the integers again."""
+    integers, scale, *zero = (numpy_helper.to_array(constants[name]) for name in node.input)
+    values = _attributes(node)
+    if (integers.dtype not in (np.int8, np.uint8, np.int32) or scale.dtype != np.float32 or scale.ndim > 1
+            or values.get("block_size")):
+        return
+    axis = values.get("axis", 1)
+
+    def spread(value: np.ndarray) -> np.ndarray:
+        return np.moveaxis(value.reshape(-1, *[1] * (integers.ndim - 1)), 0, axis) if value.size > 1 else value.reshape(())
+
+    shifted = integers.astype(np.int32) - (spread(zero[0].astype(np.int32)) if zero else 0)
+    name = re.sub(r"_quantized$", "", constants[node.input[0]].name)
+    while name in constants:
+        name += ".dequantized"
+    constants[name] = numpy_helper.from_array(shifted.astype(np.float32) * spread(scale), name)
+    graph.initializer.append(constants[name])
+    node.CopyFrom(helper.make_node("Identity", [name], [node.output[0]], name=node.name))
 
 
 def _softsign(node: NodeProto, graph: GraphProto) -> list[NodeProto]:

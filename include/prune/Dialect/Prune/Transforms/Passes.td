@@ -4,6 +4,7 @@ include "prune/Dialect/Prune/Transforms/CalibrationPasses.td"
 include "prune/Dialect/Prune/Transforms/FineTunePasses.td"
 include "prune/Dialect/Prune/Transforms/MaskingPasses.td"
 include "prune/Dialect/Prune/Transforms/GradientPasses.td"
+include "prune/Dialect/Prune/Transforms/QuantizationPasses.td"
 include "prune/Dialect/Prune/Transforms/StructuredPasses.td"
 
 //===----------------------------------------------------------------------===//

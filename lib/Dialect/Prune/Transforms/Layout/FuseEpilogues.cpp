@@ -56,8 +56,13 @@ static std::optional<SmallVector<unsigned>> getLoops(linalg::GenericOp op, OpOpe
   return loops;
 }
 
-/// A layer without lanes sums in f32 and may store a narrower float type.
+/// True if the epilogue may give `element`. A layer without lanes sums in f32 and may store a narrower float type. Sums
+/// of int8 products may become f32, and i8 again while the partial sums of all rows, which i8 cannot hold, are small
+/// enough for the stack of a thread.
 static bool mayChangeType(LinearOp layer, Type element) {
+  constexpr int64_t maxRows = 4096;
+  if (layer.hasWords())
+    return element.isF32() || (element.isInteger(8) && !layer.getShares() && layer.getNumRows() <= maxRows);
   return layer.getLaneDims() == 0 && isa<FloatType>(element) &&
          layer.getEpilogue().front().getArgument(0).getType().isF32() && element.getIntOrFloatBitWidth() < 32;
 }
