@@ -18,7 +18,7 @@ func.func @apply_c1_element_type(%w: tensor<4x4xf32>, %m: tensor<4x4xi8>) -> ten
 // -----
 
 func.func @apply_weight_of_integers(%w: tensor<4x4xi32>, %m: tensor<4x4xi1>) {
-  // expected-error @+1 {{'weight' must be statically shaped, nonempty tensor of f16, bf16, f32 or f64 of rank 1 or more}}
+  // expected-error @+1 {{'weight' must be statically shaped, nonempty tensor of f16, bf16, f32, f64 or i8 of rank 1 or more}}
   %r = prune.apply %w, %m as(#prune.unstructured) : tensor<4x4xi32>
   return
 }

@@ -114,6 +114,76 @@ func.func @linear_c5_chunk(%v: tensor<1x36x4xf32>, %x: tensor<1x4x6x6xf32>, %i: 
 
 // -----
 
+func.func @linear_c5_words(%v: tensor<1x18x4xi32>, %x: tensor<1x4x6x6xi8>, %i: tensor<1x4x6x6xi32>) {
+  // expected-error @below {{expected word_columns of 1 with a window, got 2}}
+  %y = prune.linear dense rows 4 chunk 18 lanes 2 word_columns 2 window <kernel = [3, 3], strides = [1, 1], dilations = [1, 1], low = [1, 1], high = [1, 1]>
+      storage(%v : tensor<1x18x4xi32>) ins(%x : tensor<1x4x6x6xi8>) outs(%i : tensor<1x4x6x6xi32>) {
+  ^bb0(%s: i32):
+    prune.yield %s : i32
+  } -> tensor<1x4x6x6xi32>
+  return
+}
+
+// -----
+
+func.func @linear_c8(%v: tensor<8x8x4xi32>, %x: tensor<4x24x32xi8>, %i: tensor<4x32x32xi32>) {
+  // expected-error @below {{expected word_columns of 1, 2 or 4, got 3}}
+  %y = prune.linear dense rows 4 chunk 8 word_columns 3 storage(%v : tensor<8x8x4xi32>) ins(%x : tensor<4x24x32xi8>) outs(%i : tensor<4x32x32xi32>) {
+  ^bb0(%s: i32):
+    prune.yield %s : i32
+  } -> tensor<4x32x32xi32>
+  return
+}
+
+// -----
+
+func.func @linear_c8_types(%v: tensor<8x8x4xi32>, %x: tensor<4x16x32xf32>, %i: tensor<4x32x32xf32>) {
+  // expected-error @below {{expected an input of i8 and init of i32, f32 or i8 and one rank with words, got 'tensor<4x16x32xf32>' and 'tensor<4x32x32xf32>'}}
+  %y = prune.linear dense rows 4 chunk 8 word_columns 2 storage(%v : tensor<8x8x4xi32>) ins(%x : tensor<4x16x32xf32>) outs(%i : tensor<4x32x32xf32>) {
+  ^bb0(%s: i32):
+    %0 = arith.sitofp %s : i32 to f32
+    prune.yield %0 : f32
+  } -> tensor<4x32x32xf32>
+  return
+}
+
+// -----
+
+func.func @linear_c8_shares(%v: tensor<8x8x4xi32>, %t: tensor<1x3xi32>, %x: tensor<4x16x32xi8>, %i: tensor<4x32x32xi8>) {
+  // expected-error @below {{expected init of i32 or f32 with words and shares, got 'tensor<4x32x32xi8>'}}
+  %y = prune.linear dense rows 4 chunk 8 word_columns 2 storage(%v : tensor<8x8x4xi32>) shares(%t : tensor<1x3xi32>)
+      ins(%x : tensor<4x16x32xi8>) outs(%i : tensor<4x32x32xi8>) {
+  ^bb0(%s: i32):
+    %0 = arith.trunci %s : i32 to i8
+    prune.yield %0 : i8
+  } -> tensor<4x32x32xi8>
+  return
+}
+
+// -----
+
+func.func @linear_c8_format(%v: tensor<8x8xi32>, %x: tensor<4x32xi8>, %i: tensor<4x8xi32>) {
+  // expected-error @below {{expected word_columns of 1 for matrix, got 4}}
+  %y = prune.linear matrix rows 1 chunk 8 lanes 0 word_columns 4 storage(%v : tensor<8x8xi32>) ins(%x : tensor<4x32xi8>) outs(%i : tensor<4x8xi32>) {
+  ^bb0(%s: i32):
+    prune.yield %s : i32
+  } -> tensor<4x8xi32>
+  return
+}
+
+// -----
+
+func.func @linear_c3_words(%v: tensor<8x8x4xi32>, %x: tensor<4x16x32xi8>, %i: tensor<4x32x32xf32>) {
+  // expected-error @below {{expected the first epilogue argument to be 'i32', got 'f32'}}
+  %y = prune.linear dense rows 4 chunk 8 word_columns 2 storage(%v : tensor<8x8x4xi32>) ins(%x : tensor<4x16x32xi8>) outs(%i : tensor<4x32x32xf32>) {
+  ^bb0(%s: f32):
+    prune.yield %s : f32
+  } -> tensor<4x32x32xf32>
+  return
+}
+
+// -----
+
 // expected-error @below {{expected two numbers for kernel, got 1}}
 func.func private @window_c1() attributes {w = #prune.window<kernel = [3], strides = [1, 1], dilations = [1, 1], low = [1, 1], high = [1, 1]>}
 

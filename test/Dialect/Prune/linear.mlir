@@ -18,6 +18,19 @@ func.func @tensors(%v: tensor<8x8x4xf32>, %x: tensor<4x8x32xf32>, %b: tensor<32x
   return %y : tensor<4x32x32xf32>
 }
 
+// Words of int8 weights: the sum is i32, the result what the epilogue makes of it.
+// CHECK-LABEL: @words
+// CHECK: prune.linear dense rows 4 chunk 4 word_columns 2 storage(%{{.*}} : tensor<8x4x4xi32>) ins(%{{.*}} : tensor<4x7x32xi8>)
+func.func @words(%v: tensor<8x4x4xi32>, %x: tensor<4x7x32xi8>, %i: tensor<4x32x32xf32>) -> tensor<4x32x32xf32> {
+  %y = prune.linear dense rows 4 chunk 4 word_columns 2 storage(%v : tensor<8x4x4xi32>) ins(%x : tensor<4x7x32xi8>)
+      outs(%i : tensor<4x32x32xf32>) {
+  ^bb0(%s: i32):
+    %0 = arith.sitofp %s : i32 to f32
+    prune.yield %0 : f32
+  } -> tensor<4x32x32xf32>
+  return %y : tensor<4x32x32xf32>
+}
+
 // Boundaries of the groups of rows that each of two threads has, for both chunks.
 // CHECK-LABEL: @shares
 // CHECK: prune.linear dense rows 4 chunk 4 storage(%{{.*}} : tensor<8x8x4xf32>) shares(%{{.*}} : tensor<2x3xi32>) ins(

@@ -72,10 +72,10 @@ TEST(CostModel, errors_name_file_rule_and_value) {
   EXPECT_EQ(broken("\"version\":1", "\"version\":2"), "cost model 'm.json': expected 1 at $.version, got 2");
   EXPECT_EQ(broken("\"rest\":1", "\"rest\":-4"),
             "cost model 'm.json': expected a number of 0 or more at $.kernels[0].ns.rest, got -4");
-  EXPECT_EQ(
-      broken("\"kind\":\"contract\"", "\"kind\":\"csr\""),
-      "cost model 'm.json': expected one of contract, convolution, depthwise, dense, chunked_csr, block_rows, window, columns "
-      "at $.kernels[0].kind, got \"csr\"");
+  EXPECT_EQ(broken("\"kind\":\"contract\"", "\"kind\":\"csr\""),
+            "cost model 'm.json': expected one of contract, convolution, depthwise, dense, chunked_csr, block_rows, "
+            "window, columns "
+            "at $.kernels[0].kind, got \"csr\"");
   EXPECT_EQ(broken("\"lanes\":8", "\"lanes\":0"),
             "cost model 'm.json': expected an integer of 1 or more at $.kernels[0].lanes, got 0");
   EXPECT_EQ(takeMessage(CostModel::parse("[]", "m.json")),
@@ -84,6 +84,27 @@ TEST(CostModel, errors_name_file_rule_and_value) {
             "cost model 'm.json': expected brackets nested at most 16 deep, got more");
   EXPECT_NE(takeMessage(CostModel::parse("{", "m.json")).find("cost model 'm.json'"), std::string::npos);
   EXPECT_NE(takeMessage(CostModel::load("/nowhere.json")).find("the built-in ones are"), std::string::npos);
+}
+
+TEST(CostModel, words_cost_multiples_of_columns) {
+  CostModel model = makeModel();
+  model.word = {2, 3, "test"};
+  for (const KernelCosts &kernel : model.forWords().kernels)
+    EXPECT_EQ(kernel.ns, (CostArray{2, 2, 2, 1, 1, 3, 1, 1, 1}));
+  auto parsed = CostModel::parse(print(model), "f");
+  ASSERT_TRUE(static_cast<bool>(parsed));
+  EXPECT_EQ(parsed->word.step, 2);
+  EXPECT_EQ(parsed->word.column, 3);
+  EXPECT_EQ(parsed->word.source, "test");
+  // A file from before has none: vpdpbusd is as fast as a multiply-add.
+  llvm::json::Value old = model.toJSON();
+  old.getAsObject()->erase("word");
+  parsed = CostModel::parse(llvm::formatv("{0}", old).str(), "f");
+  ASSERT_TRUE(static_cast<bool>(parsed));
+  EXPECT_EQ(parsed->word.step, 1);
+  (*old.getAsObject())["word"] = 1;
+  EXPECT_EQ(takeMessage(CostModel::parse(llvm::formatv("{0}", old).str(), "f")),
+            "cost model 'f': expected an object at $.word, got 1");
 }
 
 TEST(CostModel, built_in_models_cover_every_register_width) {

@@ -39,6 +39,19 @@ struct RandomMatrix {
   }
 };
 
+TEST(Packing, words_hold_the_kept_columns_of_a_row) {
+  std::vector<int8_t> weight{1, -1, 2, -128, 127, 3, -2, 0, 5, 6};
+  WordMatrix quads = packWords(weight, {}, 2, 4);
+  EXPECT_EQ(quads.numColumns, 2);
+  EXPECT_TRUE(quads.mask.empty());
+  EXPECT_EQ(quads.words, (std::vector<int32_t>{int32_t(0x8002ff01), 0x7f, 0x0500fe03, 0x06}));
+  // What is pruned is zero, and a word without kept columns is pruned.
+  std::vector<uint8_t> mask{0, 1, 0, 0, 1, 0, 1, 0, 0, 0};
+  WordMatrix pairs = packWords(weight, mask, 2, 2);
+  EXPECT_EQ(pairs.mask, (std::vector<uint8_t>{1, 0, 1, 1, 0, 0}));
+  EXPECT_EQ(pairs.words, (std::vector<int32_t>{int32_t(0xffff0000), 0, 0x7f, int32_t(0xfffe0000), 0, 0}));
+}
+
 TEST(Packing, chunked_csr_unpacks_to_the_masked_weight) {
   for (int64_t rows : {1, 2, 7, 64, 129})
     for (int64_t columns : {1, 5, 64, 200})

@@ -66,8 +66,9 @@ TEST_F(MaskConstantTest, refusesWhatIsNoMaskOrWeight) {
   auto i8 = DenseElementsAttr::get(type({2}, builder.getI8Type()), ArrayRef<int8_t>{1, 0});
   EXPECT_TRUE(failed(MaskData::read(i8, emit)));
   EXPECT_EQ(message, "expected a constant of i1");
-  EXPECT_TRUE(failed(WeightData::read(i8, emit)));
-  EXPECT_EQ(message, "expected a constant of f16, bf16, f32 or f64");
+  auto i16 = DenseElementsAttr::get(type({2}, builder.getI16Type()), ArrayRef<int16_t>{1, 0});
+  EXPECT_TRUE(failed(WeightData::read(i16, emit)));
+  EXPECT_EQ(message, "expected a constant of f16, bf16, f32, f64 or i8");
   EXPECT_TRUE(failed(MaskData::read(Attribute(), emit)));
   ElementsAttr shortResource = makeResourceAttr(type({4}, builder.getF32Type()), ArrayRef("12345678", 8), "w");
   EXPECT_TRUE(failed(WeightData::read(shortResource, emit)));
