@@ -76,11 +76,14 @@ Value KernelBuilder::guard(Value value) {
       .getResult(0);
 }
 
-SmallVector<Value> KernelBuilder::loadCoordinates(Value coordinates, Value position) {
+SmallVector<Value> KernelBuilder::loadCoordinates(Value coordinates, Value position, int64_t factor) {
   auto type = VectorType::get(kEntriesPerStep, b.getI16Type());
   Value narrow = vector::LoadOp::create(b, type, coordinates, ValueRange{position});
   Value wide = vector::BitCastOp::create(b, VectorType::get(1, b.getI64Type()), narrow);
-  Value word = guard(vector::ExtractOp::create(b, wide, ArrayRef<int64_t>{0}));
+  Value word = vector::ExtractOp::create(b, wide, ArrayRef<int64_t>{0});
+  if (factor != 1)
+    word = arith::MulIOp::create(b, word, arith::ConstantIntOp::create(b, factor, 64));
+  word = guard(word);
   SmallVector<Value> columns;
   Value low = arith::ConstantIntOp::create(b, 0xffff, 64), sixteen = arith::ConstantIntOp::create(b, 16, 64);
   for (int64_t i = 0; i < kEntriesPerStep; ++i) {

@@ -18,8 +18,9 @@ struct KernelBuilder {
 
   /// An element that is a coordinate or a position.
   Value loadIndex(Value memref, ValueRange indices);
-  /// The next four coordinates by one 64-bit load.
-  SmallVector<Value> loadCoordinates(Value coordinates, Value position);
+  /// The next four coordinates by one 64-bit load, each times `factor`: one multiplication of the whole word, for which
+  /// every product must have 16 bits.
+  SmallVector<Value> loadCoordinates(Value coordinates, Value position, int64_t factor = 1);
   /// Hides `value` from LLVM, so that a wide load is not split into one load for each use.
   Value guard(Value value);
   /// Views a memref as [leading, row, lanes].

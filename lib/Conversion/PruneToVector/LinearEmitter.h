@@ -25,10 +25,10 @@ public:
 private:
   Value collapse(Value memref) { return KernelBuilder::collapse(memref, op.getRowDim()); }
 
-  /// False where one tile is all lanes, which is read in place. Words are made by the copy.
+  /// False where one tile is all lanes and the columns follow each other: those are read in place. Words are made by the copy.
   bool needsScratch() {
     return op.getWindow() || op.hasWords() || numLanes > options.lanes * options.vectors ||
-           numLanes % options.lanes != 0;
+           numLanes % options.lanes != 0 || inputStride != numLanes;
   }
 
   // The nest, from outside to inside.
@@ -37,6 +37,7 @@ private:
   void startLaneTile(Value batch, Value lane, int64_t vectors, int64_t tailLanes);
   void overChunks(function_ref<void(Value chunk)> body);
   void emitChunk(Value chunk);
+  Value countColumns(Value firstColumn);
   void emitChunkCopy(Value firstColumn);
   void emitWordCopy(Value firstWord);
   void emitRowGroups(Value chunk);
@@ -65,10 +66,9 @@ private:
   Value multiplyAdd(Value value, Value activation, Value sum);
   Value multiplyAddWords(Value values, Value activations, Value sum);
   Value addSums(Value x, Value y);
-  SmallVector<Value> loadActivations(Value column);
-  SmallVector<Value> loadCoordinates(Value position) {
-    return KernelBuilder::loadCoordinates(op.getStorage()[1], position);
-  }
+  SmallVector<Value> loadActivations(Value offset);
+  SmallVector<Value> loadOffsets(Value position);
+  Value loadOffset(Value position) { return mul(loadIndex(op.getStorage()[1], position), activationsStride); }
   SmallVector<Value> loadValues(Value position, int64_t count);
   Value broadcast(Value scalar) {
     return vector::BroadcastOp::create(b, VectorType::get(options.lanes, scalar.getType()), scalar);
@@ -89,6 +89,7 @@ private:
   int64_t registerLanes; ///< lanes of a whole register; `options.lanes` may be fewer
 
   int64_t numLanes = 0, numColumns = 0, numRows = 0, numChunks = 0, chunk = 0;
+  int64_t inputStride = 0; ///< elements from column to column of the input
   VectorType vectorType;         ///< of sums
   Value input, output;           // [batch, column or row, lane]
   SmallVector<Value> extras;     // [row] or [batch, row, lane]
@@ -107,9 +108,8 @@ private:
   int64_t chains = 1;
   Value batch, lane, tailMask;
   Value scratch;
-  Value activations;                  // memref that the inner loops read
-  SmallVector<Value> activationsBase; // leading indices of it
-  Value activationsRow;
+  Value activations; ///< what the inner loops read: the columns of the chunk one after the other, in one dimension
+  int64_t activationsStride = 0; ///< elements from column to column of them
 };
 
 } // namespace mlir::prune

@@ -32,6 +32,7 @@ LogicalResult LinearEmitter::run() {
   input = collapse(op.getInput());
   output = collapse(op.getInit());
   numLanes = cast<MemRefType>(output.getType()).getDimSize(2);
+  inputStride = cast<MemRefType>(input.getType()).getStridesAndOffset().first[1];
   options.lanes = getTileLanes(numLanes, options.lanes);
   if (op.getVectors())
     options.vectors = op.getVectors();
@@ -203,23 +204,36 @@ void LinearEmitter::startLaneTile(Value batchIndex, Value laneIndex, int64_t til
 /// Otherwise the chunk is copied, once for all rows, so that it lies in the first-level cache without conflicts.
 void LinearEmitter::emitChunk(Value chunkIndex) {
   Value firstColumn = mul(chunkIndex, chunk);
-  activationsBase.clear();
-  if (!needsScratch()) {
-    activations = input;
-    activationsBase.push_back(batch);
-    activationsRow = firstColumn;
-  } else {
-    activationsRow = index(0);
+  if (needsScratch()) {
     activations = scratch;
+    activationsStride = scratchType.getDimSize(1);
     emitChunkCopy(firstColumn);
+  } else {
+    OpFoldResult one = b.getIndexAttr(1), zero = b.getIndexAttr(0), lanes = b.getIndexAttr(numLanes);
+    OpFoldResult columns = getAsOpFoldResult(countColumns(firstColumn));
+    SmallVector<OpFoldResult> offsets{batch, firstColumn, zero}, sizes{one, columns, lanes}, strides(3, one);
+    activationsStride = inputStride;
+    auto type = memref::SubViewOp::inferRankReducedResultType(
+        {getConstantIntValue(columns).value_or(ShapedType::kDynamic), numLanes}, cast<MemRefType>(input.getType()),
+        offsets, sizes, strides);
+    activations = memref::SubViewOp::create(b, type, input, offsets, sizes, strides);
   }
+  // A view that begins with the chunk: the inner loops add nothing to their offsets.
+  activations = memref::CollapseShapeOp::create(b, activations, ArrayRef<ReassociationIndices>{{0, 1}});
   emitRowGroups(chunkIndex);
+}
+
+/// The columns of the chunk that begins with `firstColumn`.
+Value LinearEmitter::countColumns(Value firstColumn) {
+  if (numColumns % chunk == 0)
+    return index(chunk);
+  Value left = arith::SubIOp::create(b, index(numColumns), firstColumn);
+  return arith::MinUIOp::create(b, left, index(chunk));
 }
 
 /// Copies the activations of a chunk for the lanes of the tile.
 void LinearEmitter::emitChunkCopy(Value firstColumn) {
-  Value left = arith::SubIOp::create(b, index(numColumns), firstColumn);
-  Value columns = numColumns % chunk == 0 ? index(chunk) : arith::MinUIOp::create(b, left, index(chunk)).getResult();
+  Value columns = countColumns(firstColumn);
   if (std::optional<WindowAttr> window = op.getWindow()) {
     ArrayRef<int64_t> pixels = op.getInputType().getShape().take_back(2);
     WindowCopy copy{*window, vectorType, input, pixels[0], pixels[1], op.getInitType().getShape().back(), scratch};

@@ -8,6 +8,7 @@
 
 #include "LinearEmitter.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include <limits>
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -34,15 +35,23 @@ Tile LinearEmitter::loop(Tile tile, Value begin, Value end, int64_t step, functi
   return fold(loop.getResults());
 }
 
-SmallVector<Value> LinearEmitter::loadActivations(Value column) {
+/// The lanes of the column at `offset`.
+SmallVector<Value> LinearEmitter::loadActivations(Value offset) {
   SmallVector<Value> loaded;
-  for (int64_t v = 0; v < vectors; ++v) {
-    SmallVector<Value> indices(activationsBase);
-    indices.push_back(add(activationsRow, column));
-    indices.push_back(index(v * options.lanes));
-    loaded.push_back(vector::LoadOp::create(b, vectorType, activations, indices));
-  }
+  for (int64_t v = 0; v < vectors; ++v)
+    loaded.push_back(vector::LoadOp::create(b, vectorType, activations, add(offset, v * options.lanes)));
   return loaded;
+}
+
+/// Offsets of the next four columns, by one multiplication where they have 16 bits.
+SmallVector<Value> LinearEmitter::loadOffsets(Value position) {
+  Value columns = op.getStorage()[1];
+  if ((chunk - 1) * activationsStride <= std::numeric_limits<uint16_t>::max())
+    return loadCoordinates(columns, position, activationsStride);
+  SmallVector<Value> offsets = loadCoordinates(columns, position);
+  for (Value &offset : offsets)
+    offset = mul(offset, activationsStride);
+  return offsets;
 }
 
 /// `count` (a multiple of four) values from `position` on, each broadcast to all lanes, by 128-bit loads.
@@ -85,7 +94,7 @@ Tile LinearEmitter::accumulateSingleEntries(Tile tile, Value begin, Value end) {
   return loop(std::move(tile), begin, end, 2, [&](Tile tile, Value position) {
     for (int64_t r = 0; r < 2; ++r) {
       Value entry = add(position, r), value = memref::LoadOp::create(b, op.getStorage()[2], entry);
-      multiplyAdd(tile[r], broadcast(value), loadActivations(loadIndex(op.getStorage()[1], entry)), 0);
+      multiplyAdd(tile[r], broadcast(value), loadActivations(loadOffset(entry)), 0);
     }
     return tile;
   });
@@ -109,15 +118,11 @@ Tile LinearEmitter::accumulateSinglePair(Tile tile, Value begin, Value end, Valu
   auto type = VectorType::get(kEntriesPerStep, vectorType.getElementType());
   auto gather = [&](Value position, bool isShared) {
     SmallVector<Value> elements;
-    for (auto [i, column] : llvm::enumerate(loadCoordinates(position))) {
-      if (isShared && i % 2 == 1) {
+    for (auto [i, offset] : llvm::enumerate(loadOffsets(position))) {
+      if (isShared && i % 2 == 1)
         elements.push_back(elements.back());
-        continue;
-      }
-      SmallVector<Value> indices(activationsBase);
-      indices.push_back(add(activationsRow, column));
-      indices.push_back(index(0));
-      elements.push_back(memref::LoadOp::create(b, activations, indices));
+      else
+        elements.push_back(memref::LoadOp::create(b, activations, offset));
     }
     return vector::FromElementsOp::create(b, type, elements).getResult();
   };
@@ -156,11 +161,11 @@ Tile LinearEmitter::accumulatePair(Tile tile, Value begin, Value end, Value shar
       [&](Tile tile, Value position, bool isShared) {
         for (int64_t first = 0; first < step; first += kEntriesPerStep) {
           Value quad = add(position, first);
-          SmallVector<Value> columns = loadCoordinates(quad), values = loadValues(quad, kEntriesPerStep), activations;
+          SmallVector<Value> offsets = loadOffsets(quad), values = loadValues(quad, kEntriesPerStep), activations;
           for (int64_t i = 0; i < kEntriesPerStep; ++i) {
             // One load of the activations feeds both rows where they share the column.
             if (!isShared || i % 2 == 0)
-              activations = loadActivations(columns[i]);
+              activations = loadActivations(offsets[i]);
             multiplyAdd(tile[i % 2], values[i], activations, (first + i) / 2);
           }
         }
@@ -177,11 +182,8 @@ Tile LinearEmitter::accumulateSingleBlock(Tile tile, Value begin, Value end) {
   Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type));
   // Each entry of a step has its own sums: one alone would wait for itself.
   Tile sums(quads, SmallVector<Value>(kEntriesPerStep, zero));
-  auto multiply = [&](Tile &sums, Value entry, Value column, int64_t i) {
-    SmallVector<Value> indices(activationsBase);
-    indices.push_back(add(activationsRow, column));
-    indices.push_back(index(0));
-    Value scalar = memref::LoadOp::create(b, activations, indices);
+  auto multiply = [&](Tile &sums, Value entry, Value offset, int64_t i) {
+    Value scalar = memref::LoadOp::create(b, activations, offset);
     Value activation = vector::BroadcastOp::create(b, type, scalar);
     for (int64_t quad = 0; quad < quads; ++quad) {
       Value position = add(mul(entry, op.getRows()), quad * 4);
@@ -192,13 +194,13 @@ Tile LinearEmitter::accumulateSingleBlock(Tile tile, Value begin, Value end) {
   Value length = arith::SubIOp::create(b, end, begin);
   Value stepsEnd = add(begin, arith::AndIOp::create(b, length, index(~(kEntriesPerStep - 1))));
   sums = loop(std::move(sums), begin, stepsEnd, kEntriesPerStep, [&](Tile sums, Value entry) {
-    SmallVector<Value> columns = loadCoordinates(entry);
+    SmallVector<Value> offsets = loadOffsets(entry);
     for (int64_t i = 0; i < kEntriesPerStep; ++i)
-      multiply(sums, add(entry, i), columns[i], i);
+      multiply(sums, add(entry, i), offsets[i], i);
     return sums;
   });
   sums = loop(std::move(sums), stepsEnd, end, 1, [&](Tile sums, Value entry) {
-    multiply(sums, entry, loadIndex(op.getStorage()[1], entry), 0);
+    multiply(sums, entry, loadOffset(entry), 0);
     return sums;
   });
   for (auto [quad, row] : llvm::enumerate(sums)) {
@@ -216,8 +218,8 @@ Tile LinearEmitter::accumulateBlock(Tile tile, Value begin, Value end) {
   if (numLanes == 1 && op.getRows() % 4 == 0)
     return accumulateSingleBlock(std::move(tile), begin, end);
   int64_t rows = op.getRows();
-  auto multiply = [&](Tile &tile, Value entry, Value column, int64_t i) {
-    SmallVector<Value> activations = loadActivations(column);
+  auto multiply = [&](Tile &tile, Value entry, Value offset, int64_t i) {
+    SmallVector<Value> activations = loadActivations(offset);
     Value position = mul(entry, rows);
     SmallVector<Value> values;
     if (rows % 4 == 0)
@@ -231,13 +233,13 @@ Tile LinearEmitter::accumulateBlock(Tile tile, Value begin, Value end) {
   Value length = arith::SubIOp::create(b, end, begin);
   Value stepsEnd = add(begin, arith::AndIOp::create(b, length, index(~(kEntriesPerStep - 1))));
   tile = loop(std::move(tile), begin, stepsEnd, kEntriesPerStep, [&](Tile tile, Value entry) {
-    SmallVector<Value> columns = loadCoordinates(entry);
+    SmallVector<Value> offsets = loadOffsets(entry);
     for (int64_t i = 0; i < kEntriesPerStep; ++i)
-      multiply(tile, add(entry, i), columns[i], i);
+      multiply(tile, add(entry, i), offsets[i], i);
     return tile;
   });
   return loop(std::move(tile), stepsEnd, end, 1, [&](Tile tile, Value entry) {
-    multiply(tile, entry, loadIndex(op.getStorage()[1], entry), 0);
+    multiply(tile, entry, loadOffset(entry), 0);
     return tile;
   });
 }
@@ -245,18 +247,14 @@ Tile LinearEmitter::accumulateBlock(Tile tile, Value begin, Value end) {
 Tile LinearEmitter::accumulateDense(Tile tile, Value group, Value chunkIndex) {
   Value firstColumn = mul(chunkIndex, chunk);
   auto multiply = [&](Tile &tile, Value column, int64_t i) {
-    SmallVector<Value> activations = loadActivations(column);
+    SmallVector<Value> activations = loadActivations(mul(column, activationsStride));
     for (auto [r, row] : llvm::enumerate(tile)) {
       Value value =
           memref::LoadOp::create(b, op.getStorage()[0], ValueRange{group, add(firstColumn, column), index(r)});
       multiplyAdd(row, broadcast(value), activations, i);
     }
   };
-  Value columns = index(chunk);
-  if (numColumns % chunk) {
-    Value left = arith::SubIOp::create(b, index(numColumns), firstColumn);
-    columns = arith::MinUIOp::create(b, left, columns);
-  }
+  Value columns = countColumns(firstColumn);
   Value stepsEnd = arith::AndIOp::create(b, columns, index(~(kEntriesPerStep - 1)));
   tile = loop(std::move(tile), index(0), stepsEnd, kEntriesPerStep, [&](Tile tile, Value column) {
     for (int64_t i = 0; i < kEntriesPerStep; ++i)

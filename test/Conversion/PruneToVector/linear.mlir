@@ -4,12 +4,16 @@
 // RUN: prune-opt %s --convert-prune-to-vector="lanes=8 vectors=4 registers=8" | FileCheck %s --check-prefix=FEW
 
 // CHECK-LABEL: @pairs
+// The columns of a chunk, one after the other.
+// CHECK: memref.collapse_shape {{.*}} into memref<128xf32, strided<[1], offset: ?>>
 // The next pair's sums are on their way while this one runs.
 // CHECK: scf.for
 // CHECK-COUNT-4: memref.prefetch
 // Four positions: two columns that both rows have.
 // CHECK: scf.for
 // CHECK: vector.load {{.*}} vector<4xi16>
+// Four offsets by one multiplication.
+// CHECK: arith.muli %{{.*}}, %c32_i64 : i64
 // CHECK: llvm.inline_asm {{.*}}"=r,0"
 // CHECK: llvm.inline_asm {{.*}}"=v,0"
 // CHECK-COUNT-16: vector.fma
@@ -34,6 +38,24 @@ func.func @pairs(%pos: memref<9xi32>, %crd: memref<20xi16>, %val: memref<20xf32>
   ^bb0(%sum: f32, %b: f32):
     %0 = arith.addf %sum, %b : f32
     prune.yield %0 : f32
+  }
+  return
+}
+
+// Columns that do not follow each other are copied first; offsets beyond 16 bits take a multiplication each.
+// CHECK-LABEL: @columns_apart
+// CHECK: memref.alloc() {alignment = 64 : i64} : memref<4096x32xf32>
+// CHECK: vector.load {{.*}} vector<4xi16>
+// CHECK-NOT: %c32_i64
+// CHECK: llvm.inline_asm {{.*}}"=r,0"
+// CHECK-COUNT-4: arith.muli %{{.*}}, %c32{{(_[0-9]+)?}} : index
+func.func @columns_apart(%pos: memref<2xi32>, %crd: memref<20xi16>, %val: memref<20xf32>, %rows: memref<1x2xi32>,
+                         %shared: memref<1x1xi16>, %x: memref<3x4096x32xf32, strided<[262144, 64, 1]>>, %y: memref<3x2x32xf32>) {
+  prune.linear chunked_csr rows 2 chunk 4096
+    storage(%pos, %crd, %val, %rows, %shared : memref<2xi32>, memref<20xi16>, memref<20xf32>, memref<1x2xi32>, memref<1x1xi16>)
+    ins(%x : memref<3x4096x32xf32, strided<[262144, 64, 1]>>) outs(%y : memref<3x2x32xf32>) {
+  ^bb0(%sum: f32):
+    prune.yield %sum : f32
   }
   return
 }
