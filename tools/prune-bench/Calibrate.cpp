@@ -325,7 +325,8 @@ int Calibration::run() {
     model.cpu = target.cpu;
     model.lanes = units.bits / 32;
     model.machine = llvm::sys::getHostCPUName().str();
-    model.firstLevelBytes = readCacheSize(_SC_LEVEL1_DCACHE_SIZE, model.firstLevelBytes);
+    // What streams past a chunk, entries of the weight and sums, takes the rest.
+    model.firstLevelBytes = readCacheSize(_SC_LEVEL1_DCACHE_SIZE, model.firstLevelBytes) * 3 / 4;
     model.secondLevelBytes = readCacheSize(_SC_LEVEL2_CACHE_SIZE, model.secondLevelBytes);
   }
   for (const TrialGroup &group : makeGroups())
