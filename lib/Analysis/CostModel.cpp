@@ -9,8 +9,8 @@
 using namespace mlir::prune;
 using llvm::StringRef;
 
-static constexpr StringRef kKindNames[] = {"contract",    "convolution", "depthwise", "dense",
-                                           "chunked_csr", "block_rows",  "window",    "columns"};
+static constexpr StringRef kKindNames[] = {"contract",   "convolution", "depthwise", "dense", "chunked_csr",
+                                           "block_rows", "window",      "columns",   "rows",  "all_columns"};
 
 StringRef mlir::prune::stringifyKernelKind(KernelKind kind) { return kKindNames[static_cast<size_t>(kind)]; }
 
@@ -44,8 +44,8 @@ std::vector<TileWork> CostModel::countWork(const WeightCounts &weight, const Tok
     return {countConvolution(weight, tokens)};
   if (weight.kind == KernelKind::Depthwise)
     return {countDepthwise(weight, tokens)};
-  if (weight.kind == KernelKind::Columns)
-    return {countColumns(weight, tokens)};
+  if (weight.kind == KernelKind::Columns || weight.kind == KernelKind::Rows || weight.kind == KernelKind::AllColumns)
+    return {countByColumns(weight, tokens)};
   if (weight.kind == KernelKind::Contract) {
     TileWork work{{KernelKind::Contract, 1, lanes, 1}};
     double tokensInAll = static_cast<double>(tokens.batches * tokens.lanes);
@@ -90,13 +90,17 @@ std::vector<TileWork> CostModel::countWork(const WeightCounts &weight, const Tok
   return result;
 }
 
-/// Every token lists its elements and streams what the nonzero ones are multiplied with.
-TileWork CostModel::countColumns(const WeightCounts &weight, const TokenShape &tokens) const {
-  TileWork work{{KernelKind::Columns, 1, lanes, 1}};
-  double tokensInAll = static_cast<double>(tokens.batches * tokens.lanes);
+/// Every token lists its elements and multiplies with what the nonzero ones need; what several need leaves memory once.
+TileWork CostModel::countByColumns(const WeightCounts &weight, const TokenShape &tokens) const {
+  int64_t numTokens = tokens.batches * tokens.lanes;
+  bool isAll = weight.kind == KernelKind::AllColumns, isStreaming = !isAll || numTokens <= kMostStreamingTokens;
+  TileWork work{{weight.kind, isStreaming ? 1 : kMostStreamingTokens + 1, lanes, 1}};
+  double tokensInAll = static_cast<double>(numTokens), size = 4.0 * weight.numRows * weight.numColumns;
+  double needed = size > 0 ? size * (1 - std::pow(1 - weight.bytes / size, tokensInAll)) : 0;
+  int64_t listed = weight.kind == KernelKind::Rows ? weight.numRows : weight.numColumns;
   at(work.counts, Cost::Rest) = weight.rest * tokensInAll / lanes;
-  at(work.counts, Cost::Column) = static_cast<double>(weight.numColumns) * tokensInAll;
-  at(work.counts, Cost::Byte) = weight.bytes * tokensInAll * getMissShare(weight.bytes, secondLevelBytes);
+  at(work.counts, Cost::Column) = isAll ? 0 : static_cast<double>(listed) * tokensInAll;
+  at(work.counts, Cost::Byte) = needed * getMissShare(needed, secondLevelBytes);
   at(work.counts, Cost::Call) = 1;
   return work;
 }

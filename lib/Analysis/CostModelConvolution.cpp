@@ -135,6 +135,8 @@ std::optional<CostArray> CostModel::deriveCosts(const KernelTile &tile) const {
     at(ns, Cost::Single) = at(ns, Cost::Group) = copy;
     return ns;
   case KernelKind::Columns:
+  case KernelKind::Rows:
+  case KernelKind::AllColumns:
     at(ns, Cost::Rest) = multiplyAdd;
     at(ns, Cost::Column) = copy;
     if (std::optional<CostArray> contract = findMeasured({KernelKind::Contract, 1, tile.lanes, 1}))

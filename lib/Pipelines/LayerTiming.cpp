@@ -8,6 +8,7 @@
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/Pass/PassManager.h"
 #include "prune/Conversion/PruneToSparseTensor/LayerMeasurement.h"
+#include "prune/Conversion/PruneToSparseTensor/PruneToSparseTensor.h"
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
 #include "prune/Dialect/Prune/IR/PruneDynamic.h"
 #include "prune/ExecutionEngine/Benchmark.h"
@@ -70,6 +71,7 @@ private:
   RankedTensorType getType(ArrayRef<int64_t> sizes) { return RankedTensorType::get(sizes, b.getF32Type()); }
   Value makeWeight(ArrayRef<int64_t> sizes, ArrayRef<float> values, ArrayRef<uint8_t> bytes);
   Value buildProduct(KernelKind kind);
+  Value buildByColumns(KernelKind kind);
   Value buildConvolution(bool isDepthwise);
   Value startFunction(RankedTensorType x, RankedTensorType y);
 
@@ -118,31 +120,50 @@ Value LayerBuilder::makeWeight(ArrayRef<int64_t> sizes, ArrayRef<float> values, 
   return ApplyOp::create(b, weight, mask, pattern, StringAttr());
 }
 
-/// main(x) = x w^T: activations [panel, column, token], or [token, column] for linalg.contract and where zeros are
-/// skipped.
+/// main(x) = x w^T by the columns or rows that are needed: those of activations above a threshold, or the first rows.
+Value LayerBuilder::buildByColumns(KernelKind kind) {
+  int64_t tokens = shape.getNumTokens(), rows = matrix.numRows, columns = matrix.numColumns;
+  startFunction(getType({tokens, columns}), getType({tokens, rows}));
+  bool isByRows = kind == KernelKind::Rows;
+  std::vector<float> values;
+  values.reserve(rows * columns);
+  for (int64_t i = 0; i < rows * columns; ++i)
+    values.push_back(isByRows ? matrix.at(i / columns, i % columns) : matrix.at(i % rows, i / rows));
+  Value weight = isByRows ? makeWeight({rows, columns}, values, {}) : makeWeight({columns, rows}, values, {});
+  Type type = init.getType();
+  if (kind == KernelKind::AllColumns)
+    return SumAllColumnsOp::create(b, type, weight, x, init).getResult(0);
+  if (isByRows) {
+    auto kept = static_cast<int64_t>(shape.resultDensity.value_or(1) * static_cast<double>(rows));
+    std::vector<float> ones(tokens * rows);
+    for (int64_t i = 0; i < tokens * rows; ++i)
+      ones[i] = i % rows < kept;
+    ListNonzerosOp lists = listNonzeros(b, makeWeight({tokens, rows}, ones, {}));
+    return MultiplyRowsOp::create(b, type, weight, x, lists.getResult(0), lists.getResult(2), init).getResult(0);
+  }
+  // Random inputs are uniform in [-1, 1).
+  auto mask = DynamicMaskOp::create(b, cast<RankedTensorType>(x.getType()).clone(b.getI1Type()), x, /*along=*/1,
+                                    /*unit=*/1, /*whole=*/ArrayRef<int64_t>(), /*is_signed=*/false,
+                                    b.getF64FloatAttr(1 - shape.activationDensity.value_or(1)),
+                                    /*target_sparsity=*/FloatAttr(), /*keep=*/IntegerAttr(), /*of=*/IntegerAttr(),
+                                    /*name=*/StringAttr());
+  ListNonzerosOp lists = listNonzeros(b, GateOp::create(b, x.getType(), x, mask));
+  return SumColumnsOp::create(b, type, weight, lists.getResult(0), lists.getResult(1), lists.getResult(2), init)
+      .getResult(0);
+}
+
+/// main(x) = x w^T: activations [panel, column, token], or [token, column] for linalg.contract.
 Value LayerBuilder::buildProduct(KernelKind kind) {
-  bool skips = kind == KernelKind::Columns, isContract = skips || kind == KernelKind::Contract;
+  if (llvm::is_contained({KernelKind::Columns, KernelKind::Rows, KernelKind::AllColumns}, kind))
+    return buildByColumns(kind);
+  bool isContract = kind == KernelKind::Contract;
   auto getActivations = [&](int64_t size) {
-    return isContract ? getType({shape.tokens.batches * shape.tokens.lanes, size})
+    return isContract ? getType({shape.getNumTokens(), size})
                       : getType({shape.tokens.batches, size, shape.tokens.lanes});
   };
   RankedTensorType yType = getActivations(matrix.numRows);
   startFunction(getActivations(matrix.numColumns), yType);
-  std::vector<float> masked;
-  if (skips) { // which has no code for masks of its own
-    for (int64_t row = 0; row < matrix.numRows; ++row)
-      for (int64_t column = 0; column < matrix.numColumns; ++column)
-        masked.push_back(matrix.at(row, column));
-    // Random inputs are uniform in [-1, 1).
-    auto mask = DynamicMaskOp::create(b, cast<RankedTensorType>(x.getType()).clone(b.getI1Type()), x, /*along=*/1,
-                                      /*unit=*/1, /*whole=*/ArrayRef<int64_t>(), /*is_signed=*/false,
-                                      b.getF64FloatAttr(1 - shape.activationDensity.value_or(1)),
-                                      /*target_sparsity=*/FloatAttr(), /*keep=*/IntegerAttr(), /*of=*/IntegerAttr(),
-                                      /*name=*/StringAttr());
-    x = GateOp::create(b, x.getType(), x, mask);
-  }
-  Value weight = skips ? makeWeight({matrix.numRows, matrix.numColumns}, masked, {})
-                       : makeWeight({matrix.numRows, matrix.numColumns}, matrix.weight, matrix.mask);
+  Value weight = makeWeight({matrix.numRows, matrix.numColumns}, matrix.weight, matrix.mask);
   MLIRContext *context = b.getContext();
   SmallVector<AffineExpr> d(4);
   bindDimsList<AffineExpr>(context, d);
@@ -234,8 +255,7 @@ llvm::Expected<std::unique_ptr<TimedLayer>> TimedLayer::create(const DialectRegi
   options.features = features.str();
   options.threads = threads;
   bool isLeft = candidate.kind == KernelKind::Contract || candidate.kind == KernelKind::Convolution;
-  bool isSparse = candidate.isSparse() || candidate.skipsActivations();
-  options.kernel = isSparse ? "sparse" : isLeft ? "contract" : "dense";
+  options.kernel = candidate.isSparse() ? "sparse" : isLeft ? "contract" : "dense";
   options.chunk = candidate.chunk;
   options.vectors = candidate.vectors;
   options.denseRows = candidate.kind == KernelKind::Dense ? candidate.rows : 0;

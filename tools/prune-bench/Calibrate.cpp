@@ -159,18 +159,25 @@ std::vector<TrialGroup> Calibration::makeGroups() const {
   if (wants(KernelKind::Contract)) {
     TrialGroup group{{KernelKind::Contract, 1, lanes, 1}, {}};
     for (int64_t tokens : {1, 2, 3, 5, 7})
-      for (auto [rows, columns] : {std::pair<int64_t, int64_t>{384, 384}, {1536, 384}, {384, 1536}, {3072, 768}})
+      for (auto [rows, columns] :
+           {std::pair<int64_t, int64_t>{384, 384}, {1536, 384}, {384, 1536}, {3072, 768}, {4096, 4096}})
         group.trials.push_back({rows, columns, 1.0, columns, 1, tokens});
     groups.push_back(std::move(group));
   }
   if (wants(KernelKind::Columns)) {
-    TrialGroup group{{KernelKind::Columns, 1, lanes, 1}, {}};
-    for (int64_t tokens : {1, 4})
-      for (double density : {0.1, 0.3, 0.5, 1.0})
-        for (auto [rows, columns] :
-             {std::pair<int64_t, int64_t>{384, 384}, {1536, 384}, {384, 1536}, {3072, 768}, {768, 3072}})
-          group.trials.push_back({rows, columns, density, columns, 1, tokens});
-    groups.push_back(std::move(group));
+    auto add = [&](KernelKind kind, int64_t tileRows, ArrayRef<int64_t> tokens, ArrayRef<double> densities) {
+      TrialGroup group{{kind, tileRows, lanes, 1}, {}};
+      for (int64_t number : tokens)
+        for (double density : densities)
+          for (auto [rows, columns] :
+               {std::pair<int64_t, int64_t>{384, 384}, {1536, 384}, {384, 1536}, {3072, 768}, {4096, 4096}})
+            group.trials.push_back({rows, columns, density, columns, 1, number});
+      groups.push_back(std::move(group));
+    };
+    add(KernelKind::Columns, 1, {1, 4, 16}, {0.1, 0.3, 0.5, 1.0});
+    add(KernelKind::Rows, 1, {1}, {0.1, 0.3, 0.5, 1.0});
+    add(KernelKind::AllColumns, 1, {1, 2, 3}, {1.0});
+    add(KernelKind::AllColumns, kMostStreamingTokens + 1, {4, 8, 16}, {1.0});
   }
   // The copy of a window after the kernels that use it: what they take is known by then.
   for (KernelKind kind : {KernelKind::Convolution, KernelKind::Depthwise, KernelKind::Window})
@@ -229,14 +236,17 @@ void Calibration::measureGroup(const TrialGroup &group) {
   std::vector<CostSample> samples;
   for (const Trial &trial : group.trials) {
     int64_t blockRows = tile.kind == KernelKind::BlockRows ? tile.rows : 1;
-    bool skips = tile.kind == KernelKind::Columns;
+    bool skips = tile.kind == KernelKind::Columns, skipsResults = tile.kind == KernelKind::Rows,
+         isByColumns = skips || skipsResults || tile.kind == KernelKind::AllColumns;
     Trial weightTrial = trial;
-    if (skips)
+    if (isByColumns)
       weightTrial.density = 1;
     RandomLayer weight(weightTrial, blockRows);
     LayerShape shape;
     if (skips)
       shape.activationDensity = trial.density;
+    if (skipsResults)
+      shape.resultDensity = trial.density;
     shape.matrix = {weight.weight, weight.mask, trial.numRows, trial.numColumns};
     shape.blockRows = blockRows > 1 ? blockRows : 0;
     bool isWindow = tile.kind == KernelKind::Window;
@@ -251,7 +261,7 @@ void Calibration::measureGroup(const TrialGroup &group) {
       llvm::errs() << "\nprune-bench: " << llvm::toString(layer.takeError()) << "\n";
       continue;
     }
-    WeightCounts counts = skips ? countColumns(trial.numRows, trial.numColumns, trial.density)
+    WeightCounts counts = isByColumns ? countByColumns(tile.kind, trial.numRows, trial.numColumns, trial.density)
                           : candidate.isSparse()
                               ? countWeight(packCandidate(shape, candidate))
                               : countDense(tile.kind, trial.numRows, trial.numColumns, tile.rows, trial.chunk);

@@ -9,6 +9,7 @@
 
 #include "prune/Support/Target.h"
 #include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/JSON.h"
 #include <array>
 #include <optional>
@@ -19,11 +20,23 @@ namespace mlir::prune {
 
 /// The code that computes a layer: `linalg.contract` or a convolution left to the general loops, `prune.depthwise`, or
 /// one of the formats of `prune.linear`. `Window` is the copy that feeds the latter the activations of a convolution,
-/// `Columns` are `prune.list_nonzeros` and `prune.sum_columns`.
-enum class KernelKind { Contract, Convolution, Depthwise, Dense, ChunkedCSR, BlockRows, Window, Columns };
-inline constexpr KernelKind kKernelKinds[] = {KernelKind::Contract, KernelKind::Convolution, KernelKind::Depthwise,
-                                              KernelKind::Dense,    KernelKind::ChunkedCSR,  KernelKind::BlockRows,
-                                              KernelKind::Window,   KernelKind::Columns};
+/// `Columns` are `prune.list_nonzeros` and `prune.sum_columns`, `Rows` the list of a mask and `prune.multiply_rows`,
+/// `AllColumns` is `prune.sum_all_columns`.
+enum class KernelKind {
+  Contract,
+  Convolution,
+  Depthwise,
+  Dense,
+  ChunkedCSR,
+  BlockRows,
+  Window,
+  Columns,
+  Rows,
+  AllColumns
+};
+inline constexpr KernelKind kKernelKinds[] = {
+    KernelKind::Contract,  KernelKind::Convolution, KernelKind::Depthwise, KernelKind::Dense, KernelKind::ChunkedCSR,
+    KernelKind::BlockRows, KernelKind::Window,      KernelKind::Columns,   KernelKind::Rows,  KernelKind::AllColumns};
 
 llvm::StringRef stringifyKernelKind(KernelKind kind);
 
@@ -48,6 +61,9 @@ int64_t getTileLanes(int64_t numLanes, int64_t registerLanes);
 
 /// `vectors`, or the largest half, quarter.. of it with which the accumulators of `rows` rows stay in registers.
 int64_t getTileVectors(int64_t vectors, int64_t rows, int64_t registers);
+
+/// Tokens up to which a dense product by columns is bound by the stream of the weight.
+inline constexpr int64_t kMostStreamingTokens = 3;
 
 /// Multiply-adds, about 5 us of them, below which a parallel region, a microsecond or two, does not pay.
 inline constexpr int64_t kMinParallelWork = 100000;
@@ -151,12 +167,16 @@ public:
   CostModel forWords() const;
   /// Nanoseconds of one call.
   double estimate(const WeightCounts &weight, const TokenShape &tokens) const;
+  /// True if a kernel of this kind was measured, and is not derived from others.
+  bool isMeasured(KernelKind kind) const {
+    return llvm::any_of(kernels, [&](const KernelCosts &known) { return known.tile.kind == kind; });
+  }
   /// Constants for `tile`: those measured, or the nearest ones scaled to its rows and vectors. Kinds of convolutions
   /// that a model does not have are derived from dense and chunked_csr.
   std::optional<CostArray> getCosts(const KernelTile &tile) const;
 
 private:
-  TileWork countColumns(const WeightCounts &weight, const TokenShape &tokens) const;
+  TileWork countByColumns(const WeightCounts &weight, const TokenShape &tokens) const;
   TileWork countConvolution(const WeightCounts &weight, const TokenShape &tokens) const;
   TileWork countDepthwise(const WeightCounts &weight, const TokenShape &tokens) const;
   TileWork countWindow(const WeightCounts &weight, const TokenShape &tokens, int64_t tileLanes, int64_t vectors) const;

@@ -23,7 +23,10 @@ def ConvertPruneToVector : Pass<"convert-prune-to-vector"> {
     give each about the same nonzeros. Layers of less than 100,000 multiply-adds without `shares` stay serial.
 
     A `prune.list_nonzeros` becomes a loop that writes each element behind the list, which grows by it or not; a
-    `prune.sum_columns` loops that add eight listed rows of the weight at a time to the result, from end to end of a share.
+    `prune.sum_columns` loops that add eight listed rows of the weight at a time to the result, from end to end of a share, for
+    one token after the other. `prune.sum_all_columns` does the same with all rows for up to three tokens; for more, the sums
+    of up to six tokens and two vectors of columns stay in registers over 256 rows. `prune.multiply_rows` becomes loops that
+    multiply eight listed rows at a time.
 
     A `prune.depthwise` becomes loops over channels, vectors of columns and blocks of rows; columns outside of the image are
     masked, rows outside of it left out.
@@ -328,9 +331,16 @@ def PrunePack : Pass<"prune-pack"> {
 
     A product whose activations pass a `prune.gate`, or of one token behind max(x, 0), may become `prune.list_nonzeros` and
     `prune.sum_columns` on the transposed weight, which read only what is multiplied with nonzeros: where the model says that
-    this takes less time at the density of the mask, one half where that is not known. `kernel=sparse` skips wherever it can,
-    `kernel=dense` nowhere. Declined with a remark: activations whose columns do not lie side by side, weights that hold
-    infinity or NaN, and values that come at run time.
+    this takes less time at the density of the mask, one half where that is not known. With more than one token each call
+    counts what is listed, and takes `prune.sum_all_columns` on the same weight where that is faster. `kernel=sparse` skips
+    wherever it can, `kernel=dense` nowhere. Declined with a remark: activations whose columns do not lie side by side, weights that
+    hold infinity or NaN, and values that come at run time.
+
+    A product of one token whose results all reach gates with one mask, through elementwise operations at most, may become
+    `prune.multiply_rows`, which computes what the mask keeps: the mask comes from somewhere else, as from a predictor.
+    Declined with a remark: more than one token, and results that something else reads.
+
+    Dense products of less than 8 tokens become `prune.sum_all_columns` where that is faster than `linalg.contract`.
 
     A `linalg.conv_2d_nchw_fchw` or `linalg.conv_2d_ngchw_gfchw` is chosen for in the same way: it stays, for the loops of
     `convert-linalg-to-vector-loops`, or becomes a `prune.linear` with a window, sparse or dense; zero padding before it moves into
@@ -373,7 +383,7 @@ def PrunePack : Pass<"prune-pack"> {
   let statistics = [
     Statistic<"numPacked", "num-packed", "Layers packed">,
     Statistic<"numDeclined", "num-declined", "Contractions left as they are">];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::scf::SCFDialect",
                            "::mlir::sparse_tensor::SparseTensorDialect", "::mlir::tensor::TensorDialect",
                            "::mlir::prune::PruneDialect"];
 }

@@ -39,6 +39,10 @@ static llvm::json::Object reportLayer(const LayerWeight &weight, const LayerShap
     layer["activation_density"] = *choice.activationDensity;
   if (choice.activationBreakEven)
     layer["activation_break_even"] = *choice.activationBreakEven;
+  if (choice.resultDensity)
+    layer["result_density"] = *choice.resultDensity;
+  if (choice.resultBreakEven)
+    layer["result_break_even"] = *choice.resultBreakEven;
   return layer;
 }
 
@@ -47,11 +51,12 @@ static void tell(Operation *op, const LayerWeight &weight, const LayerShape &sha
                  const PackOptions &options) {
   if (options.report)
     options.report->push_back(reportLayer(weight, shape, choice));
-  if (!weight.isMasked() && !choice.activationBreakEven)
+  if (!weight.isMasked() && !choice.activationBreakEven && !choice.resultBreakEven)
     return;
   auto remarkOptions = remark::RemarkOpts::name("Pack").category("prune-pack");
   std::string text = weight.name + ": " + choice.explain();
-  if (choice.getBest().isSparse() || choice.getBest().skipsActivations())
+  const LayerCandidate &best = choice.getBest();
+  if (best.isSparse() || best.skipsActivations() || best.skipsResults())
     remark::passed(op->getLoc(), remarkOptions) << text;
   else
     remark::missed(op->getLoc(), remarkOptions) << text;
@@ -61,8 +66,8 @@ static ChoiceOptions getChoiceOptions(const LayerWeight &weight, const LayerShap
   bool isGrouped = shape.tokens.convolution && shape.tokens.convolution->groups > 1;
   ChoiceOptions choiceOptions;
   choiceOptions.allowSparse = weight.isMasked() && options.kernel != "dense";
-  choiceOptions.allowColumns = options.kernel != "dense";
-  bool hasOther = choiceOptions.allowSparse || shape.activationDensity;
+  choiceOptions.allowDynamic = options.kernel != "dense";
+  bool hasOther = choiceOptions.allowSparse || shape.activationDensity || shape.resultDensity;
   choiceOptions.allowDense = !hasOther || options.kernel != "sparse";
   choiceOptions.allowContract = choiceOptions.allowDense && (options.denseRows == 0 || isGrouped);
   choiceOptions.chunk = options.chunk;

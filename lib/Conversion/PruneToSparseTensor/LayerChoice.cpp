@@ -24,6 +24,10 @@ std::string LayerCandidate::describe() const {
     return llvm::formatv("block_rows, {0} rows, chunk {1}, {2} vectors", rows, chunk, vectors).str();
   case KernelKind::Columns:
     return "columns of nonzero activations";
+  case KernelKind::Rows:
+    return "rows of results that are kept";
+  case KernelKind::AllColumns:
+    return "dense, by columns";
   case KernelKind::Window:
     break; // a part of others
   }
@@ -86,9 +90,9 @@ WeightCounts mlir::prune::countDense(KernelKind kind, int64_t numRows, int64_t n
   return counts;
 }
 
-WeightCounts mlir::prune::countColumns(int64_t numRows, int64_t numColumns, double density) {
+WeightCounts mlir::prune::countByColumns(KernelKind kind, int64_t numRows, int64_t numColumns, double density) {
   WeightCounts counts;
-  counts.kind = KernelKind::Columns;
+  counts.kind = kind;
   counts.numRows = numRows;
   counts.numColumns = numColumns;
   counts.rest = static_cast<double>(numRows) * numColumns * density;
@@ -125,13 +129,16 @@ private:
   }
   void addDense();
   void addSparse();
-  void addColumns();
+  void addDynamic();
   void addTiles(KernelKind kind, const WeightCounts &counts, ArrayRef<int64_t> vectors);
   SmallVector<int64_t> getVectors(int64_t rows) const;
   SmallVector<int64_t> getChunks() const;
   WeightCounts countOtherChunk(const WeightCounts &known, int64_t chunk) const;
   std::optional<double> findBreakEven(const LayerCandidate &sparse, const LayerCandidate &dense);
-  std::optional<double> findActivationBreakEven(double otherNs);
+  double estimateByColumns(KernelKind kind, double density) const {
+    return model.estimate(countByColumns(kind, shape.matrix.numRows, shape.matrix.numColumns, density), withVectors(1));
+  }
+  std::optional<double> findDensity(KernelKind kind, double otherNs) const;
   void measure();
 
   const LayerShape &shape;
@@ -204,8 +211,12 @@ void Chooser::addDense() {
   if (convolution && convolution->groups > 1)
     return; // packed, it would multiply with all channels
   bool isContract = !convolution && options.allowContract && shape.tokens.lanes < options.contractLanes;
-  if (isContract)
+  if (isContract) {
     addTiles(KernelKind::Contract, countDense(KernelKind::Contract, numRows, numColumns, 1, numColumns), {1});
+    // What is only derived would win or lose by chance.
+    if (shape.allowsColumns && model.isMeasured(KernelKind::AllColumns))
+      addTiles(KernelKind::AllColumns, countByColumns(KernelKind::AllColumns, numRows, numColumns, 1), {1});
+  }
   if (isContract && shape.tokens.lanes == 1)
     return; // one value of the weight for each load
   constexpr int64_t usualRows = 6;
@@ -268,20 +279,25 @@ std::optional<double> Chooser::findBreakEven(const LayerCandidate &sparse, const
   return std::clamp(choice.density + (dense.estimatedNs - sparse.estimatedNs) / slope, 0.0, 1.0);
 }
 
-void Chooser::addColumns() {
-  const MaskedMatrix &matrix = shape.matrix;
-  addTiles(KernelKind::Columns, countColumns(matrix.numRows, matrix.numColumns, *shape.activationDensity), {1});
+void Chooser::addDynamic() {
+  auto add = [&](KernelKind kind, std::optional<double> density) {
+    if (density)
+      addTiles(kind, countByColumns(kind, shape.matrix.numRows, shape.matrix.numColumns, *density), {1});
+  };
+  add(KernelKind::Columns, shape.activationDensity);
+  add(KernelKind::Rows, shape.resultDensity);
 }
 
-/// The density of the activations at which skipping takes as long as `otherNs`.
-std::optional<double> Chooser::findActivationBreakEven(double otherNs) {
-  auto estimate = [&](double density) {
-    return model.estimate(countColumns(shape.matrix.numRows, shape.matrix.numColumns, density), withVectors(1));
-  };
-  double least = estimate(0), slope = estimate(1) - least;
-  if (!(slope > 0) || !std::isfinite(otherNs))
+/// The largest density with which code of this kind takes at most `otherNs`.
+std::optional<double> Chooser::findDensity(KernelKind kind, double otherNs) const {
+  if (!std::isfinite(otherNs) || !std::isfinite(estimateByColumns(kind, 1)))
     return std::nullopt;
-  return std::clamp((otherNs - least) / slope, 0.0, 1.0);
+  double low = 0, high = 1; // more to multiply never takes less
+  for (int step = 0; step < 30; ++step) {
+    double middle = (low + high) / 2;
+    (estimateByColumns(kind, middle) <= otherNs ? low : high) = middle;
+  }
+  return estimateByColumns(kind, 1) <= otherNs ? 1 : low;
 }
 
 void Chooser::measure() {
@@ -349,21 +365,27 @@ LayerChoice Chooser::run() {
     addDense();
   if (options.allowSparse)
     addSparse();
-  if (shape.activationDensity && options.allowColumns)
-    addColumns();
+  if (options.allowDynamic)
+    addDynamic();
   auto better = [](const LayerCandidate &a, const LayerCandidate &b) { return a.estimatedNs < b.estimatedNs; };
   LayerCandidate *sparse = nullptr, *dense = nullptr;
   for (LayerCandidate &candidate : choice.candidates) {
-    if (candidate.skipsActivations())
+    if (candidate.skipsActivations() || candidate.skipsResults())
       continue;
     LayerCandidate *&best = candidate.isSparse() ? sparse : dense;
     if (!best || better(candidate, *best))
       best = &candidate;
   }
   choice.activationDensity = shape.activationDensity;
-  if (shape.activationDensity && options.allowColumns && (sparse || dense))
-    choice.activationBreakEven = findActivationBreakEven(
-        std::min(sparse ? sparse->estimatedNs : INFINITY, dense ? dense->estimatedNs : INFINITY));
+  choice.resultDensity = shape.resultDensity;
+  double otherNs = std::min(sparse ? sparse->estimatedNs : INFINITY, dense ? dense->estimatedNs : INFINITY);
+  if (shape.activationDensity && options.allowDynamic) {
+    choice.activationBreakEven = findDensity(KernelKind::Columns, otherNs);
+    if (shape.getNumTokens() > 1) // one token takes the same loops either way
+      choice.mostSkipped = findDensity(KernelKind::Columns, estimateByColumns(KernelKind::AllColumns, 1)).value_or(1);
+  }
+  if (shape.resultDensity && options.allowDynamic)
+    choice.resultBreakEven = findDensity(KernelKind::Rows, otherNs);
   if (sparse && dense && choice.density > 0)
     choice.breakEven = findBreakEven(*sparse, *dense);
   llvm::stable_sort(choice.candidates, better);
@@ -394,8 +416,9 @@ static std::string describeTime(const LayerCandidate &candidate) {
 std::string LayerChoice::explain() const {
   const LayerCandidate &best = getBest();
   std::string text;
-  if (best.skipsActivations())
-    text = llvm::formatv("{0}, density {1:f2} of them ({2})", best.describe(), *activationDensity, describeTime(best));
+  if (best.skipsActivations() || best.skipsResults())
+    text = llvm::formatv("{0}, density {1:f2} of them ({2})", best.describe(),
+                         best.skipsResults() ? *resultDensity : *activationDensity, describeTime(best));
   else if (!best.isSparse() && breakEven && density > *breakEven)
     text = llvm::formatv("dense because density {0:f2} is above break-even {1:f2} for this shape and target: {2} ({3})",
                          density, *breakEven, best.describe(), describeTime(best));
@@ -408,10 +431,15 @@ std::string LayerChoice::explain() const {
       second = &candidate;
   if (splitsRows)
     text += "; threads share its rows";
-  if (activationBreakEven)
-    text += llvm::formatv("; {0}skipping zeros of the activations pays below density {1:f2}",
-                          best.skipsActivations() ? "" : llvm::formatv("density {0:f2}: ", *activationDensity).str(),
-                          *activationBreakEven);
+  auto addBreakEven = [&](StringRef what, bool isTaken, std::optional<double> density, std::optional<double> most) {
+    if (most)
+      text += llvm::formatv("; {0}skipping {1} pays below density {2:f2}",
+                            isTaken ? "" : llvm::formatv("density {0:f2}: ", *density).str(), what, *most);
+  };
+  addBreakEven("zeros of the activations", best.skipsActivations(), activationDensity, activationBreakEven);
+  addBreakEven("pruned results", best.skipsResults(), resultDensity, resultBreakEven);
+  if (best.skipsActivations() && mostSkipped < 1)
+    text += llvm::formatv("; dense by columns in calls with a density above {0:f2}", mostSkipped);
   if (second)
     text += "; next " + second->describe() + " (" + describeTime(*second) + ")";
   return text;

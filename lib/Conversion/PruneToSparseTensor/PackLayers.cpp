@@ -6,12 +6,14 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "KeptResults.h"
 #include "LaneLayout.h"
 #include "LayerWeight.h"
 #include "SumColumns.h"
 #include "UpstreamStorage.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/SparseTensor/IR/SparseTensor.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
@@ -161,6 +163,7 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::LinalgOp op
   layer.blockRows = weight->blockRows;
   std::optional<LayerWeight> words;
   LayerChoice choice;
+  KeptResults kept;
   if (isQuantized) {
     FailureOr<LayerChoice> chosen = chooseQuantizedCode(op, match->weight, *weight, layer, options, words);
     if (failed(chosen))
@@ -169,13 +172,19 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::LinalgOp op
   } else {
     if (options.kernel != "dense")
       layer.activationDensity = findActivationDensity(op, match->activations, match->columnDim, *weight, "prune-pack");
+    layer.allowsColumns =
+        !weight->values && match->columnDim + 1 == cast<RankedTensorType>(match->activations.getType()).getRank();
+    kept = findKeptResults(op, *weight, layer, options.kernel);
+    layer.resultDensity = kept.density;
     choice = chooseCode(op, *weight, layer, options);
   }
   const LayerCandidate &best = choice.getBest();
-  if (best.skipsActivations()) {
-    sumColumns(rewriter, op, match->activations, *weight, options);
+  if (best.skipsActivations() || best.kind == KernelKind::AllColumns) {
+    sumColumns(rewriter, op, match->activations, *weight, choice, options);
     return success();
   }
+  if (best.skipsResults())
+    return multiplyRows(rewriter, op, match->activations, *weight, kept.mask, options), success();
   if (best.kind == KernelKind::Contract)
     return failure(); // its columns are the lanes of the general loops
   const PackedWeight &packed = choice.packed;

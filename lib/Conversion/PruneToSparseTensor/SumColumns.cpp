@@ -2,11 +2,11 @@
 
 #include "SumColumns.h"
 #include "ConstantStorage.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/IR/Remarks.h"
-#include "prune/Dialect/Prune/IR/PruneDynamic.h"
 #include "llvm/Support/MathExtras.h"
 #include <cmath>
 
@@ -83,39 +83,101 @@ std::optional<double> mlir::prune::findActivationDensity(linalg::LinalgOp op, Va
   return density.value_or(rectifiedDensity);
 }
 
+static Value makeEmpty(ImplicitLocOpBuilder &b, ArrayRef<int64_t> shape, Type element) {
+  return tensor::EmptyOp::create(b, shape, element);
+}
+
+ListNonzerosOp mlir::prune::listNonzeros(ImplicitLocOpBuilder &b, Value matrix) {
+  auto type = cast<RankedTensorType>(matrix.getType());
+  int64_t numTokens = type.getDimSize(0), length = llvm::alignTo(type.getDimSize(1), ListNonzerosOp::kStep);
+  Value columns = makeEmpty(b, {numTokens, length}, b.getI32Type()),
+        values = makeEmpty(b, {numTokens, length}, b.getF32Type()), counts = makeEmpty(b, numTokens, b.getI32Type());
+  return ListNonzerosOp::create(b, TypeRange{columns.getType(), values.getType(), counts.getType()}, matrix, columns,
+                                values, counts);
+}
+
+/// All dimensions but the last as one.
+static SmallVector<ReassociationIndices> groupLeading(int64_t rank) {
+  return {llvm::to_vector(llvm::seq<int64_t>(0, rank - 1)), {rank - 1}};
+}
+
+Value mlir::prune::collapseToMatrix(ImplicitLocOpBuilder &b, Value value) {
+  int64_t rank = cast<RankedTensorType>(value.getType()).getRank();
+  return rank == 2 ? value : tensor::CollapseShapeOp::create(b, value, groupLeading(rank)).getResult();
+}
+
+Value mlir::prune::expandMatrix(ImplicitLocOpBuilder &b, Value matrix, RankedTensorType type) {
+  if (type.getRank() == 2)
+    return matrix;
+  return tensor::ExpandShapeOp::create(b, type, matrix, groupLeading(type.getRank()));
+}
+
+int64_t mlir::prune::getShares(const MaskedMatrix &weight, int64_t numTokens, const PackOptions &options) {
+  bool isLarge = weight.numRows * weight.numColumns * numTokens >= kMinParallelWork;
+  return isLarge ? std::min(options.threads, weight.numRows) : 1;
+}
+
+/// The columns of `weight` as rows of a constant.
+static Value makeTransposed(ImplicitLocOpBuilder &b, const LayerWeight &weight) {
+  const MaskedMatrix &matrix = weight.matrix;
+  std::vector<float> transposed;
+  transposed.reserve(matrix.numRows * matrix.numColumns);
+  for (int64_t column = 0; column < matrix.numColumns; ++column)
+    for (int64_t row = 0; row < matrix.numRows; ++row)
+      transposed.push_back(matrix.at(row, column));
+  return makeConstant<float>(b, transposed, {matrix.numColumns, matrix.numRows}, b.getF32Type(),
+                             weight.name + ".columns");
+}
+
+/// True in a call whose lists are longer than `most` entries together.
+static Value emitIsTooDense(ImplicitLocOpBuilder &b, ListNonzerosOp lists, int64_t most) {
+  Type i64 = b.getI64Type(); // the longest lists of all tokens together
+  Value total = arith::ConstantOp::create(b, b.getI64IntegerAttr(0));
+  Value begin = arith::ConstantIndexOp::create(b, 0), step = arith::ConstantIndexOp::create(b, 1),
+        end = arith::ConstantIndexOp::create(b, cast<RankedTensorType>(lists.getCounts().getType()).getDimSize(0));
+  auto sum = scf::ForOp::create(
+      b, begin, end, step, total, [&](OpBuilder &builder, Location loc, Value token, ValueRange carried) {
+        Value count = tensor::ExtractOp::create(builder, loc, lists.getResult(2), token);
+        Value longer =
+            arith::AddIOp::create(builder, loc, carried[0], arith::ExtUIOp::create(builder, loc, i64, count));
+        scf::YieldOp::create(builder, loc, longer);
+      });
+  return arith::CmpIOp::create(b, arith::CmpIPredicate::ugt, sum.getResult(0),
+                               arith::ConstantOp::create(b, b.getI64IntegerAttr(most)));
+}
+
 void mlir::prune::sumColumns(RewriterBase &rewriter, linalg::LinalgOp op, Value activations, const LayerWeight &weight,
-                             const PackOptions &options) {
+                             const LayerChoice &choice, const PackOptions &options) {
   rewriter.setInsertionPoint(op);
   ImplicitLocOpBuilder b(op.getLoc(), rewriter);
   auto resultType = cast<RankedTensorType>(op->getResult(0).getType());
-  int64_t rank = resultType.getRank(), numRows = weight.matrix.numRows, numColumns = weight.matrix.numColumns;
-  int64_t numTokens = resultType.getNumElements() / numRows, length = llvm::alignTo(numColumns, ListNonzerosOp::kStep);
-  SmallVector<ReassociationIndices> groups{llvm::to_vector(llvm::seq<int64_t>(0, rank - 1)), {rank - 1}};
-  Value x = activations;
-  if (rank > 2)
-    x = tensor::CollapseShapeOp::create(b, x, groups);
-
-  auto makeEmpty = [&](ArrayRef<int64_t> shape, Type element) -> Value {
-    return tensor::EmptyOp::create(b, shape, element);
+  int64_t numRows = weight.matrix.numRows, numTokens = resultType.getNumElements() / numRows;
+  Value x = collapseToMatrix(b, activations), matrix = makeTransposed(b, weight);
+  int64_t shares = getShares(weight.matrix, numTokens, options);
+  Value init = makeEmpty(b, {numTokens, numRows}, b.getF32Type());
+  auto sumAll = [&](OpBuilder &builder, Location loc) {
+    return SumAllColumnsOp::create(builder, loc, init.getType(), matrix, x, init, shares).getResult(0);
   };
-  Type f32 = b.getF32Type(), i32 = b.getI32Type();
-  Value columns = makeEmpty({numTokens, length}, i32), values = makeEmpty({numTokens, length}, f32),
-        counts = makeEmpty(numTokens, i32);
-  auto lists = ListNonzerosOp::create(b, TypeRange{columns.getType(), values.getType(), counts.getType()}, x, columns,
-                                      values, counts);
-  std::vector<float> transposed;
-  transposed.reserve(numRows * numColumns);
-  for (int64_t column = 0; column < numColumns; ++column)
-    for (int64_t row = 0; row < numRows; ++row)
-      transposed.push_back(weight.matrix.at(row, column));
-  Value matrix = makeConstant<float>(b, transposed, {numColumns, numRows}, f32, weight.name + ".columns");
-  bool isLarge = numRows * numColumns * numTokens >= kMinParallelWork;
-  int64_t shares = isLarge ? std::min(options.threads, numRows) : 1;
-  Value init = makeEmpty({numTokens, numRows}, f32);
-  Value y = SumColumnsOp::create(b, init.getType(), matrix, lists.getResult(0), lists.getResult(1), lists.getResult(2),
-                                 init, shares)
-                .getResult(0);
-  if (rank > 2)
-    y = tensor::ExpandShapeOp::create(b, resultType, y, groups);
-  rewriter.replaceOp(op, y);
+  Value y;
+  if (choice.getBest().skipsActivations()) {
+    ListNonzerosOp lists = listNonzeros(b, x);
+    auto sumListed = [&](OpBuilder &builder, Location loc) {
+      return SumColumnsOp::create(builder, loc, init.getType(), matrix, lists.getResult(0), lists.getResult(1),
+                                  lists.getResult(2), init, shares)
+          .getResult(0);
+    };
+    if (choice.mostSkipped < 1) {
+      double elements = static_cast<double>(numTokens * weight.matrix.numColumns);
+      Value isTooDense = emitIsTooDense(b, lists, static_cast<int64_t>(choice.mostSkipped * elements));
+      auto yield = [](auto &emit) {
+        return [&](OpBuilder &builder, Location loc) { scf::YieldOp::create(builder, loc, emit(builder, loc)); };
+      };
+      y = scf::IfOp::create(b, isTooDense, yield(sumAll), yield(sumListed)).getResult(0);
+    } else {
+      y = sumListed(b, b.getLoc());
+    }
+  } else {
+    y = sumAll(b, b.getLoc());
+  }
+  rewriter.replaceOp(op, expandMatrix(b, y, resultType));
 }

@@ -4,6 +4,8 @@
 
 #include "LayerWeight.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "prune/Conversion/PruneToSparseTensor/LayerChoice.h"
+#include "prune/Dialect/Prune/IR/PruneDynamic.h"
 
 namespace mlir::prune {
 
@@ -13,9 +15,17 @@ namespace mlir::prune {
 std::optional<double> findActivationDensity(linalg::LinalgOp op, Value activations, int64_t columnDim,
                                             const LayerWeight &weight, StringRef category);
 
-/// Replaces `op` by lists of nonzeros and sums over what they name of the transposed weight.
+/// Replaces `op` by sums over columns of the transposed weight: all of them, or those that lists of nonzeros name,
+/// where each call takes the former if there are too many of the latter. `choice` says which.
 void sumColumns(RewriterBase &rewriter, linalg::LinalgOp op, Value activations, const LayerWeight &weight,
-                const PackOptions &options);
+                const LayerChoice &choice, const PackOptions &options);
+
+/// A value of rank 2 or more as the matrix of its last dimension, and such a matrix as a value of type `type`.
+Value collapseToMatrix(ImplicitLocOpBuilder &b, Value value);
+Value expandMatrix(ImplicitLocOpBuilder &b, Value matrix, RankedTensorType type);
+
+/// The parts that threads compute of a product of `numTokens` tokens with `weight`.
+int64_t getShares(const MaskedMatrix &weight, int64_t numTokens, const PackOptions &options);
 
 } // namespace mlir::prune
 

@@ -2,33 +2,20 @@
 //
 // One token reads a weight once, so that memory decides: rows of the transposed weight stream past eight at a time,
 // from end to end, while the result stays in the cache. Eight streams hide each other's latency and share one load and
-// store of the result.
+// store of the result. Several tokens take turns, eight rows each.
 //
 //===----------------------------------------------------------------------===//
 
-#include "KernelBuilder.h"
+#include "ColumnLoops.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/PatternMatch.h"
-#include "prune/Conversion/PruneToVector/PruneToVector.h"
-#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace mlir::prune;
 
 static constexpr int64_t kStep = ListNonzerosOp::kStep;
-
-/// Fails unless all operands are buffers of static shape with contiguous rows.
-template <typename OpTy> static LogicalResult checkBuffers(OpTy op) {
-  for (Value operand : op->getOperands()) {
-    auto type = dyn_cast<MemRefType>(operand.getType());
-    if (!type || !type.hasStaticShape() || !type.isLastDimUnitStride())
-      return op.emitOpError() << "expected operands of static memref type with contiguous rows, got "
-                              << operand.getType();
-  }
-  return success();
-}
 
 namespace {
 
@@ -47,10 +34,10 @@ private:
   ListNonzerosOp op;
 };
 
-class SumEmitter : private KernelBuilder {
+class SumEmitter : private ColumnLoops {
 public:
   SumEmitter(RewriterBase &rewriter, SumColumnsOp op, const LinearKernelOptions &options)
-      : KernelBuilder(op.getLoc(), rewriter), op(op), options(options) {}
+      : ColumnLoops(op.getLoc(), rewriter, options), op(op) {}
 
   void run();
 
@@ -59,13 +46,8 @@ private:
   void emitShare(Value begin, Value end);
   /// Adds entries of the list of `token` from `entry` on.
   void emitStep(Value token, Value entry, Value begin, Value end);
-  /// Runs `body` for vectors of `op`'s columns from `begin` to `end`, and for single columns where none fits.
-  void overColumns(Value begin, Value end, function_ref<void(Value column, int64_t width)> body);
-  void loop(Value begin, Value end, int64_t step, function_ref<void(Value)> body);
 
   SumColumnsOp op;
-  LinearKernelOptions options;
-  Type f32;
 };
 
 } // namespace
@@ -103,64 +85,43 @@ void ListEmitter::run() {
   memref::StoreOp::create(b, arith::IndexCastOp::create(b, i32, rounded), op.getCounts(), ValueRange{token});
 }
 
-void SumEmitter::loop(Value begin, Value end, int64_t step, function_ref<void(Value)> body) {
-  auto loop = scf::ForOp::create(b, begin, end, index(step));
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(loop.getBody());
-  body(loop.getInductionVar());
-}
-
-void SumEmitter::overColumns(Value begin, Value end, function_ref<void(Value, int64_t)> body) {
-  Value length = arith::SubIOp::create(b, end, begin);
-  Value whole = add(begin, mul(arith::DivUIOp::create(b, length, index(options.lanes)), options.lanes));
-  loop(begin, whole, options.lanes, [&](Value column) { body(column, options.lanes); });
-  loop(whole, end, 1, [&](Value column) { body(column, 1); });
-}
-
 void SumEmitter::emitStep(Value token, Value entry, Value begin, Value end) {
   SmallVector<Value> rows, factors;
   for (int64_t i = 0; i < kStep; ++i) {
     rows.push_back(loadIndex(op.getColumns(), {token, add(entry, i)}));
     factors.push_back(memref::LoadOp::create(b, op.getValues(), ValueRange{token, add(entry, i)}));
   }
-  overColumns(begin, end, [&](Value column, int64_t width) {
+  overColumns(begin, end, 1, [&](Value column, int64_t, int64_t width) {
     auto type = VectorType::get(width, f32);
     Value sum = vector::LoadOp::create(b, type, op.getInit(), ValueRange{token, column});
-    for (auto [row, factor] : llvm::zip(rows, factors)) {
-      Value weights = vector::LoadOp::create(b, type, op.getWeight(), ValueRange{row, column});
-      sum = vector::FMAOp::create(b, vector::BroadcastOp::create(b, type, factor), weights, sum);
-    }
+    for (auto [row, factor] : llvm::zip(rows, factors))
+      sum = fma(broadcast(factor, type), vector::LoadOp::create(b, type, op.getWeight(), ValueRange{row, column}), sum);
     vector::StoreOp::create(b, sum, op.getInit(), ValueRange{token, column});
   });
 }
 
 void SumEmitter::emitShare(Value begin, Value end) {
+  fillZero(op.getInit(), begin, end);
+  // Tokens take turns: rows of the weight that several of them need are still in a cache.
   int64_t numTokens = cast<MemRefType>(op.getInit().getType()).getDimSize(0);
-  loop(index(0), index(numTokens), 1, [&](Value token) {
-    overColumns(begin, end, [&](Value column, int64_t width) {
-      Value zeros = arith::ConstantOp::create(b, b.getZeroAttr(VectorType::get(width, f32)));
-      vector::StoreOp::create(b, zeros, op.getInit(), ValueRange{token, column});
+  Value longest = index(0);
+  for (int64_t token = 0; token < numTokens; ++token)
+    longest = arith::MaxUIOp::create(b, longest, loadIndex(op.getCounts(), {index(token)}));
+  loop(index(0), longest, kStep, [&](Value entry) {
+    loop(numTokens, [&](Value token) {
+      Value count = loadIndex(op.getCounts(), {token});
+      auto hasEntry = scf::IfOp::create(b, arith::CmpIOp::create(b, arith::CmpIPredicate::ult, entry, count));
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(hasEntry.thenBlock());
+      emitStep(token, entry, begin, end);
     });
-    Value count = loadIndex(op.getCounts(), {token});
-    loop(index(0), count, kStep, [&](Value entry) { emitStep(token, entry, begin, end); });
   });
 }
 
 void SumEmitter::run() {
-  f32 = b.getF32Type();
-  int64_t numColumns = cast<MemRefType>(op.getInit().getType()).getDimSize(1), shares = op.getShares();
-  if (!options.parallel || shares == 1)
-    return emitShare(index(0), index(numColumns));
-  // Whole lines of the cache for each share.
-  constexpr int64_t perLine = 64 / 4;
-  int64_t size = llvm::alignTo((numColumns + shares - 1) / shares, perLine);
-  scf::ParallelOp::create(b, index(0), index(shares), index(1), [&](OpBuilder &nested, Location, ValueRange ivs) {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
-    auto bound = [&](Value share) -> Value { return arith::MinUIOp::create(b, mul(share, size), index(numColumns)); };
-    Value begin = bound(ivs[0]), end = bound(add(ivs[0], 1));
-    emitShare(begin, end);
-  });
+  int64_t numColumns = cast<MemRefType>(op.getInit().getType()).getDimSize(1);
+  overShares(index(numColumns), op.getShares(), kFloatsPerLine,
+             [&](Value begin, Value end) { emitShare(begin, end); });
 }
 
 LogicalResult mlir::prune::lowerListNonzeros(RewriterBase &rewriter, ListNonzerosOp op) {

@@ -28,41 +28,30 @@ struct ConvertPruneToVector : prune::impl::ConvertPruneToVectorBase<ConvertPrune
     return {lanes, vectors, registers, parallel && !op->getParentOfType<scf::ParallelOp>(), vnni};
   }
 
+  template <typename OpTy, typename FunctionTy> LogicalResult lowerAll(RewriterBase &rewriter, FunctionTy lower) {
+    SmallVector<OpTy> ops;
+    getOperation()->walk([&](OpTy op) { ops.push_back(op); });
+    for (OpTy op : ops) {
+      if (failed(lower(rewriter, op, getOptions(op))))
+        return failure();
+      if (!std::is_same_v<OpTy, ListNonzerosOp>)
+        ++numLayers;
+    }
+    return success();
+  }
+
   void runOnOperation() override {
-    SmallVector<LinearOp> layers;
-    getOperation()->walk([&](LinearOp op) { layers.push_back(op); });
     IRRewriter rewriter(&getContext());
-    for (LinearOp op : layers) {
-      if (failed(lowerLinear(rewriter, op, getOptions(op))))
-        return signalPassFailure();
-      ++numLayers;
-    }
-    SmallVector<DepthwiseOp> depthwise;
-    getOperation()->walk([&](DepthwiseOp op) { depthwise.push_back(op); });
-    for (DepthwiseOp op : depthwise) {
-      if (failed(lowerDepthwise(rewriter, op, getOptions(op))))
-        return signalPassFailure();
-      ++numLayers;
-    }
-    SmallVector<ListNonzerosOp> lists;
-    getOperation()->walk([&](ListNonzerosOp op) { lists.push_back(op); });
-    for (ListNonzerosOp op : lists)
-      if (failed(lowerListNonzeros(rewriter, op)))
-        return signalPassFailure();
-    SmallVector<SumColumnsOp> sums;
-    getOperation()->walk([&](SumColumnsOp op) { sums.push_back(op); });
-    for (SumColumnsOp op : sums) {
-      if (failed(lowerSumColumns(rewriter, op, getOptions(op))))
-        return signalPassFailure();
-      ++numLayers;
-    }
-    SmallVector<WeightGradientOp> gradients;
-    getOperation()->walk([&](WeightGradientOp op) { gradients.push_back(op); });
-    for (WeightGradientOp op : gradients) {
-      if (failed(lowerWeightGradient(rewriter, op, getOptions(op))))
-        return signalPassFailure();
-      ++numLayers;
-    }
+    auto listNonzeros = [](RewriterBase &b, ListNonzerosOp op, const LinearKernelOptions &) {
+      return lowerListNonzeros(b, op);
+    };
+    if (failed(lowerAll<LinearOp>(rewriter, lowerLinear)) || failed(lowerAll<DepthwiseOp>(rewriter, lowerDepthwise)) ||
+        failed(lowerAll<ListNonzerosOp>(rewriter, listNonzeros)) ||
+        failed(lowerAll<SumColumnsOp>(rewriter, lowerSumColumns)) ||
+        failed(lowerAll<SumAllColumnsOp>(rewriter, lowerSumAllColumns)) ||
+        failed(lowerAll<MultiplyRowsOp>(rewriter, lowerMultiplyRows)) ||
+        failed(lowerAll<WeightGradientOp>(rewriter, lowerWeightGradient)))
+      signalPassFailure();
   }
 };
 

@@ -35,6 +35,19 @@ func.func @lists(%x: tensor<2x12xf32>, %w: tensor<12x5xf32>) -> tensor<2x5xf32> 
   return %y : tensor<2x5xf32>
 }
 
+// CHECK-LABEL: @products_of_few_tokens
+func.func @products_of_few_tokens(%w: tensor<12x5xf32>, %x: tensor<2x12xf32>, %r: tensor<12x8xf32>, %z: tensor<2x8xf32>,
+                                  %l: tensor<2x16xi32>, %n: tensor<2xi32>) -> (tensor<2x5xf32>, tensor<2x12xf32>) {
+  %e = tensor.empty() : tensor<2x5xf32>
+  // CHECK: prune.sum_all_columns ins(%arg0, %arg1 : tensor<12x5xf32>, tensor<2x12xf32>) outs(%{{.*}} : tensor<2x5xf32>) -> tensor<2x5xf32>
+  %y = prune.sum_all_columns ins(%w, %x : tensor<12x5xf32>, tensor<2x12xf32>) outs(%e : tensor<2x5xf32>) -> tensor<2x5xf32>
+  %f = tensor.empty() : tensor<2x12xf32>
+  // CHECK: prune.multiply_rows shares 3 ins(%arg2, %arg3, %arg4, %arg5 :
+  %k = prune.multiply_rows shares 3 ins(%r, %z, %l, %n : tensor<12x8xf32>, tensor<2x8xf32>, tensor<2x16xi32>, tensor<2xi32>)
+         outs(%f : tensor<2x12xf32>) -> tensor<2x12xf32>
+  return %y, %k : tensor<2x5xf32>, tensor<2x12xf32>
+}
+
 // FOLD-LABEL: @folds_what_keeps_all
 // FOLD-NEXT: return %arg0, %arg0, %arg0
 func.func @folds_what_keeps_all(%x: tensor<1x8xf32>) -> (tensor<1x8xf32>, tensor<1x8xf32>, tensor<1x8xf32>) {

@@ -158,6 +158,14 @@ func.func @keep_largest_c1(%x: tensor<2x5xi32>, %e: tensor<2x5xi1>) {
 
 // -----
 
+func.func @sum_all_columns_c1(%w: tensor<12x5xf32>, %x: tensor<2x5xf32>, %e: tensor<2x5xf32>) {
+  // expected-error @+1 {{expected input of [2, 12] 'f32', got 'tensor<2x5xf32>'}}
+  %y = prune.sum_all_columns ins(%w, %x : tensor<12x5xf32>, tensor<2x5xf32>) outs(%e : tensor<2x5xf32>) -> tensor<2x5xf32>
+  return
+}
+
+// -----
+
 func.func @keep_largest_c1_mask(%x: tensor<2x5xf32>, %e: tensor<5x2xi1>) {
   // expected-error @+1 {{expected a mask of i1 of the shape of the scores, got 'tensor<5x2xi1>' for 'tensor<2x5xf32>'}}
   %m = prune.keep_largest 2 ins(%x : tensor<2x5xf32>) outs(%e : tensor<5x2xi1>) -> tensor<5x2xi1>
@@ -166,8 +174,34 @@ func.func @keep_largest_c1_mask(%x: tensor<2x5xf32>, %e: tensor<5x2xi1>) {
 
 // -----
 
+func.func @sum_all_columns_c2(%w: tensor<12x5xf32>, %x: tensor<2x12xf32>, %e: tensor<2x5xf32>) {
+  // expected-error @+1 {{expected 1 to 5 shares, got 0}}
+  %y = prune.sum_all_columns shares 0 ins(%w, %x : tensor<12x5xf32>, tensor<2x12xf32>) outs(%e : tensor<2x5xf32>) -> tensor<2x5xf32>
+  return
+}
+
+// -----
+
 func.func @keep_largest_c2(%x: tensor<2x5xf32>, %e: tensor<2x5xi1>) {
   // expected-error @+1 {{expected keep from 1 to the 5 elements of a row, got 6}}
   %m = prune.keep_largest 6 ins(%x : tensor<2x5xf32>) outs(%e : tensor<2x5xi1>) -> tensor<2x5xi1>
+  return
+}
+
+// -----
+
+func.func @multiply_rows_c1(%w: tensor<12x5xf32>, %x: tensor<2x5xf32>, %r: tensor<2x12xi32>, %n: tensor<2xi32>, %e: tensor<2x12xf32>) {
+  // expected-error @+1 {{expected rows of [2, 16] 'i32', got 'tensor<2x12xi32>'}}
+  %y = prune.multiply_rows ins(%w, %x, %r, %n : tensor<12x5xf32>, tensor<2x5xf32>, tensor<2x12xi32>, tensor<2xi32>)
+         outs(%e : tensor<2x12xf32>) -> tensor<2x12xf32>
+  return
+}
+
+// -----
+
+func.func @multiply_rows_c2(%w: tensor<12x5xf32>, %x: tensor<2x5xf32>, %r: tensor<2x16xi32>, %n: tensor<2xi32>, %e: tensor<2x12xf32>) {
+  // expected-error @+1 {{expected 1 to 12 shares, got 13}}
+  %y = prune.multiply_rows shares 13 ins(%w, %x, %r, %n : tensor<12x5xf32>, tensor<2x5xf32>, tensor<2x16xi32>, tensor<2xi32>)
+         outs(%e : tensor<2x12xf32>) -> tensor<2x12xf32>
   return
 }

@@ -24,6 +24,7 @@ struct LayerCandidate {
 
   bool isSparse() const { return kind == KernelKind::ChunkedCSR || kind == KernelKind::BlockRows; }
   bool skipsActivations() const { return kind == KernelKind::Columns; }
+  bool skipsResults() const { return kind == KernelKind::Rows; }
   /// "chunked_csr, chunk 192, 4 vectors".
   std::string describe() const;
 };
@@ -35,6 +36,12 @@ struct LayerShape {
   TokenShape tokens;     ///< `vectors` is the most that any candidate may have
   /// The share of the activations that is not zero, where code may skip what belongs to the others.
   std::optional<double> activationDensity = std::nullopt;
+  /// The share of the results that is needed, where a mask says of which.
+  std::optional<double> resultDensity = std::nullopt;
+  /// The transposed weight can be a constant, and activations have their columns side by side.
+  bool allowsColumns = false;
+
+  int64_t getNumTokens() const { return tokens.batches * tokens.lanes; }
 };
 
 /// Times candidates of one layer; nanoseconds of each, infinite for one that cannot run.
@@ -44,7 +51,7 @@ struct ChoiceOptions {
   bool allowDense = true;
   bool allowContract = true; ///< also the loops of a convolution
   bool allowSparse = true;
-  bool allowColumns = true;  ///< code that skips zeros among the activations, where the layer's have any
+  bool allowDynamic = true;  ///< code that skips zeros among the activations, or results, where the layer has any
   int64_t chunk = 0;         ///< the only chunk to consider; 0: several
   int64_t vectors = 0;       ///< the only tile to consider; 0: several
   int64_t denseRows = 0;     ///< the only rows of a dense tile to consider; 0: several
@@ -59,9 +66,11 @@ struct LayerChoice {
   double density = 1;
   /// Density at which sparse code would be as fast as dense code, by the model; none without both.
   std::optional<double> breakEven;
-  std::optional<double> activationDensity; ///< that of the shape
-  /// The same for the density of the activations, against the best code that does not skip any.
-  std::optional<double> activationBreakEven;
+  std::optional<double> activationDensity, resultDensity; ///< those of the shape
+  /// The same for the density of the activations and of the results, against the best code that does not skip any.
+  std::optional<double> activationBreakEven, resultBreakEven;
+  /// The density of the activations above which `prune.sum_all_columns` takes less time than skipping.
+  double mostSkipped = 1;
   /// Threads share the rows instead of the tiles of lanes, of which there are too few.
   bool splitsRows = false;
   PackedWeight packed; ///< of the best; empty for those that leave the weight as it is
@@ -76,8 +85,8 @@ WeightCounts countWeight(const PackedWeight &packed);
 /// Counts of dense code, packed in groups of `rows` or left to linalg.contract.
 WeightCounts countDense(KernelKind kind, int64_t numRows, int64_t numColumns, int64_t rows, int64_t chunk);
 
-/// Counts of code that skips zeros among the activations, of which `density` is the share of others.
-WeightCounts countColumns(int64_t numRows, int64_t numColumns, double density);
+/// Counts of code that needs the share `density` of the columns or rows: `Columns`, `Rows` or `AllColumns`.
+WeightCounts countByColumns(KernelKind kind, int64_t numRows, int64_t numColumns, double density);
 
 /// The share of the weight that is kept.
 double getDensity(const LayerShape &shape);

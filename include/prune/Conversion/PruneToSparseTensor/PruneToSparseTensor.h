@@ -3,7 +3,9 @@
 #define PRUNE_CONVERSION_PRUNETOSPARSETENSOR_PRUNETOSPARSETENSOR_H
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "prune/Conversion/PruneToSparseTensor/LayerChoice.h"
+#include "prune/Dialect/Prune/IR/PruneDynamic.h"
 #include <string>
 
 namespace mlir {
@@ -42,6 +44,9 @@ LogicalResult packDepthwise(RewriterBase &rewriter, linalg::DepthwiseConv2DNchwC
 
 /// Replaces the product that ends in a `prune.compress` by `prune.weight_gradient`, where that is faster.
 LogicalResult packWeightGradient(RewriterBase &rewriter, CompressOp op, const PackOptions &options);
+
+/// Columns, values and counts of the nonzero elements of a matrix.
+ListNonzerosOp listNonzeros(ImplicitLocOpBuilder &b, Value matrix);
 
 } // namespace prune
 } // namespace mlir

@@ -34,6 +34,12 @@ LogicalResult lowerListNonzeros(RewriterBase &rewriter, ListNonzerosOp op);
 /// Loops that add eight listed rows of the transposed weight at a time to the result, whole rows or shares of them.
 LogicalResult lowerSumColumns(RewriterBase &rewriter, SumColumnsOp op, const LinearKernelOptions &options);
 
+/// The same for all rows, in order: streaming past up to three tokens, or with the sums of a few tokens in registers.
+LogicalResult lowerSumAllColumns(RewriterBase &rewriter, SumAllColumnsOp op, const LinearKernelOptions &options);
+
+/// Loops that multiply eight listed rows of the weight at a time with the activations of a token.
+LogicalResult lowerMultiplyRows(RewriterBase &rewriter, MultiplyRowsOp op, const LinearKernelOptions &options);
+
 } // namespace prune
 } // namespace mlir
 

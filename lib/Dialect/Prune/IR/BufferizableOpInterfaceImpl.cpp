@@ -136,5 +136,7 @@ void mlir::prune::registerBufferizableOpInterfaceExternalModels(DialectRegistry 
     KeepLargestOp::attachInterface<PlainOpInterface<KeepLargestOp>>(*context);
     ListNonzerosOp::attachInterface<PlainOpInterface<ListNonzerosOp>>(*context);
     SumColumnsOp::attachInterface<PlainOpInterface<SumColumnsOp>>(*context);
+    SumAllColumnsOp::attachInterface<PlainOpInterface<SumAllColumnsOp>>(*context);
+    MultiplyRowsOp::attachInterface<PlainOpInterface<MultiplyRowsOp>>(*context);
   });
 }

@@ -137,6 +137,14 @@ void SumColumnsOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<Memory
   getDestinationEffects(*this, effects);
 }
 
+void SumAllColumnsOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+  getDestinationEffects(*this, effects);
+}
+
+void MultiplyRowsOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+  getDestinationEffects(*this, effects);
+}
+
 /// Checks that `value` has this element type and shape.
 static LogicalResult verifyArray(Operation *op, StringRef name, Value value, Type element, ArrayRef<int64_t> shape) {
   auto type = cast<ShapedType>(value.getType());
@@ -151,6 +159,12 @@ static FailureOr<std::pair<int64_t, int64_t>> getMatrixSizes(Operation *op, Stri
   if (!type.hasRank() || type.getRank() != 2 || !type.hasStaticShape() || !type.getElementType().isF32())
     return op->emitOpError() << "expected " << name << " to be a matrix of f32 of static shape, got " << type;
   return std::pair(type.getDimSize(0), type.getDimSize(1));
+}
+
+static LogicalResult verifyShares(Operation *op, int64_t shares, int64_t most) {
+  if (shares < 1 || shares > most)
+    return op->emitOpError() << "expected 1 to " << most << " shares, got " << shares;
+  return success();
 }
 
 LogicalResult ListNonzerosOp::verify() { // list_nonzeros_c1
@@ -178,7 +192,35 @@ LogicalResult SumColumnsOp::verify() {
       failed(verifyArray(*this, "counts", getCounts(), b.getI32Type(), {tokens})))
     return failure();
   // sum_columns_c3
-  if (int64_t shares = getShares(); shares < 1 || shares > weight->second)
-    return emitOpError() << "expected 1 to " << weight->second << " shares, got " << shares;
-  return success();
+  return verifyShares(*this, getShares(), weight->second);
+}
+
+LogicalResult SumAllColumnsOp::verify() {
+  auto weight = getMatrixSizes(*this, "weight", getWeight()), init = getMatrixSizes(*this, "init", getInit());
+  if (failed(weight) || failed(init))
+    return failure();
+  // sum_all_columns_c1
+  Type f32 = Builder(getContext()).getF32Type();
+  if (failed(verifyArray(*this, "init", getInit(), f32, {init->first, weight->second})) ||
+      failed(verifyArray(*this, "input", getInput(), f32, {init->first, weight->first})))
+    return failure();
+  // sum_all_columns_c2
+  return verifyShares(*this, getShares(), weight->second);
+}
+
+LogicalResult MultiplyRowsOp::verify() {
+  auto weight = getMatrixSizes(*this, "weight", getWeight()), init = getMatrixSizes(*this, "init", getInit());
+  if (failed(weight) || failed(init))
+    return failure();
+  // multiply_rows_c1
+  auto [numRows, numColumns] = *weight;
+  int64_t tokens = init->first, length = llvm::alignTo(numRows, ListNonzerosOp::kStep);
+  Builder b(getContext());
+  if (failed(verifyArray(*this, "init", getInit(), b.getF32Type(), {tokens, numRows})) ||
+      failed(verifyArray(*this, "input", getInput(), b.getF32Type(), {tokens, numColumns})) ||
+      failed(verifyArray(*this, "rows", getRows(), b.getI32Type(), {tokens, length})) ||
+      failed(verifyArray(*this, "counts", getCounts(), b.getI32Type(), {tokens})))
+    return failure();
+  // multiply_rows_c2
+  return verifyShares(*this, getShares(), numRows);
 }

@@ -209,4 +209,70 @@ def Prune_SumColumnsOp : Prune_Op<"sum_columns", [DestinationStyleOpInterface,
   let hasVerifier = 1;
 }
 
+def Prune_SumAllColumnsOp : Prune_Op<"sum_all_columns", [DestinationStyleOpInterface,
+    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "Product of a transposed weight with all activations of few tokens";
+  let description = [{
+    `result[t, n] = sum over k of weight[k, n] * input[t, k]`.
+
+    What `prune.sum_columns` computes where no activation is zero, from the same transposed weight, which is read once for all
+    tokens. Each element is summed in ascending order of k, one multiply-add after the other, whatever the number of threads,
+    so that zeros that the one skips and the other does not make no difference. The content of `init` is not read.
+
+    ```mlir
+    %y = prune.sum_all_columns ins(%w, %x : tensor<768x3072xf32>, tensor<4x768xf32>) outs(%init : tensor<4x3072xf32>)
+        -> tensor<4x3072xf32>
+    ```
+
+    **Constraints**
+    1. `sum_all_columns_c1`: with a weight of `K x N` f32, input is `T x K` and init `T x N` of f32.
+    2. `sum_all_columns_c2`: `shares`, as in `prune.sum_columns`, is 1 to N.
+  }];
+  let arguments = (ins AnyShaped:$weight, AnyShaped:$input, AnyShaped:$init, DefaultValuedAttr<I64Attr, "1">:$shares);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let assemblyFormat = [{
+    (`shares` $shares^)? `ins` `(` $weight `,` $input `:` type($weight) `,` type($input) `)` `outs` `(` $init `:` type($init) `)`
+    attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }
+  }];
+  let hasVerifier = 1;
+}
+
+def Prune_MultiplyRowsOp : Prune_Op<"multiply_rows", [DestinationStyleOpInterface,
+    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "Rows of a product that are listed; the others are zero";
+  let description = [{
+    `result[t, n] = sum over k of weight[n, k] * input[t, k]` for each n in `rows[t, 0 .. counts[t]]`, +0 for all others.
+
+    The product of a layer whose results a gate prunes, where the gate is known before: a predictor chooses neurons. `weight`
+    is that of the layer as it is, `N x K`; rows that are not listed are not read. `rows` and `counts` are what
+    `prune.list_nonzeros` makes of the mask; a row may be listed twice. The content of `init` is not read.
+
+    `shares` cuts each list into as many parts, which threads compute.
+
+    ```mlir
+    %y = prune.multiply_rows ins(%w, %x, %r, %n : tensor<3072x768xf32>, tensor<1x768xf32>, tensor<1x3072xi32>, tensor<1xi32>)
+        outs(%init : tensor<1x3072xf32>) -> tensor<1x3072xf32>
+    ```
+
+    **Constraints**
+    1. `multiply_rows_c1`: with a weight of `N x K` f32, input is `T x K` and init `T x N` of f32, rows are `T x S` and counts
+       `T` of i32, where S is N rounded up to a multiple of 8.
+    2. `multiply_rows_c2`: `shares` is 1 to N.
+  }];
+  let arguments = (ins AnyShaped:$weight, AnyShaped:$input, AnyShaped:$rows, AnyShaped:$counts, AnyShaped:$init,
+                       DefaultValuedAttr<I64Attr, "1">:$shares);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let assemblyFormat = [{
+    (`shares` $shares^)? `ins` `(` $weight `,` $input `,` $rows `,` $counts `:` type($weight) `,` type($input) `,` type($rows)
+    `,` type($counts) `)` `outs` `(` $init `:` type($init) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }
+  }];
+  let hasVerifier = 1;
+}
+
 #endif // PRUNE_DYNAMIC_OPS_TD

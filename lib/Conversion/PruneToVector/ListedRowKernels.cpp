@@ -1,0 +1,93 @@
+//===- ListedRowKernels.cpp - Products whose results are needed in part ------------===//
+//
+// Eight listed rows of the weight stream past at a time, from end to end, each summed in a register of its own.
+//
+//===----------------------------------------------------------------------===//
+
+#include "ColumnLoops.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/PatternMatch.h"
+
+using namespace mlir;
+using namespace mlir::prune;
+
+static constexpr int64_t kStep = ListNonzerosOp::kStep;
+
+namespace {
+
+class ListedRowsEmitter : private ColumnLoops {
+public:
+  ListedRowsEmitter(RewriterBase &rewriter, MultiplyRowsOp op, const LinearKernelOptions &options)
+      : ColumnLoops(op.getLoc(), rewriter, options), op(op) {}
+
+  void run();
+
+private:
+  /// Entries `entry` and after of the list of `token`.
+  void emitStep(Value token, Value entry);
+  /// Adds `width` columns at a time, from `begin` to `end`, to `sums`.
+  SmallVector<Value> emitSums(Value token, ArrayRef<Value> rows, int64_t begin, int64_t end, int64_t width);
+
+  MultiplyRowsOp op;
+};
+
+} // namespace
+
+SmallVector<Value> ListedRowsEmitter::emitSums(Value token, ArrayRef<Value> rows, int64_t begin, int64_t end,
+                                               int64_t width) {
+  auto type = VectorType::get(width, f32);
+  SmallVector<Value> zeros(rows.size(), arith::ConstantOp::create(b, b.getZeroAttr(type)));
+  auto columns =
+      scf::ForOp::create(b, index(begin), index(end), index(width), zeros,
+                         [&](OpBuilder &builder, Location, Value column, ValueRange carried) {
+                           OpBuilder::InsertionGuard guard(b);
+                           b.setInsertionPoint(builder.getInsertionBlock(), builder.getInsertionPoint());
+                           Value x = vector::LoadOp::create(b, type, op.getInput(), ValueRange{token, column});
+                           SmallVector<Value> results;
+                           for (auto [row, sum] : llvm::zip_equal(rows, carried)) {
+                             Value weights = vector::LoadOp::create(b, type, op.getWeight(), ValueRange{row, column});
+                             results.push_back(fma(x, weights, sum));
+                           }
+                           scf::YieldOp::create(b, results);
+                         });
+  SmallVector<Value> sums;
+  for (Value sum : columns.getResults())
+    sums.push_back(vector::ReductionOp::create(b, vector::CombiningKind::ADD, sum));
+  return sums;
+}
+
+void ListedRowsEmitter::emitStep(Value token, Value entry) {
+  SmallVector<Value> rows;
+  for (int64_t i = 0; i < kStep; ++i)
+    rows.push_back(loadIndex(op.getRows(), {token, add(entry, i)}));
+  int64_t numColumns = cast<MemRefType>(op.getInput().getType()).getDimSize(1);
+  int64_t whole = numColumns / options.lanes * options.lanes;
+  SmallVector<Value> sums = emitSums(token, rows, 0, whole, options.lanes);
+  if (whole < numColumns)
+    for (auto [sum, rest] : llvm::zip_equal(sums, emitSums(token, rows, whole, numColumns, 1)))
+      sum = arith::AddFOp::create(b, sum, rest);
+  for (auto [row, sum] : llvm::zip_equal(rows, sums))
+    memref::StoreOp::create(b, sum, op.getInit(), ValueRange{token, row});
+}
+
+void ListedRowsEmitter::run() {
+  auto type = cast<MemRefType>(op.getInit().getType());
+  fillZero(op.getInit(), index(0), index(type.getDimSize(1)));
+  loop(type.getDimSize(0), [&](Value token) {
+    overShares(loadIndex(op.getCounts(), {token}), op.getShares(), kStep,
+               [&](Value begin, Value end) { loop(begin, end, kStep, [&](Value entry) { emitStep(token, entry); }); });
+  });
+}
+
+LogicalResult mlir::prune::lowerMultiplyRows(RewriterBase &rewriter, MultiplyRowsOp op,
+                                             const LinearKernelOptions &options) {
+  if (failed(checkBuffers(op)))
+    return failure();
+  OpBuilder::InsertionGuard guard(rewriter);
+  rewriter.setInsertionPoint(op);
+  ListedRowsEmitter(rewriter, op, options).run();
+  rewriter.eraseOp(op);
+  return success();
+}
