@@ -87,6 +87,7 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   pack.report = options.report;
   pm.addPass(createPruneVerifyMasks());
   pm.addPass(createPrunePack(pack));
+  pm.addPass(createPruneSkipUnits());                 // of gates; those of layers are skipped by their products
   pm.addPass(createPruneFoldMasks());                 // layers that were declined
   pm.addPass(createPruneLowerCompressed());           // and those held as their kept elements
   pm.addPass(createPruneLowerDynamic());              // and gates, all of them

@@ -106,6 +106,7 @@ void mlir::prune::buildDynamicPipeline(OpPassManager &manager, const DynamicOpti
   insert.keep = options.keep;
   insert.include = options.include;
   insert.exclude = options.exclude;
+  insert.scores = options.scores;
   manager.addPass(createPruneInsertGates(insert));
 
   PruneCalibrateGatesOptions calibrate;

@@ -19,17 +19,28 @@ NUMBERS = itertools.count()
 NAN, INF = np.float32(np.nan), np.float32(np.inf)
 
 
-def run(tools, folder, text, inputs, outputs, *options) -> list[np.ndarray]:
-    """Compiles a module and calls it once. Outputs are shapes and types, filled with ones before."""
+def compiled(tools, folder, text, *options) -> Function:
+    """A module as a function."""
     # A library from a path that one was loaded from before would not be loaded again.
     library = folder / f"f{next(NUMBERS)}.so"
     (folder / "m.mlir").write_text(text)
     finished = subprocess.run([tools / "prune-compile", folder / "m.mlir", "-o", library, "--name=f", *options],
                               capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
-    function = Function("f", library)
+    return Function("f", library)
+
+
+def call(function, inputs, outputs) -> list[np.ndarray]:
+    """Outputs are shapes and types, filled with ones before."""
     results = [np.ones(shape, kind) for shape, kind in outputs]
     function.run(function.pointers(inputs), function.pointers(results))
+    return results
+
+
+def run(tools, folder, text, inputs, outputs, *options) -> list[np.ndarray]:
+    """Compiles a module and calls it once."""
+    function = compiled(tools, folder, text, *options)
+    results = call(function, inputs, outputs)
     function.close()
     return results
 
@@ -162,35 +173,120 @@ func.func @main(%x: tensor<{tokens}x{weights[0].shape[1]}xf32>) -> {y} {{
 SPARSE = "--pipeline-options=kernel=sparse"
 
 
-def test_sums_in_the_order_of_the_columns(tools, tmp_path):
-    """One multiply-add after the other, to the last bit: none kept, some, all."""
+def summed_in_order(x, weight):
+    """x weightᵀ by one multiply-add after the other, ascending, without what is zero in x."""
+    sums = np.zeros((x.shape[0], weight.shape[0]), np.float32)
+    for t, n in np.ndindex(sums.shape):
+        total = Fraction(0)
+        for k in np.flatnonzero(x[t]):
+            total = Fraction(float(np.float32(float(total + Fraction(float(x[t, k])) * Fraction(float(weight[n, k]))))))
+        sums[t, n] = float(total)
+    return sums
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 3, 13])
+def test_sums_in_the_order_of_the_columns(tools, tmp_path, tokens):
+    """To the last bit: some kept, none, all. Where each call decides, both codes give the same."""
     generator = np.random.default_rng(2)
     weight = generator.standard_normal((13, 37)).astype(np.float32)
-    x = generator.standard_normal((3, 37)).astype(np.float32)
-    x[0] = 0.1 * np.sign(x[0])
-    x[2] = 2 * np.sign(x[2])
-    found, = run(tools, tmp_path, network([weight], 3, "along 1 threshold(0.5)"), [x], [((3, 13), np.float32)], SPARSE)
-    expected = np.zeros((3, 13), np.float32)
-    for t, n in np.ndindex(expected.shape):
-        total = Fraction(0)
-        for k in np.flatnonzero(np.abs(x[t]) > 0.5):
-            total = Fraction(float(np.float32(float(total + Fraction(float(x[t, k])) * Fraction(float(weight[n, k]))))))
-        expected[t, n] = float(total)
-    assert not expected[0].any() and np.count_nonzero(np.abs(x[2]) > 0.5) == 37
-    assert found.tobytes() == expected.tobytes()
+    some = generator.standard_normal((tokens, 37)).astype(np.float32)
+    text = network([weight], tokens, "along 1 threshold(0.5) sparsity(0.9)")
+    kept = []
+    function = compiled(tools, tmp_path, text, SPARSE)
+    for x in (some, 0.1 * np.sign(some), 2 * np.sign(some) + some):
+        found, = call(function, [x], [((tokens, 13), np.float32)])
+        gated = np.where(np.abs(x) > 0.5, x, 0)
+        kept.append(np.count_nonzero(gated))
+        assert found.tobytes() == summed_in_order(gated, weight).tobytes()
+    function.close()
+    assert kept[1] == 0 and kept[2] == some.size
 
 
 @pytest.mark.parametrize("tokens, rows, columns, threads, options", [
     (1, 300, 200, 1, []), (1, 301, 203, 2, []), (16, 96, 64, 1, []), (5, 33, 1, 1, []), (1, 1, 77, 2, []),
-    (2, 500, 129, 2, ["--cpu=x86-64"]), (1, 300, 200, 1, ["--cpu=x86-64-v3"])])
+    (2, 500, 129, 2, ["--cpu=x86-64"]), (1, 300, 200, 1, ["--cpu=x86-64-v3"]), (7, 300, 300, 2, []), (16, 77, 600, 1, [])])
 def test_products_agree_with_numpy(tools, tmp_path, tokens, rows, columns, threads, options):
     generator = np.random.default_rng(3)
     weight = generator.standard_normal((rows, columns)).astype(np.float32)
     x = generator.standard_normal((tokens, columns)).astype(np.float32)
-    found, = run(tools, tmp_path, network([weight], tokens, "along 1 threshold(0.7)"), [x], [((tokens, rows), np.float32)],
-                 f"--threads={threads}", SPARSE, *options)
-    expected = np.where(np.abs(x) > np.float32(0.7), x, 0).astype(np.float64) @ weight.T.astype(np.float64)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    function = compiled(tools, tmp_path, network([weight], tokens, "along 1 threshold(0.7) sparsity(0.5)"),
+                        f"--threads={threads}", SPARSE, *options)
+    for size in (1, 1e3):  # half of them are kept, or nearly all
+        found, = call(function, [x * np.float32(size)], [((tokens, rows), np.float32)])
+        kept = np.where(np.abs(x * np.float32(size)) > np.float32(0.7), x * np.float32(size), 0)
+        np.testing.assert_allclose(found, kept.astype(np.float64) @ weight.T.astype(np.float64), rtol=1e-5, atol=3e-5 * size)
+    function.close()
+
+
+@pytest.mark.parametrize("rows, columns, threads", [(300, 130, 2), (29, 64, 1), (1, 7, 1)])
+def test_predicted_rows_agree_with_numpy(tools, tmp_path, rows, columns, threads):
+    """Other activations decide which results are needed: none, all, ties, NaN. What is not finite in pruned ones is not seen."""
+    generator = np.random.default_rng(10)
+    weight = generator.standard_normal((rows, columns)).astype(np.float32)
+    weight[0] = NAN
+    x = generator.standard_normal((1, columns)).astype(np.float32)
+    keep = (rows + 1) // 2
+    size, y = f"tensor<1x{columns}xf32>", f"tensor<1x{rows}xf32>"
+    text = f"""
+#x = affine_map<(m, n, k) -> (m, k)>
+#w = affine_map<(m, n, k) -> (n, k)>
+#y = affine_map<(m, n, k) -> (m, n)>
+#i = affine_map<(m, n) -> (m, n)>
+func.func @main(%x: {size}, %scores: {y}) -> ({y}, {y}) {{
+  %zero = arith.constant 0.0 : f32
+  %one = arith.constant 1.0 : f32
+  %w = arith.constant dense_resource<w> : tensor<{rows}x{columns}xf32>
+  %e = tensor.empty() : {y}
+  %f = linalg.fill ins(%zero : f32) outs(%e : {y}) -> {y}
+  %p = linalg.contract indexing_maps = [#x, #w, #y] ins(%x, %w : {size}, tensor<{rows}x{columns}xf32>) outs(%f : {y}) -> {y}
+  %h = linalg.generic {{indexing_maps = [#i, #i], iterator_types = ["parallel", "parallel"]}} ins(%p : {y}) outs(%e : {y}) {{
+  ^bb0(%in: f32, %out: f32):
+    %0 = arith.addf %in, %one : f32
+    linalg.yield %0 : f32
+  }} -> {y}
+  %m = prune.dynamic_mask %scores along 1 MASK : {y}
+  %g = prune.gate %h, %m : {y}
+  %d = arith.addf %h, %h : {y}
+  %k = prune.gate %d, %m : {y}
+  return %g, %k : {y}, {y}
+}}
+{{-# dialect_resources: {{ builtin: {{ w: "0x10000000{weight.tobytes().hex()}" }} }} #-}}"""
+    dense = (x.astype(np.float64) @ weight.T.astype(np.float64)) + 1
+    ties = np.zeros((1, rows), np.float32)
+    ties[0, 0] = -1 if rows > 1 else 0
+    for mask, settings, inputs in (("threshold(0.5)", dict(threshold=0.5), [ties, ties + 2, -ties]),
+                                   (f"signed keep({keep})", dict(keep=keep, signed=True), [ties, np.full_like(ties, NAN)])):
+        function = compiled(tools, tmp_path, text.replace("MASK", mask), f"--threads={threads}", SPARSE)
+        for scores in inputs:
+            found, twice = call(function, [x, scores], [((1, rows), np.float32)] * 2)
+            kept = expected_mask(scores, 1, **settings)
+            np.testing.assert_allclose(found, np.where(kept, dense, 0), rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(twice, np.where(kept, 2 * dense, 0), rtol=1e-5, atol=1e-5)
+            assert not np.signbit(found[~kept]).any() and not found[~kept].any()
+        function.close()
+
+
+@pytest.mark.parametrize("mask, settings", [("threshold(1.0)", dict(threshold=1.0)), ("keep(2)", dict(keep=2))])
+def test_heads_that_are_pruned_are_not_seen(tools, tmp_path, mask, settings):
+    """An attention of three heads of four columns, one of which holds NaN."""
+    source = ROOT / "test" / "Transforms" / "Dynamic" / "skip-units.mlir"
+    text = source.read_text().split("// -----")[0].replace("keep(2)", mask)
+    generator = np.random.default_rng(11)
+    q, k, v = (generator.standard_normal((1, 5, 12)).astype(np.float32) for _ in range(3))
+    v[0, 2, 4:8] = NAN
+    heads = [np.moveaxis(t.reshape(5, 3, 4), 1, 0).astype(np.float64) for t in (q, k, v)]
+    weights = np.exp(heads[0] @ np.swapaxes(heads[1], 1, 2))
+    weights /= weights.sum(axis=2, keepdims=True)
+    dense = np.moveaxis(weights @ heads[2], 0, 1).reshape(1, 5, 12)
+    for threads in (1, 2):
+        function = compiled(tools, tmp_path, text, f"--threads={threads}")
+        for sizes in ((2, 0.5, 3), (1, 1, 1), (0, 0, 0), (2, 2, 2), (5, NAN, 0)):
+            scores = np.repeat(np.array(sizes, np.float32), 4) * np.ones((1, 5, 1), np.float32)
+            found, = call(function, [q, k, v, scores], [((1, 5, 12), np.float32)])
+            kept = expected_mask(scores, 2, unit=4, whole=(1,), **settings)
+            np.testing.assert_allclose(found, np.where(kept, dense, 0), rtol=1e-5, atol=1e-5)
+            assert not found[~kept].any()
+        function.close()
 
 
 def test_kept_nan_reaches_the_result_and_pruned_nan_does_not(tools, tmp_path):
@@ -248,11 +344,13 @@ def test_thresholds_are_quantiles_of_what_the_network_gives(tools, tmp_path):
 
 def test_the_benchmark_is_right(tools, tmp_path, monkeypatch):
     monkeypatch.setenv("PRUNE_BIN", str(tools))
-    settings = dynamic.Settings(tmp_path, [(48, 96)], dynamic.KINDS, [0.5], runs=1, peer=False)
-    rows = [result.row() for result in dynamic.run(settings, Steps("test"))]
-    assert [row["kind"] for row in rows] == list(dynamic.KINDS)
+    rows = []
+    for kinds, tokens in ((dynamic.KINDS, 1), (("none",), 4)):
+        settings = dynamic.Settings(tmp_path, [(48, 96)], kinds, [0.5], [tokens], runs=1, peer=False)
+        rows += [result.row() for result in dynamic.run(settings, Steps("test"))]
+    assert [(row["kind"], row["tokens"]) for row in rows] == [*((kind, 1) for kind in dynamic.KINDS), ("none", 4)]
     assert all(row["max_abs_diff"] < 1e-5 and row["peer_ms"] is None and row["ours_ms"] > 0 for row in rows)
-    assert [row["sparsity"] for row in rows] == [0.5, 0.5, 0.5, 0.0]
+    assert [row["sparsity"] for row in rows] == [*[0.5] * 4, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("marks", [[1, 1, 1, 1], [1, 0, 1, 1], [0, 0, 1, 1]])
@@ -273,3 +371,21 @@ def test_later_layers_see_fewer_tokens(tools, tmp_path, marks):
     expected[kept] = z
     np.testing.assert_allclose(tokens[0], expected, rtol=1e-5)
     np.testing.assert_allclose(mean[0], z.sum(axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("marks", [[1, 1, 1, 1], [1, 0, 1, 1]])
+def test_tokens_that_receive_little_attention_go(tools, tmp_path, marks):
+    source = ROOT / "test" / "Transforms" / "Dynamic" / "drop-tokens-attention.mlir"
+    dropped = subprocess.run([tools / "prune-opt", source, "--prune-drop-tokens=before=w keep=2 padding=in2 score=attention"],
+                             capture_output=True, text=True, check=True)
+    generator = np.random.default_rng(12)
+    e, values = generator.random((2, 4, 4), np.float32), generator.standard_normal((2, 4, 4)).astype(np.float32)
+    marks = np.array([marks])
+    found, = run(tools, tmp_path, dropped.stdout, [e, values, marks], [((4, 8), np.float32)])
+    shares = e.astype(np.float64) / e.astype(np.float64).sum(axis=2, keepdims=True)
+    x = np.moveaxis(shares @ values, 0, 1).reshape(4, 8)
+    scores = np.where(marks[0] == 0, -1, (shares * marks[0][None, :, None]).sum(axis=(0, 1)))
+    kept = np.sort(np.argsort(-scores, kind="stable")[:2])
+    expected = x.copy()
+    expected[kept] += x[kept] @ np.arange(1, 9)[:, None]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

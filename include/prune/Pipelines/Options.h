@@ -252,6 +252,9 @@ struct DynamicOptions : public PassPipelineOptions<DynamicOptions> {
   Option<std::string> exclude{
       *this, "exclude", llvm::cl::desc("Regular expression; layers in whose weight's name it is found get no gate"),
       llvm::cl::init("")};
+  Option<int64_t> scores{*this, "scores",
+                         llvm::cl::desc("Number of the function's result that decides, instead of what is gated"),
+                         llvm::cl::init(-1)};
   Option<std::string> calibration{
       *this, "calibration", llvm::cl::desc(".npz file with examples of the inputs, for the thresholds of a sparsity"),
       llvm::cl::init("")};

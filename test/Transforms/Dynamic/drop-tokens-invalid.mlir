@@ -20,6 +20,12 @@
 // REDEFINE: %{options} = before=w padding=in0
 // RUN: sed '/^\/\/ -----/,$d' %s %{check}=PADDING
 // PADDING: error: padding: expected an element for each of 4 tokens, got 'tensor<1x4x2xf32>'
+// REDEFINE: %{options} = before=w score=median
+// RUN: sed '/^\/\/ -----/,$d' %s %{check}=SCORE
+// SCORE: error: score: expected magnitude or attention, got 'median'
+// REDEFINE: %{options} = before=w score=attention
+// RUN: sed '/^\/\/ -----/,$d' %s %{check}=ATTENTION
+// ATTENTION: error: score: expected a softmax over 4 tokens before 'w', got none
 
 #x = affine_map<(b, m, n, k) -> (b, m, k)>
 #w = affine_map<(b, m, n, k) -> (n, k)>

@@ -35,6 +35,15 @@
 // REDEFINE: %{options} = kind=top-k keep=9
 // RUN: %{check}=LARGE
 // LARGE: error: keep: expected at most the 4 columns of 'fc', got 9
+// REDEFINE: %{options} = scores=-2
+// RUN: %{check}=NUMBER
+// NUMBER: error: scores: expected the number of a result, or -1, got -2
+// REDEFINE: %{options} = kind=top-k scores=1
+// RUN: %{check}=RESULT
+// RESULT: error: 'linalg.contract' op scores: expected the number of a result, from 0 to 0, got 1
+// REDEFINE: %{options} = kind=top-k scores=0
+// RUN: %{check}=SHAPE
+// SHAPE: error: 'linalg.contract' op scores: expected result 0 to be of 'tensor<2x4xf32>' as what is gated before 'fc', got 'tensor<2x2xf32>'
 // REDEFINE: %{options} = include=nothing
 // RUN: %{check}=NOTHING
 // NOTHING: error: include: 'nothing' matches none of 1 linear layers

@@ -2,6 +2,7 @@
 
 #include "../Calibration/Examples.h"
 #include "TokenDims.h"
+#include "mlir/Analysis/SliceAnalysis.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -38,6 +39,9 @@ private:
   LogicalResult findActivation();
   LogicalResult readKeep();
   LogicalResult findMarks();
+  LogicalResult findAttention();
+  Value emitMagnitudes(ImplicitLocOpBuilder &b);
+  Value emitAttention(ImplicitLocOpBuilder &b);
   Value emitScores(ImplicitLocOpBuilder &b);
   void emitPlaces(ImplicitLocOpBuilder &b);
   Value copyTokens(ImplicitLocOpBuilder &b, Value from, Value into, unsigned dim, bool gathers);
@@ -52,6 +56,9 @@ private:
   Value activation;
   int64_t tokenDim = 0, numTokens = 0, keep = 0;
   BlockArgument padding;
+  Value attention; ///< of each token to each, if that is the score
+  int64_t keyDim = 0;
+  std::optional<int64_t> queryDim;
   Value places; ///< [keep]: tokens that are kept, in order
   IRMapping mapping;
   /// Others at the tokens that are kept: what, along which dimensions, and the result.
@@ -128,8 +135,24 @@ RankedTensorType TokenDropper::shrink(RankedTensorType type, const llvm::SmallBi
   return type.clone(shape);
 }
 
-/// The mean of |x| of each token; below all of them where `padding` is zero.
-Value TokenDropper::emitScores(ImplicitLocOpBuilder &b) {
+static Value flatten(ImplicitLocOpBuilder &b, Value value) {
+  auto from = cast<RankedTensorType>(value.getType());
+  if (from.getRank() == 1)
+    return value;
+  SmallVector<ReassociationIndices> all{llvm::to_vector(llvm::seq<int64_t>(0, from.getRank()))};
+  return tensor::CollapseShapeOp::create(b, value, all);
+}
+
+/// True where `mark`, an element of the padding, says that its token is none.
+static Value emitIsPadding(ImplicitLocOpBuilder &b, Value mark) {
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(mark.getType()));
+  if (isa<FloatType>(mark.getType()))
+    return arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, mark, zero);
+  return arith::CmpIOp::create(b, arith::CmpIPredicate::eq, mark, zero);
+}
+
+/// The mean of |x| of each token.
+Value TokenDropper::emitMagnitudes(ImplicitLocOpBuilder &b) {
   auto type = cast<RankedTensorType>(activation.getType());
   SmallVector<int64_t> whole{type.getRank() - 1};
   auto mask = DynamicMaskOp::create(b, type.clone(b.getI1Type()), activation, tokenDim, /*unit=*/1, whole,
@@ -137,31 +160,87 @@ Value TokenDropper::emitScores(ImplicitLocOpBuilder &b) {
                                     /*keep=*/IntegerAttr(), /*of=*/IntegerAttr(), /*name=*/StringAttr());
   Value scores = emitUnitScores(mask);
   mask.erase();
-  auto flatten = [&](Value value) -> Value {
-    auto from = cast<RankedTensorType>(value.getType());
-    if (from.getRank() == 1)
-      return value;
-    SmallVector<ReassociationIndices> all{llvm::to_vector(llvm::seq<int64_t>(0, from.getRank()))};
-    return tensor::CollapseShapeOp::create(b, value, all);
+  return flatten(b, scores);
+}
+
+/// The last product before the activation that sums over tokens by the quotients of a softmax.
+LogicalResult TokenDropper::findAttention() {
+  SetVector<Operation *> before;
+  if (failed(getBackwardSlice(activation, &before)))
+    return fail() << "before: '" << name << "' is in another region than what it depends on";
+  for (Operation *op : llvm::reverse(before)) {
+    auto product = dyn_cast<linalg::LinalgOp>(op);
+    if (!product || product.getNumDpsInputs() != 2 || product.getNumReductionLoops() != 1)
+      continue;
+    SmallVector<unsigned> reductions;
+    product.getReductionDims(reductions);
+    if (product.getStaticLoopRanges()[reductions[0]] != numTokens)
+      continue;
+    for (OpOperand *operand : product.getDpsInputOperands()) {
+      Value source = operand->get();
+      while (isa_and_nonnull<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(source.getDefiningOp()))
+        source = source.getDefiningOp()->getOperand(0);
+      auto quotient = source.getDefiningOp<linalg::GenericOp>();
+      if (!quotient || quotient.getBody()->getOps<arith::DivFOp>().empty())
+        continue;
+      OpOperand *other = product.getDpsInputOperand(operand == product.getDpsInputOperand(0) ? 1 : 0);
+      AffineMap map = product.getMatchingIndexingMap(operand), values = product.getMatchingIndexingMap(other);
+      attention = operand->get();
+      keyDim = *map.getResultPosition(getAffineDimExpr(reductions[0], module.getContext()));
+      // Queries are what results have and values do not.
+      for (auto [dim, expr] : llvm::enumerate(map.getResults()))
+        if (!values.getResultPosition(expr) && cast<RankedTensorType>(attention.getType()).getDimSize(dim) == numTokens)
+          queryDim = dim;
+      return success();
+    }
+  }
+  return fail() << "score: expected a softmax over " << numTokens << " tokens before '" << name << "', got none";
+}
+
+/// What each token receives of the attention of all tokens but padding, summed over heads.
+Value TokenDropper::emitAttention(ImplicitLocOpBuilder &b) {
+  auto type = cast<RankedTensorType>(attention.getType());
+  Value zero = arith::ConstantOp::create(b, b.getF32FloatAttr(0));
+  Value empty = tensor::EmptyOp::create(b, numTokens, b.getF32Type());
+  Value sums = linalg::FillOp::create(b, zero, empty).getResult(0);
+  auto select = [&](std::optional<int64_t> dim) {
+    return AffineMap::get(type.getRank(), 0, {b.getAffineDimExpr(*dim)}, b.getContext());
   };
-  scores = flatten(scores);
+  SmallVector<Value> inputs{attention};
+  SmallVector<AffineMap> maps{b.getMultiDimIdentityMap(type.getRank())};
+  if (padding && queryDim) {
+    inputs.push_back(flatten(b, padding));
+    maps.push_back(select(queryDim));
+  }
+  maps.push_back(select(keyDim));
+  SmallVector<utils::IteratorType> loops(type.getRank(), utils::IteratorType::reduction);
+  loops[keyDim] = utils::IteratorType::parallel;
+  return linalg::GenericOp::create(b, empty.getType(), inputs, sums, maps, loops,
+                                   [&](OpBuilder &builder, Location loc, ValueRange args) {
+                                     ImplicitLocOpBuilder body(loc, builder);
+                                     Value share = args[0];
+                                     if (args.size() == 3)
+                                       share = arith::SelectOp::create(body, emitIsPadding(body, args[1]), zero, share);
+                                     linalg::YieldOp::create(
+                                         body, arith::AddFOp::create(body, args.back(), share).getResult());
+                                   })
+      .getResult(0);
+}
+
+/// What tokens are ranked by; below all others where `padding` is zero.
+Value TokenDropper::emitScores(ImplicitLocOpBuilder &b) {
+  Value scores = attention ? emitAttention(b) : emitMagnitudes(b);
   if (!padding)
     return scores;
-  Value marks = flatten(padding);
-  Type markType = getElementTypeOrSelf(marks.getType());
-  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(markType));
   Value last = arith::ConstantOp::create(b, b.getF32FloatAttr(-1));
   Value empty = tensor::EmptyOp::create(b, numTokens, b.getF32Type());
   SmallVector<AffineMap> maps(3, b.getMultiDimIdentityMap(1));
   return linalg::GenericOp::create(
-             b, empty.getType(), ValueRange{scores, marks}, empty, maps, utils::IteratorType::parallel,
+             b, empty.getType(), ValueRange{scores, flatten(b, padding)}, empty, maps, utils::IteratorType::parallel,
              [&](OpBuilder &builder, Location loc, ValueRange args) {
-               Value isPadding =
-                   markType.isF32()
-                       ? arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ, args[1], zero).getResult()
-                       : arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, args[1], zero).getResult();
-               linalg::YieldOp::create(builder, loc,
-                                       arith::SelectOp::create(builder, loc, isPadding, last, args[0]).getResult());
+               ImplicitLocOpBuilder body(loc, builder);
+               linalg::YieldOp::create(
+                   body, arith::SelectOp::create(body, emitIsPadding(body, args[1]), last, args[0]).getResult());
              })
       .getResult(0);
 }
@@ -280,7 +359,10 @@ Operation *TokenDropper::clone(ImplicitLocOpBuilder &b, const TokenUse &use) {
 }
 
 LogicalResult TokenDropper::run() {
-  if (failed(findActivation()) || failed(readKeep()) || failed(findMarks()))
+  if (options.score != "magnitude" && options.score != "attention")
+    return fail() << "score: expected magnitude or attention, got '" << options.score << "'";
+  if (failed(findActivation()) || failed(readKeep()) || failed(findMarks()) ||
+      (options.score == "attention" && failed(findAttention())))
     return failure();
   FailureOr<TokenDims> tokens = TokenDims::follow(activation, tokenDim);
   if (failed(tokens))
@@ -328,6 +410,7 @@ struct DropTokens : prune::impl::PruneDropTokensBase<DropTokens> {
     options.sparsity = sparsity;
     options.keep = keep;
     options.padding = padding;
+    options.score = score;
     if (failed(dropTokens(getOperation(), options)))
       signalPassFailure();
   }

@@ -1,8 +1,11 @@
 //===- InsertGates.cpp - prune-insert-gates ---------------------------------------===//
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "mlir/IR/PatternMatch.h"
 #include "mlir/IR/Remarks.h"
+#include "mlir/Transforms/RegionUtils.h"
 #include "prune/Analysis/PrunableLayers.h"
 #include "prune/Dialect/Prune/IR/Numbers.h"
 #include "prune/Dialect/Prune/Transforms/Dynamic/Dynamic.h"
@@ -43,6 +46,7 @@ private:
   std::optional<Input> findInput(const PrunableLayer &layer, OpOperand *&read);
   LogicalResult collect();
   FailureOr<int64_t> countKept(StringRef name, int64_t columns);
+  FailureOr<Value> findScores(Value value, const GatedInput &gated);
   LogicalResult insert(Input input, const GatedInput &gated);
 
   ModuleOp module;
@@ -95,6 +99,8 @@ LogicalResult GateInserter::readOptions() {
     if (options.keep < 1)
       return fail() << "keep: expected 1 or more columns, got " << options.keep;
   }
+  if (options.scores < -1)
+    return fail() << "scores: expected the number of a result, or -1, got " << options.scores;
   if (!sparsity && !threshold)
     sparsity = 0.5;
   auto emit = [&] { return fail(); };
@@ -181,10 +187,40 @@ FailureOr<int64_t> GateInserter::countKept(StringRef name, int64_t columns) {
   return options.keep;
 }
 
+/// The result of the function that decides, made before the first layer behind the gate of `value`.
+FailureOr<Value> GateInserter::findScores(Value value, const GatedInput &gated) {
+  Operation *layer = gated.reads.front()->getOwner(), *end = layer->getBlock()->getTerminator();
+  for (OpOperand *read : gated.reads)
+    if (read->getOwner()->getBlock() == layer->getBlock() && read->getOwner()->isBeforeInBlock(layer))
+      layer = read->getOwner();
+  if (!isa<func::ReturnOp>(end) || options.scores >= end->getNumOperands())
+    return layer->emitOpError() << "scores: expected the number of a result, from 0 to " << end->getNumOperands() - 1
+                                << ", got " << options.scores;
+  Value scores = end->getOperand(options.scores);
+  if (scores.getType() != value.getType())
+    return layer->emitOpError() << "scores: expected result " << options.scores << " to be of " << value.getType()
+                                << " as what is gated before '" << gated.name << "', got " << scores.getType();
+  IRRewriter rewriter(module.getContext());
+  if (failed(moveValueDefinitions(rewriter, {scores, value}, layer)))
+    return layer->emitOpError() << "scores: expected result " << options.scores << " not to depend on '" << gated.name
+                                << "', which it decides on";
+  return scores;
+}
+
 LogicalResult GateInserter::insert(Input input, const GatedInput &gated) {
   auto [value, along] = input;
   OpBuilder builder(module.getContext());
   builder.setInsertionPointAfterValue(value);
+  Value scores = value;
+  if (options.scores != -1) {
+    FailureOr<Value> found = findScores(value, gated);
+    if (failed(found))
+      return failure();
+    scores = *found;
+    if (Operation *definition = scores.getDefiningOp();
+        definition && (!value.getDefiningOp() || value.getDefiningOp()->isBeforeInBlock(definition)))
+      builder.setInsertionPointAfter(definition);
+  }
   ImplicitLocOpBuilder b(gated.reads.front()->getOwner()->getLoc(), builder);
   auto type = cast<RankedTensorType>(value.getType());
   FloatAttr thresholdAttr, sparsityAttr;
@@ -203,7 +239,7 @@ LogicalResult GateInserter::insert(Input input, const GatedInput &gated) {
       return failure();
     keep = b.getI64IntegerAttr(*count);
   }
-  auto mask = DynamicMaskOp::create(b, type.clone(b.getI1Type()), value, along, /*unit=*/1,
+  auto mask = DynamicMaskOp::create(b, type.clone(b.getI1Type()), scores, along, /*unit=*/1,
                                     /*whole=*/ArrayRef<int64_t>(), /*is_signed=*/false, thresholdAttr, sparsityAttr,
                                     keep, of, b.getStringAttr(gated.name));
   Value gate = GateOp::create(b, type, value, mask);
@@ -238,6 +274,7 @@ struct InsertGates : prune::impl::PruneInsertGatesBase<InsertGates> {
     options.keep = keep;
     options.include = include;
     options.exclude = exclude;
+    options.scores = scores;
     FailureOr<InsertGatesResult> result = insertGates(getOperation(), options);
     if (failed(result))
       return signalPassFailure();

@@ -36,6 +36,9 @@ FailureOr<CalibrateGatesResult> calibrateGates(ModuleOp module, const PruneCalib
 /// Lets everything behind one activation run on fewer tokens.
 LogicalResult dropTokens(ModuleOp module, const PruneDropTokensOptions &options);
 
+/// Computes units, such as heads, that a gate would prune only where its mask keeps them; returns for how many gates.
+int64_t skipUnits(Operation *root);
+
 /// The scores of the units of `op`, as code before it. Dimensions are those of the input without those that units have
 /// whole; units lie along `getUnitDim`.
 Value emitUnitScores(DynamicMaskOp op);

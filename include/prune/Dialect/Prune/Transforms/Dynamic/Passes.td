@@ -13,6 +13,9 @@ def PruneInsertGates : Pass<"prune-insert-gates", "::mlir::ModuleOp"> {
     - `kind=top-k`: as many columns as `keep` or `sparsity` says, exactly K - round-half-even(sparsity · K) of K, one at least.
     - `kind=N:M`: N of each M consecutive columns.
 
+    With `scores` another activation decides: that result of the function, of the shape of what is gated. A model that predicts
+    which neurons matter returns what it predicts. Then `include` should leave the layers whose activations they are.
+
     Refuses options out of range, `keep` above the columns of a layer, and regular expressions that match no layer.
 
     ```mlir
@@ -34,6 +37,8 @@ def PruneInsertGates : Pass<"prune-insert-gates", "::mlir::ModuleOp"> {
            "Regular expression; only layers in whose weight's name it is found get gates. Default: all">,
     Option<"exclude", "exclude", "std::string", "\"\"",
            "Regular expression; layers in whose weight's name it is found get no gate. Default: none">,
+    Option<"scores", "scores", "int64_t", "-1",
+           "Number of the function's result whose elements decide, as of a predictor. Default: what is gated itself">,
   ];
   let statistics = [
     Statistic<"numGates", "gates", "Number of gates inserted">,
@@ -91,7 +96,8 @@ def PruneDropTokens : Pass<"prune-drop-tokens", "::mlir::ModuleOp"> {
   let summary = "Let later layers run on fewer tokens";
   let description = [{
     Before the product with the weight that `before` finds first, the tokens of its activation are ranked, and everything that
-    depends on the activation runs on the `keep` tokens of the largest mean |x| alone, in their order. All shapes stay
+    depends on the activation runs on the `keep` tokens of the largest scores alone, in their order: of the largest mean |x|, or
+    with `score=attention` those that received most of the last attention before, summed over heads and tokens. All shapes stay
     static. Other tensors with a token dimension that meet them (an attention mask) are gathered at the same tokens. In results
     of the shape of the activation each token is where it was; those that went have what they had before the product.
 
@@ -99,7 +105,7 @@ def PruneDropTokens : Pass<"prune-drop-tokens", "::mlir::ModuleOp"> {
     it on a module in normal form, before gates are inserted.
 
     Refuses, with an error at the op: what splits or joins the token dimension or computes with positions, slices of it, and
-    results of other shapes with a token dimension.
+    results of other shapes with a token dimension. Refuses `score=attention` where no softmax over the tokens comes before.
 
     ```mlir
     %q = linalg.contract ... ins(%x, %w : tensor<1x128x384xf32>, tensor<384x384xf32>)
@@ -120,9 +126,41 @@ def PruneDropTokens : Pass<"prune-drop-tokens", "::mlir::ModuleOp"> {
            "Share of the tokens that go, in [0, 1). Default: 0.5">,
     Option<"keep", "keep", "int64_t", "-1", "Tokens that are kept, instead of a share. Default: none">,
     Option<"padding", "padding", "std::string", "\"\"", "Input whose zeros mark tokens that go first; none when empty">,
+    Option<"score", "score", "std::string", "\"magnitude\"",
+           "What tokens are ranked by: `magnitude`, the mean of |x|; `attention`, what they received of the last one before">,
   ];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
                            "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect", "::mlir::prune::PruneDialect"];
+}
+
+def PruneSkipUnits : Pass<"prune-skip-units"> {
+  let summary = "Compute heads only where a gate keeps them";
+  let description = [{
+    Where the units of a dynamic mask reach over all dimensions but one (`whole`), as heads do that live or die for all tokens,
+    the mask says of each unit whether it is needed at all. What serves only to compute the units of a gated activation, and can run
+    for one unit at a time (products of a batch, softmax, transposes), becomes a loop over units that computes those that the mask
+    keeps and leaves zeros for the others. The gate stays.
+
+    Declined with a remark (category `dynamic`): a mask that depends on what it prunes, units that something else reads, and
+    those that no product computes one by one, such as the channels of a convolution.
+
+    ```mlir
+    %m = prune.dynamic_mask %scores along 2 unit(64) whole [1] keep(6) : tensor<1x128x768xf32>
+    %o = linalg.contract ... ins(%p, %v : tensor<1x12x128x128xf32>, tensor<1x12x128x64xf32>) ...
+    %t = linalg.transpose ins(%o : tensor<1x12x128x64xf32>) ... permutation = [0, 2, 1, 3]
+    %c = tensor.collapse_shape %t [[0], [1], [2, 3]] : tensor<1x128x12x64xf32> into tensor<1x128x768xf32>
+    %g = prune.gate %c, %m : tensor<1x128x768xf32>
+    // becomes
+    %t = scf.forall (%head) in (12) shared_outs(%out = %e) -> (tensor<1x128x12x64xf32>) {
+      %isKept = tensor.extract %m[%c0, %c0, %column] : tensor<1x128x768xi1>
+      %part = scf.if %isKept -> (tensor<1x128x1x64xf32>) { ... } else { ... linalg.fill ... }
+      ...
+    }
+    ```
+  }];
+  let statistics = [Statistic<"numLoops", "loops", "Loops over units">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::tensor::TensorDialect"];
 }
 
 def PruneLowerDynamic : Pass<"prune-lower-dynamic"> {
