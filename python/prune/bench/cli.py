@@ -254,15 +254,17 @@ def _parser() -> argparse.ArgumentParser:
 
     gates = commands.add_parser(
         "dynamic", help="feed-forward blocks that skip what is pruned of their activations, against the same dense",
-        description="Compiles feed-forward blocks for one token with gates before both products, compares their results "
+        description="Compiles feed-forward blocks for few tokens with gates before both products, compares their results "
                     "with NumPy's, and times them in turn with the dense ones of this compiler and of ONNX Runtime.")
     gates.add_argument("--shapes", type=_SHAPES, default=list(dynamic.SHAPES),
                        help="hidden and inner sizes (768-3072,4096-11008)")
     gates.add_argument("--kinds", type=_list(str, lambda v: v in dynamic.KINDS, f"names out of {', '.join(dynamic.KINDS)}"),
-                       default=list(dynamic.KINDS), help="what prunes: thresholds, top-k, the activation itself, or gates that "
+                       default=list(dynamic.KINDS), help="what prunes: thresholds, top-k, a predictor, the activation itself, or gates that "
                        f"prune nothing ({','.join(dynamic.KINDS)})")
     gates.add_argument("--sparsity", type=_SPARSITY, default=[0.5, 0.7, 0.9], metavar="PERCENT",
                        help="share of the activations that is pruned (50,70,90)")
+    gates.add_argument("--tokens", type=_list(int, lambda v: 1 <= v <= 1024, "numbers from 1 to 1024"), default=[1],
+                       help="tokens of a call (1)")
     gates.add_argument("--threads", type=_number(1, len(os.sched_getaffinity(0))), default=1, help="threads of every program (1)")
     gates.add_argument("--peers", type=_peers([dynamic.PEER]), help="what to compare with (onnxruntime), or none; installed on "
                        "demand; left out if it fails unless it is named here")
@@ -281,6 +283,7 @@ def _parser() -> argparse.ArgumentParser:
                          help="share of the activations that is pruned (50)")
     encoder.add_argument("--dropped", type=_SPARSITY, default=[0.25, 0.5], metavar="PERCENT",
                          help="share of the tokens that goes (25,50)")
+    encoder.add_argument("--search-examples", type=_number(1), default=64, help="sentences of each trial of a greedy search (64)")
     _add_common(encoder)
     encoder.set_defaults(run=_gated)
 
@@ -328,8 +331,8 @@ def _digits(options: argparse.Namespace, steps: Steps) -> int:
 def _dynamic(options: argparse.Namespace, steps: Steps) -> int:
     from prune.quickstart.report import machine
     settings = dynamic.Settings(
-        _folder(options), options.shapes, options.kinds, options.sparsity, options.threads, options.runs, options.timeout,
-        Quiet(options.lock, options.priority), options.peers is None or bool(options.peers), options.peers is None)
+        _folder(options), options.shapes, options.kinds, options.sparsity, options.tokens, options.threads, options.runs,
+        options.timeout, Quiet(options.lock, options.priority), options.peers is None or bool(options.peers), options.peers is None)
     return dynamic.report(settings, steps, machine(), options.json)
 
 
@@ -337,7 +340,7 @@ def _gated(options: argparse.Namespace, steps: Steps) -> int:
     from prune.quickstart.report import machine
     settings = gated.Settings(
         _folder(options), options.calibration, options.held_out, options.examples, options.tokens, options.sparsity,
-        options.dropped, options.runs, options.timeout, Quiet(options.lock, options.priority))
+        options.dropped, options.search_examples, options.runs, options.timeout, Quiet(options.lock, options.priority))
     return gated.run(settings, steps, machine(), options.json)
 
 

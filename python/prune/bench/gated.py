@@ -34,6 +34,7 @@ class Settings:
     tokens: int
     sparsity: Sequence[float]
     dropped: Sequence[float]
+    search: int
     runs: int
     timeout: float
     quiet: Quiet = field(default_factory=Quiet)
@@ -45,11 +46,13 @@ def _ways(settings: Settings, scratch: Path) -> Iterator[tuple[str, float, list[
     for sparsity in settings.sparsity:
         for allocation in ("uniform", "greedy"):
             yield f"threshold, {allocation}", sparsity, [
-                f"--prune-dynamic=kind=threshold sparsity={sparsity} allocation={allocation} {data}"]
+                f"--prune-dynamic=kind=threshold sparsity={sparsity} allocation={allocation} "
+                f"search-examples={settings.search} {data}"]
         yield "top-k", sparsity, [f"--prune-dynamic=kind=top-k sparsity={sparsity} {INCLUDE}"]
     for share in settings.dropped:
-        yield "tokens", share, ["--prune-normalize",
-                                f"--prune-drop-tokens=before={BEFORE} sparsity={share} padding=attention_mask"]
+        for score in ("magnitude", "attention"):
+            drop = f"before={BEFORE} sparsity={share} padding=attention_mask score={score}"
+            yield f"tokens, {score}", share, ["--prune-normalize", f"--prune-drop-tokens={drop}"]
 
 
 def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -> int:
@@ -73,7 +76,8 @@ def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -
         dense = embed(scratch / "batch.mlirbc", held_out, scratch, settings.timeout)
         for what, share, flags in _ways(settings, scratch):
             # One sentence at a time where tokens go; gates are calibrated and compared in batches.
-            module = scratch / ("single.mlirbc" if what == "tokens" else "batch.mlirbc")
+            dropped = what.startswith("tokens")
+            module = scratch / ("single.mlirbc" if dropped else "batch.mlirbc")
             begin = time.monotonic()
             with steps.step(f"{what} {share:.0%}"):
                 ours.prune_opt(module, scratch / "pruned.mlirbc", flags, settings.timeout)
@@ -81,7 +85,7 @@ def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None) -
             alike = metrics.similarity(dense, embed(scratch / "pruned.mlirbc", held_out, scratch, settings.timeout))
             row = {"what": what, "share": round(share, 4), "seconds": round(seconds, 2), "cosine": round(alike.cosine, 4),
                    "neighbours": alike.neighbours}
-            if what == "tokens":
+            if dropped:
                 row["ms"], row["dense_ms"] = _time(scratch, {n: v[:1] for n, v in held_out.items()}, settings)
             rows.append(row)
             same = "-" if alike.neighbours is None else f"{alike.neighbours:.1%}"
