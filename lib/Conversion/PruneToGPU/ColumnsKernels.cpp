@@ -212,37 +212,6 @@ LogicalResult ColumnsKernel::emit() {
   return b.finish();
 }
 
-/// Adds up the sums of chunks, in ascending order, a thread for each result.
-static LogicalResult addChunks(RewriterBase &rewriter, LinearOp op, const GPUTarget &target, Value chunkSums) {
-  constexpr int64_t threads = 128, loadsAhead = 8;
-  LayerBuffers layer(op);
-  SmallVector<Value> buffers{chunkSums};
-  llvm::append_range(buffers, op.getExtras());
-  buffers.push_back(op.getInit());
-  int64_t numResults = layer.numTokens * layer.numRows, numChunks = op.getNumChunks();
-  KernelBuilder b(rewriter, op, target, "add_chunks", buffers, {getNumTiles(numResults, threads), 1, 1},
-                  {threads, 1, 1});
-  Value number = b.add(b.mul(b.blockId(), threads), b.threadId());
-  b.ifThen(b.less(number, b.constant(numResults)), [&] {
-    Value token = b.div(number, layer.numRows), row = b.rem(number, layer.numRows), zero = b.zero(b.getF32Type());
-    Value sum = b.forLoop(b.constant(0), b.constant(numChunks), loadsAhead, zero, [&](Value first, ValueRange carried) {
-                   SmallVector<Value> parts;
-                   for (int64_t i = 0; i < loadsAhead; ++i) {
-                     Value chunk = clampBelow(b, b.add(first, i), numChunks);
-                     parts.push_back(memref::LoadOp::create(b, b.getBuffer(0), ValueRange{chunk, token, row}));
-                   }
-                   Value sum = carried.front();
-                   for (auto [i, part] : llvm::enumerate(parts)) {
-                     Value isThere = b.less(b.add(first, i), b.constant(numChunks));
-                     sum = arith::SelectOp::create(b, isThere, arith::AddFOp::create(b, sum, part), sum);
-                   }
-                   return SmallVector<Value>{sum};
-                 }).front();
-    layer.storeResult(b, sum, token, row, /*firstExtra=*/1);
-  });
-  return b.finish();
-}
-
 LogicalResult mlir::prune::lowerColumns(RewriterBase &rewriter, LinearOp op, const GPUTarget &target) {
   LayerBuffers layer(op);
   int64_t rows = op.getRows(), width = rows / kWarpThreads;
@@ -265,5 +234,5 @@ LogicalResult mlir::prune::lowerColumns(RewriterBase &rewriter, LinearOp op, con
   Value chunkSums = memref::AllocOp::create(rewriter, op.getLoc(), sumsType);
   if (failed(ColumnsKernel(rewriter, op, target, chunkSums).emit()))
     return failure();
-  return addChunks(rewriter, op, target, chunkSums);
+  return addParts(rewriter, layer, chunkSums, target);
 }

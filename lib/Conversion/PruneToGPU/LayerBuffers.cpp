@@ -25,9 +25,10 @@ SmallVector<Value> LayerBuffers::getInputIndices(KernelBuilder &b, Value token, 
   return indices;
 }
 
-void LayerBuffers::storeResult(KernelBuilder &b, Value sum, Value token, Value row, unsigned firstExtra) const {
+void LayerBuffers::storeResult(KernelBuilder &b, Value sum, Value token, Value row) const {
   SmallVector<Value> indices = getCoordinates(b, token, op.getInitType().getShape().drop_back());
   indices.push_back(row);
+  unsigned firstExtra = getInputBuffer() + 1;
   Value result = b.emitEpilogue(op, sum, indices, firstExtra);
   memref::StoreOp::create(b, result, b.getBuffer(firstExtra + op.getExtras().size()), indices);
 }
@@ -113,4 +114,31 @@ void mlir::prune::storeSumsOfWarps(KernelBuilder &b, const LayerBuffers &layer, 
       layer.storeResult(b, sum, token, ownRow);
     });
   });
+}
+
+LogicalResult mlir::prune::addParts(RewriterBase &rewriter, const LayerBuffers &layer, Value sums,
+                                    const GPUTarget &target) {
+  constexpr int64_t kThreads = 128;
+  SmallVector<Value> buffers = layer.getBuffers();
+  buffers.front() = sums; // the storage is not needed any more
+  auto type = cast<MemRefType>(sums.getType());
+  int64_t results = layer.numTokens * layer.numRows;
+  KernelBuilder b(rewriter, layer.op, target, "add_parts", buffers, {getNumTiles(results, kThreads), 1, 1},
+                  {kThreads, 1, 1});
+  Value number = b.add(b.mul(b.blockId(), kThreads), b.threadId());
+  b.ifThen(b.less(number, b.constant(results)), [&] {
+    Value token = b.div(number, layer.numRows), row = b.rem(number, layer.numRows);
+    auto load = [&](Value part) -> Value {
+      return memref::LoadOp::create(b, b.getBuffer(0), ValueRange{part, token, row});
+    };
+    Value sum = b.forLoop(b.constant(1), b.constant(type.getDimSize(0)), 1, load(b.constant(0)),
+                          [&](Value part, ValueRange sum) -> SmallVector<Value> {
+                            if (isa<FloatType>(type.getElementType()))
+                              return {arith::AddFOp::create(b, sum.front(), load(part))};
+                            return {arith::AddIOp::create(b, sum.front(), load(part))};
+                          })
+                    .front();
+    layer.storeResult(b, sum, token, row);
+  });
+  return b.finish();
 }

@@ -20,12 +20,8 @@ struct LayerBuffers {
   SmallVector<Value> getBuffers() const;
   unsigned getInputBuffer() const { return op.getStorage().size(); }
   SmallVector<Value> getInputIndices(KernelBuilder &b, Value token, Value column) const;
-  /// The epilogue on the sum of one token and row, and its result in its place. Extras and init are the buffers from
-  /// `firstExtra` on.
-  void storeResult(KernelBuilder &b, Value sum, Value token, Value row, unsigned firstExtra) const;
-  void storeResult(KernelBuilder &b, Value sum, Value token, Value row) const {
-    storeResult(b, sum, token, row, getInputBuffer() + 1);
-  }
+  /// The epilogue on the sum of one token and row, and its result in its place.
+  void storeResult(KernelBuilder &b, Value sum, Value token, Value row) const;
 
   mutable LinearOp op;
   int64_t numTokens, numRows, numColumns;
@@ -53,6 +49,9 @@ int64_t getLoadWidth(ValueRange buffers);
 /// Adds up what the lanes of each warp hold and stores it. `sums` has the tokens of each of `rowsOfWarp` rows, the
 /// first of which is `row`; rows beyond the layer's are left out. All threads of the block, one-dimensional, take part.
 void storeSumsOfWarps(KernelBuilder &b, const LayerBuffers &layer, ArrayRef<Value> sums, Value row, int64_t rowsOfWarp);
+
+/// Launches a kernel that adds up `sums` [part, token, row] in the order of the parts and finishes the layer's results.
+LogicalResult addParts(RewriterBase &rewriter, const LayerBuffers &layer, Value sums, const GPUTarget &target);
 
 } // namespace mlir::prune
 

@@ -113,33 +113,6 @@ LogicalResult ColumnParts::finish(RewriterBase &rewriter, const LayerBuffers &la
   return isSplit() ? addParts(rewriter, layer, sums, target) : success();
 }
 
-LogicalResult mlir::prune::addParts(RewriterBase &rewriter, const LayerBuffers &layer, Value sums,
-                                    const GPUTarget &target) {
-  constexpr int64_t kThreads = 128;
-  SmallVector<Value> buffers = layer.getBuffers();
-  buffers.front() = sums; // the storage is not needed any more
-  auto type = cast<MemRefType>(sums.getType());
-  int64_t results = layer.numTokens * layer.numRows;
-  KernelBuilder b(rewriter, layer.op, target, "add_parts", buffers, {getNumTiles(results, kThreads), 1, 1},
-                  {kThreads, 1, 1});
-  Value number = b.add(b.mul(b.blockId(), kThreads), b.threadId());
-  b.ifThen(b.less(number, b.constant(results)), [&] {
-    Value token = b.div(number, layer.numRows), row = b.rem(number, layer.numRows);
-    auto load = [&](Value part) -> Value {
-      return memref::LoadOp::create(b, b.getBuffer(0), ValueRange{part, token, row});
-    };
-    Value sum = b.forLoop(b.constant(1), b.constant(type.getDimSize(0)), 1, load(b.constant(0)),
-                          [&](Value part, ValueRange sum) -> SmallVector<Value> {
-                            if (isa<FloatType>(type.getElementType()))
-                              return {arith::AddFOp::create(b, sum.front(), load(part))};
-                            return {arith::AddIOp::create(b, sum.front(), load(part))};
-                          })
-                    .front();
-    layer.storeResult(b, sum, token, row);
-  });
-  return b.finish();
-}
-
 LogicalResult mlir::prune::lowerTiles(RewriterBase &rewriter, LinearOp op, const GPUTarget &target,
                                       const GPUKernelOptions &options) {
   for (bool isWarpGroup : {false, true}) {

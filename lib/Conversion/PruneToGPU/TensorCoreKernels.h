@@ -24,9 +24,6 @@ StringRef getSumName(const TensorCoreLayout &layout);
 /// sum + weight * token as the instructions have it, of elements in memory.
 Value multiplyAddElements(KernelBuilder &b, Value weight, Value token, Value sum);
 
-/// Launches a kernel that adds up `sums` [part, token, row] in the order of the parts and finishes the layer's results.
-LogicalResult addParts(RewriterBase &rewriter, const LayerBuffers &layer, Value sums, const GPUTarget &target);
-
 /// The columns of a layer in parts, of which each is the work of other blocks of threads. With more than one, a kernel
 /// stores the sums of its part, and another one adds them up and finishes the results.
 class ColumnParts {

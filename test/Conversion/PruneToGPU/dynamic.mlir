@@ -29,11 +29,11 @@ func.func @one_chunk(%w: memref<500x300xf32>, %x: memref<1x500xf32>, %b: memref<
 // CHECK-LABEL: func.func @chunks
 // CHECK: %[[SUMS:.*]] = memref.alloc() : memref<3x2x70xf32>
 // CHECK: gpu.launch_func @kernels::@columns blocks in (%c1, %c3, %c1) {{.*}} args(%arg0 : memref<500x72xf16>, %arg1 : memref<2x500xf32>, %[[SUMS]] : memref<3x2x70xf32>)
-// CHECK: gpu.launch_func @kernels::@add_chunks {{.*}} args(%[[SUMS]] : memref<3x2x70xf32>, %arg2 : memref<2x70xf32>)
+// CHECK: gpu.launch_func @kernels::@add_parts {{.*}} args(%[[SUMS]] : memref<3x2x70xf32>, %arg1 : memref<2x500xf32>, %arg2 : memref<2x70xf32>)
 // CHECK: gpu.func @columns
 // CHECK-NOT: math.tanh
 // CHECK: vector.load {{.*}} : memref<500x72xf16, #gpu.address_space<global>>, vector<8xf16>
-// CHECK: gpu.func @add_chunks
+// CHECK: gpu.func @add_parts
 // CHECK: math.tanh
 func.func @chunks(%w: memref<500x72xf16>, %x: memref<2x500xf32>, %y: memref<2x70xf32>) {
   prune.linear columns rows 256 chunk 192 lanes 0 storage(%w : memref<500x72xf16>) ins(%x : memref<2x500xf32>) outs(%y : memref<2x70xf32>) {
