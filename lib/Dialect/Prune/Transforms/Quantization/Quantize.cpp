@@ -124,7 +124,8 @@ std::string Quantizer::explainWhyNot(const PrunableLayer &layer) {
   auto fill = contract.getDpsInitOperand(0)->get().getDefiningOp<linalg::FillOp>();
   if (!fill || !matchPattern(fill.getInputs().front(), m_AnyZeroFloat()))
     return "its destination is not filled with zero";
-  for (Value weight = layer.weight->get(); auto apply = weight.getDefiningOp<ApplyOp>(); weight = apply.getWeight())
+  for (auto apply = layer.weight->get().getDefiningOp<ApplyOp>(); apply;
+       apply = apply.getWeight().getDefiningOp<ApplyOp>())
     if (!getConstantAttr(apply.getMask()))
       return "its mask is not a constant";
   if (include && !include->match(layer.name))
@@ -239,8 +240,10 @@ FailureOr<QuantizedWeight> Quantizer::quantizeWeight(const PrunableLayer &layer)
   Value weight = layer.weight->get();
   auto type = cast<RankedTensorType>(weight.getType());
   SmallVector<ApplyOp> masks; // the outermost first
-  for (; auto apply = weight.getDefiningOp<ApplyOp>(); weight = apply.getWeight())
+  for (auto apply = weight.getDefiningOp<ApplyOp>(); apply; apply = weight.getDefiningOp<ApplyOp>()) {
     masks.push_back(apply);
+    weight = apply.getWeight();
+  }
   auto emit = [&] { return emitError(layer.op->getLoc()) << "weight '" << layer.name << "': "; };
   FailureOr<WeightData> data = WeightData::read(getConstantAttr(weight), emit);
   if (failed(data))
