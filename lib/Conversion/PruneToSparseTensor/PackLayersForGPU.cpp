@@ -163,6 +163,7 @@ static LibraryChoice chooseLibrary(const GPULayer &layer, const GPUCandidate &ca
     choice.name = "cusparse";
     break;
   case GPUKernelKind::BlockCSR:
+  case GPUKernelKind::Columns:
     return choice;
   }
   if (!llvm::is_contained(options.libraries, choice.name))
