@@ -74,7 +74,7 @@ TEST(CostModel, errors_name_file_rule_and_value) {
             "cost model 'm.json': expected a number of 0 or more at $.kernels[0].ns.rest, got -4");
   EXPECT_EQ(broken("\"kind\":\"contract\"", "\"kind\":\"csr\""),
             "cost model 'm.json': expected one of contract, convolution, depthwise, dense, chunked_csr, block_rows, "
-            "window, columns "
+            "window, columns, rows, all_columns "
             "at $.kernels[0].kind, got \"csr\"");
   EXPECT_EQ(broken("\"lanes\":8", "\"lanes\":0"),
             "cost model 'm.json': expected an integer of 1 or more at $.kernels[0].lanes, got 0");
