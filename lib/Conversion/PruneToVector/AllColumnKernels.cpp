@@ -91,24 +91,21 @@ void AllColumnsEmitter::emitTile(Value token, int64_t count, Value first, Value 
   SmallVector<Value> next;
   for (int64_t i = 0; prefetches && i < vectors * width; i += kFloatsPerLine)
     next.push_back(arith::MinUIOp::create(b, add(column, vectors * width + i), index(numColumns - 1)));
-  auto rows = scf::ForOp::create(
-      b, first, last, index(1), sums, [&](OpBuilder &builder, Location, Value row, ValueRange carried) {
-        OpBuilder::InsertionGuard guard(b);
-        b.setInsertionPoint(builder.getInsertionBlock(), builder.getInsertionPoint());
-        for (Value place : next)
-          memref::PrefetchOp::create(b, op.getWeight(), ValueRange{row, place}, /*isWrite=*/false,
-                                     /*localityHint=*/3, /*isDataCache=*/true);
-        SmallVector<Value> weights, results;
-        for (Value c : columns)
-          weights.push_back(vector::LoadOp::create(b, type, op.getWeight(), ValueRange{row, c}));
-        for (auto [i, t] : llvm::enumerate(tokens)) {
-          Value factor = broadcast(memref::LoadOp::create(b, op.getInput(), ValueRange{t, row}), type);
-          for (auto [j, weight] : llvm::enumerate(weights))
-            results.push_back(fma(factor, weight, carried[i * vectors + j]));
-        }
-        scf::YieldOp::create(b, results);
-      });
-  for (auto [i, sum] : llvm::enumerate(rows.getResults()))
+  sums = forLoop(first, last, 1, sums, [&](Value row, ValueRange carried) {
+    for (Value place : next)
+      memref::PrefetchOp::create(b, op.getWeight(), ValueRange{row, place}, /*isWrite=*/false, /*localityHint=*/3,
+                                 /*isDataCache=*/true);
+    SmallVector<Value> weights, results;
+    for (Value c : columns)
+      weights.push_back(vector::LoadOp::create(b, type, op.getWeight(), ValueRange{row, c}));
+    for (auto [i, t] : llvm::enumerate(tokens)) {
+      Value factor = broadcast(memref::LoadOp::create(b, op.getInput(), ValueRange{t, row}), type);
+      for (auto [j, weight] : llvm::enumerate(weights))
+        results.push_back(fma(factor, weight, carried[i * vectors + j]));
+    }
+    return results;
+  });
+  for (auto [i, sum] : llvm::enumerate(sums))
     vector::StoreOp::create(b, sum, op.getInit(), ValueRange{tokens[i / vectors], columns[i % vectors]});
 }
 
@@ -140,11 +137,5 @@ void AllColumnsEmitter::run() {
 
 LogicalResult mlir::prune::lowerSumAllColumns(RewriterBase &rewriter, SumAllColumnsOp op,
                                               const LinearKernelOptions &options) {
-  if (failed(checkBuffers(op)))
-    return failure();
-  OpBuilder::InsertionGuard guard(rewriter);
-  rewriter.setInsertionPoint(op);
-  AllColumnsEmitter(rewriter, op, options).run();
-  rewriter.eraseOp(op);
-  return success();
+  return lowerBy<AllColumnsEmitter>(rewriter, op, options);
 }

@@ -19,8 +19,8 @@ static constexpr int64_t kStep = ListNonzerosOp::kStep;
 
 namespace {
 
-struct ListEmitter : private KernelBuilder {
-  ListEmitter(RewriterBase &rewriter, ListNonzerosOp op) : KernelBuilder(op.getLoc(), rewriter), op(op) {}
+struct ListEmitter : private VectorKernelBuilder {
+  ListEmitter(RewriterBase &rewriter, ListNonzerosOp op) : VectorKernelBuilder(op.getLoc(), rewriter), op(op) {}
 
   void run();
 
@@ -62,19 +62,17 @@ void ListEmitter::run() {
   Value token = tokens.getInductionVar();
   // Each element is written behind the list, which then grows by it or not: no branch that could be guessed wrong.
   Value none = arith::ConstantOp::create(b, b.getI32IntegerAttr(0));
-  auto columns = scf::ForOp::create(b, index(0), index(numColumns), index(1), ValueRange{index(0), none},
-                                    [&](OpBuilder &builder, Location, Value column, ValueRange carried) {
-                                      OpBuilder::InsertionGuard guard(b);
-                                      b.setInsertionPoint(builder.getInsertionBlock(), builder.getInsertionPoint());
-                                      Value value = memref::LoadOp::create(b, op.getInput(), ValueRange{token, column});
-                                      Value number = arith::IndexCastOp::create(b, i32, column);
-                                      write(token, carried[0], number, value);
-                                      Value isKept = arith::CmpFOp::create(b, arith::CmpFPredicate::UNE, value, zero);
-                                      Value grown = arith::SelectOp::create(b, isKept, add(carried[0], 1), carried[0]);
-                                      Value last = arith::SelectOp::create(b, isKept, number, carried[1]);
-                                      scf::YieldOp::create(b, ValueRange{grown, last});
-                                    });
-  Value count = columns.getResult(0), last = columns.getResult(1);
+  SmallVector<Value> list =
+      forLoop(index(0), index(numColumns), 1, {index(0), none}, [&](Value column, ValueRange carried) {
+        Value value = memref::LoadOp::create(b, op.getInput(), ValueRange{token, column});
+        Value number = arith::IndexCastOp::create(b, i32, column);
+        write(token, carried[0], number, value);
+        Value isKept = arith::CmpFOp::create(b, arith::CmpFPredicate::UNE, value, zero);
+        Value grown = arith::SelectOp::create(b, isKept, add(carried[0], 1), carried[0]);
+        Value last = arith::SelectOp::create(b, isKept, number, carried[1]);
+        return SmallVector<Value>{grown, last};
+      });
+  Value count = list[0], last = list[1];
   Value rounded = mul(arith::DivUIOp::create(b, add(count, kStep - 1), index(kStep)), kStep);
   auto rest = scf::ForOp::create(b, count, rounded, index(1));
   {
@@ -120,27 +118,14 @@ void SumEmitter::emitShare(Value begin, Value end) {
 
 void SumEmitter::run() {
   int64_t numColumns = cast<MemRefType>(op.getInit().getType()).getDimSize(1);
-  overShares(index(numColumns), op.getShares(), kFloatsPerLine,
-             [&](Value begin, Value end) { emitShare(begin, end); });
+  overShares(index(numColumns), op.getShares(), kFloatsPerLine, [&](Value begin, Value end) { emitShare(begin, end); });
 }
 
 LogicalResult mlir::prune::lowerListNonzeros(RewriterBase &rewriter, ListNonzerosOp op) {
-  if (failed(checkBuffers(op)))
-    return failure();
-  OpBuilder::InsertionGuard guard(rewriter);
-  rewriter.setInsertionPoint(op);
-  ListEmitter(rewriter, op).run();
-  rewriter.eraseOp(op);
-  return success();
+  return lowerBy<ListEmitter>(rewriter, op);
 }
 
 LogicalResult mlir::prune::lowerSumColumns(RewriterBase &rewriter, SumColumnsOp op,
                                            const LinearKernelOptions &options) {
-  if (failed(checkBuffers(op)))
-    return failure();
-  OpBuilder::InsertionGuard guard(rewriter);
-  rewriter.setInsertionPoint(op);
-  SumEmitter(rewriter, op, options).run();
-  rewriter.eraseOp(op);
-  return success();
+  return lowerBy<SumEmitter>(rewriter, op, options);
 }

@@ -3,6 +3,7 @@
 #define PRUNE_LIB_CONVERSION_PRUNETOVECTOR_COLUMNLOOPS_H
 
 #include "KernelBuilder.h"
+#include "mlir/IR/PatternMatch.h"
 #include "prune/Conversion/PruneToVector/PruneToVector.h"
 
 namespace mlir::prune {
@@ -10,9 +11,9 @@ namespace mlir::prune {
 /// Elements of a line of the cache.
 inline constexpr int64_t kFloatsPerLine = 64 / 4;
 
-struct ColumnLoops : KernelBuilder {
+struct ColumnLoops : VectorKernelBuilder {
   ColumnLoops(Location loc, OpBuilder &builder, const LinearKernelOptions &options)
-      : KernelBuilder(loc, builder), options(options), f32(builder.getF32Type()) {}
+      : VectorKernelBuilder(loc, builder), options(options), f32(builder.getF32Type()) {}
 
   void loop(Value begin, Value end, int64_t step, function_ref<void(Value)> body);
   void loop(int64_t end, function_ref<void(Value)> body) { loop(index(0), index(end), 1, body); }
@@ -33,6 +34,18 @@ struct ColumnLoops : KernelBuilder {
 
 /// Fails unless all operands are buffers of static shape with contiguous rows.
 LogicalResult checkBuffers(Operation *op);
+
+/// Replaces `op` by what its emitter writes.
+template <typename Emitter, typename Op, typename... Options>
+LogicalResult lowerBy(RewriterBase &rewriter, Op op, const Options &...options) {
+  if (failed(checkBuffers(op)))
+    return failure();
+  OpBuilder::InsertionGuard guard(rewriter);
+  rewriter.setInsertionPoint(op);
+  Emitter(rewriter, op, options...).run();
+  rewriter.eraseOp(op);
+  return success();
+}
 
 } // namespace mlir::prune
 

@@ -21,10 +21,10 @@ using namespace mlir::prune;
 
 namespace {
 
-class DepthwiseEmitter : private KernelBuilder {
+class DepthwiseEmitter : private VectorKernelBuilder {
 public:
   DepthwiseEmitter(RewriterBase &rewriter, DepthwiseOp op, const LinearKernelOptions &options)
-      : KernelBuilder(op.getLoc(), rewriter), op(op), options(options), window(op.getWindow()) {}
+      : VectorKernelBuilder(op.getLoc(), rewriter), op(op), options(options), window(op.getWindow()) {}
 
   LogicalResult run();
 

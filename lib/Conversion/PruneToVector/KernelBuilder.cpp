@@ -3,6 +3,7 @@
 #include "KernelBuilder.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/IRMapping.h"
 #include "prune/Analysis/CostModel.h"
@@ -10,7 +11,7 @@
 using namespace mlir;
 using namespace mlir::prune;
 
-Value KernelBuilder::applyEpilogue(Block &body, ValueRange arguments, ArrayRef<int64_t> shape) {
+Value VectorKernelBuilder::applyEpilogue(Block &body, ValueRange arguments, ArrayRef<int64_t> shape) {
   IRMapping mapping;
   mapping.map(body.getArguments(), arguments);
   // Constants may have been hoisted out of the region.
@@ -39,7 +40,7 @@ Value KernelBuilder::applyEpilogue(Block &body, ValueRange arguments, ArrayRef<i
   return lookup(cast<YieldOp>(body.getTerminator()).getValues().front());
 }
 
-Value KernelBuilder::collapse(Value memref, int64_t rowDim) {
+Value VectorKernelBuilder::collapse(Value memref, int64_t rowDim) {
   auto type = cast<MemRefType>(memref.getType());
   int64_t rank = type.getRank();
   if (rowDim == 0) {
@@ -63,12 +64,12 @@ Value KernelBuilder::collapse(Value memref, int64_t rowDim) {
   return memref::CollapseShapeOp::create(b, memref, ArrayRef<ReassociationIndices>{leading, {rowDim}, lanes});
 }
 
-Value KernelBuilder::loadIndex(Value memref, ValueRange indices) {
+Value VectorKernelBuilder::loadIndex(Value memref, ValueRange indices) {
   Value loaded = memref::LoadOp::create(b, memref, indices);
   return arith::IndexCastUIOp::create(b, b.getIndexType(), loaded);
 }
 
-Value KernelBuilder::guard(Value value) {
+Value VectorKernelBuilder::guard(Value value) {
   bool isVector = isa<VectorType>(value.getType());
   return LLVM::InlineAsmOp::create(b, value.getType(), value, "", isVector ? "=v,0" : "=r,0",
                                    /*has_side_effects=*/false, /*is_align_stack=*/false, LLVM::TailCallKind::None,
@@ -76,7 +77,16 @@ Value KernelBuilder::guard(Value value) {
       .getResult(0);
 }
 
-SmallVector<Value> KernelBuilder::loadCoordinates(Value coordinates, Value position, int64_t factor) {
+SmallVector<Value> VectorKernelBuilder::forLoop(Value begin, Value end, int64_t step, ValueRange init,
+                                                function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+  auto loop = scf::ForOp::create(b, begin, end, index(step), init);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  scf::YieldOp::create(b, body(loop.getInductionVar(), loop.getRegionIterArgs()));
+  return llvm::to_vector_of<Value>(loop.getResults());
+}
+
+SmallVector<Value> VectorKernelBuilder::loadCoordinates(Value coordinates, Value position, int64_t factor) {
   auto type = VectorType::get(kEntriesPerStep, b.getI16Type());
   Value narrow = vector::LoadOp::create(b, type, coordinates, ValueRange{position});
   Value wide = vector::BitCastOp::create(b, VectorType::get(1, b.getI64Type()), narrow);

@@ -8,8 +8,8 @@
 
 namespace mlir::prune {
 
-struct KernelBuilder {
-  KernelBuilder(Location loc, OpBuilder &builder) : b(loc, builder) {}
+struct VectorKernelBuilder {
+  VectorKernelBuilder(Location loc, OpBuilder &builder) : b(loc, builder) {}
 
   Value index(int64_t value) { return arith::ConstantIndexOp::create(b, value); }
   Value add(Value x, Value y) { return arith::AddIOp::create(b, x, y); }
@@ -23,6 +23,9 @@ struct KernelBuilder {
   SmallVector<Value> loadCoordinates(Value coordinates, Value position, int64_t factor = 1);
   /// Hides `value` from LLVM, so that a wide load is not split into one load for each use.
   Value guard(Value value);
+  /// A loop that carries values, the next of which `body` gives.
+  SmallVector<Value> forLoop(Value begin, Value end, int64_t step, ValueRange init,
+                             function_ref<SmallVector<Value>(Value, ValueRange)> body);
   /// Views a memref as [leading, row, lanes].
   Value collapse(Value memref, int64_t rowDim);
 

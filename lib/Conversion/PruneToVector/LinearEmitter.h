@@ -15,17 +15,18 @@ namespace mlir::prune {
 using Tile = SmallVector<SmallVector<Value>>;
 
 /// Replaces one prune.linear on buffers by loops over vectors.
-class LinearEmitter : private KernelBuilder {
+class LinearEmitter : private VectorKernelBuilder {
 public:
   LinearEmitter(RewriterBase &rewriter, LinearOp op, const LinearKernelOptions &options)
-      : KernelBuilder(op.getLoc(), rewriter), op(op), options(options), registerLanes(options.lanes) {}
+      : VectorKernelBuilder(op.getLoc(), rewriter), op(op), options(options), registerLanes(options.lanes) {}
 
   LogicalResult run();
 
 private:
-  Value collapse(Value memref) { return KernelBuilder::collapse(memref, op.getRowDim()); }
+  Value collapse(Value memref) { return VectorKernelBuilder::collapse(memref, op.getRowDim()); }
 
-  /// False where one tile is all lanes and the columns follow each other: those are read in place. Words are made by the copy.
+  /// False where one tile is all lanes and the columns follow each other: those are read in place. Words are made by
+  /// the copy.
   bool needsScratch() {
     return op.getWindow() || op.hasWords() || numLanes > options.lanes * options.vectors ||
            numLanes % options.lanes != 0 || inputStride != numLanes;

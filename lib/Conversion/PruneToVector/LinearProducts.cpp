@@ -14,25 +14,21 @@ using namespace mlir;
 using namespace mlir::prune;
 
 Tile LinearEmitter::loop(Tile tile, Value begin, Value end, int64_t step, function_ref<Tile(Tile, Value)> body) {
-  SmallVector<Value> flat;
-  for (const auto &row : tile)
-    llvm::append_range(flat, row);
-  size_t perRow = tile.front().size();
+  size_t numRows = tile.size(), perRow = tile.front().size();
+  auto flatten = [](const Tile &tile) {
+    SmallVector<Value> flat;
+    for (const auto &row : tile)
+      llvm::append_range(flat, row);
+    return flat;
+  };
   auto fold = [&](ValueRange values) {
-    Tile folded(tile.size());
+    Tile folded(numRows);
     for (auto [i, value] : llvm::enumerate(values))
       folded[i / perRow].push_back(value);
     return folded;
   };
-  auto loop = scf::ForOp::create(b, begin, end, index(step), flat);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(loop.getBody());
-  Tile next = body(fold(loop.getRegionIterArgs()), loop.getInductionVar());
-  SmallVector<Value> yielded;
-  for (const auto &row : next)
-    llvm::append_range(yielded, row);
-  scf::YieldOp::create(b, yielded);
-  return fold(loop.getResults());
+  return fold(forLoop(begin, end, step, flatten(tile),
+                      [&](Value position, ValueRange carried) { return flatten(body(fold(carried), position)); }));
 }
 
 /// The lanes of the column at `offset`.
@@ -152,8 +148,8 @@ Tile LinearEmitter::accumulateSinglePair(Tile tile, Value begin, Value end, Valu
 Tile LinearEmitter::accumulatePair(Tile tile, Value begin, Value end, Value shared) {
   if (numLanes == 1)
     return accumulateSinglePair(std::move(tile), begin, end, shared);
-  // Rows side by side are two independent chains that hide the latency of the multiply-adds. Narrow tiles take two steps
-  // at once: one is over too soon to pay for the loop.
+  // Rows side by side are two independent chains that hide the latency of the multiply-adds. Narrow tiles take two
+  // steps at once: one is over too soon to pay for the loop.
   Value left;
   int64_t step = vectors < 4 ? 2 * kEntriesPerStep : kEntriesPerStep;
   tile = loopOverPair(

@@ -39,22 +39,17 @@ SmallVector<Value> ListedRowsEmitter::emitSums(Value token, ArrayRef<Value> rows
                                                int64_t width) {
   auto type = VectorType::get(width, f32);
   SmallVector<Value> zeros(rows.size(), arith::ConstantOp::create(b, b.getZeroAttr(type)));
-  auto columns =
-      scf::ForOp::create(b, index(begin), index(end), index(width), zeros,
-                         [&](OpBuilder &builder, Location, Value column, ValueRange carried) {
-                           OpBuilder::InsertionGuard guard(b);
-                           b.setInsertionPoint(builder.getInsertionBlock(), builder.getInsertionPoint());
-                           Value x = vector::LoadOp::create(b, type, op.getInput(), ValueRange{token, column});
-                           SmallVector<Value> results;
-                           for (auto [row, sum] : llvm::zip_equal(rows, carried)) {
-                             Value weights = vector::LoadOp::create(b, type, op.getWeight(), ValueRange{row, column});
-                             results.push_back(fma(x, weights, sum));
-                           }
-                           scf::YieldOp::create(b, results);
-                         });
-  SmallVector<Value> sums;
-  for (Value sum : columns.getResults())
-    sums.push_back(vector::ReductionOp::create(b, vector::CombiningKind::ADD, sum));
+  SmallVector<Value> sums = forLoop(index(begin), index(end), width, zeros, [&](Value column, ValueRange carried) {
+    Value x = vector::LoadOp::create(b, type, op.getInput(), ValueRange{token, column});
+    SmallVector<Value> results;
+    for (auto [row, sum] : llvm::zip_equal(rows, carried)) {
+      Value weights = vector::LoadOp::create(b, type, op.getWeight(), ValueRange{row, column});
+      results.push_back(fma(x, weights, sum));
+    }
+    return results;
+  });
+  for (Value &sum : sums)
+    sum = vector::ReductionOp::create(b, vector::CombiningKind::ADD, sum);
   return sums;
 }
 
@@ -83,11 +78,5 @@ void ListedRowsEmitter::run() {
 
 LogicalResult mlir::prune::lowerMultiplyRows(RewriterBase &rewriter, MultiplyRowsOp op,
                                              const LinearKernelOptions &options) {
-  if (failed(checkBuffers(op)))
-    return failure();
-  OpBuilder::InsertionGuard guard(rewriter);
-  rewriter.setInsertionPoint(op);
-  ListedRowsEmitter(rewriter, op, options).run();
-  rewriter.eraseOp(op);
-  return success();
+  return lowerBy<ListedRowsEmitter>(rewriter, op, options);
 }

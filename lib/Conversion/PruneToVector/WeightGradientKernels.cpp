@@ -19,10 +19,10 @@ using namespace mlir;
 using namespace mlir::prune;
 
 namespace {
-class WeightGradientEmitter : private KernelBuilder {
+class WeightGradientEmitter : private VectorKernelBuilder {
 public:
   WeightGradientEmitter(RewriterBase &rewriter, WeightGradientOp op, const LinearKernelOptions &options)
-      : KernelBuilder(op.getLoc(), rewriter), op(op), options(options) {}
+      : VectorKernelBuilder(op.getLoc(), rewriter), op(op), options(options) {}
 
   LogicalResult run();
 
