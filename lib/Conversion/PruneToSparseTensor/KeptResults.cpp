@@ -1,7 +1,6 @@
 //===- KeptResults.cpp - prune-pack for products whose results are pruned ---------===//
 
 #include "KeptResults.h"
-#include "ConstantStorage.h"
 #include "SumColumns.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -25,10 +24,7 @@ static bool isElementwiseUser(Operation *user, Value value) {
   });
 }
 
-KeptResults mlir::prune::findKeptResults(linalg::LinalgOp op, const LayerWeight &weight, const LayerShape &shape,
-                                         StringRef kernel) {
-  if (kernel == "dense")
-    return {};
+KeptResults mlir::prune::findKeptResults(linalg::LinalgOp op, const LayerWeight &weight, const LayerShape &shape) {
   // What is not known of a threshold.
   constexpr double usualDensity = 0.5;
   Value mask;
@@ -70,17 +66,6 @@ KeptResults mlir::prune::findKeptResults(linalg::LinalgOp op, const LayerWeight 
   return {mask, density.value_or(usualDensity)};
 }
 
-/// The weight as it is, with what its mask prunes as zeros.
-static Value makeRows(ImplicitLocOpBuilder &b, const LayerWeight &weight) {
-  const MaskedMatrix &matrix = weight.matrix;
-  std::vector<float> rows;
-  rows.reserve(matrix.numRows * matrix.numColumns);
-  for (int64_t row = 0; row < matrix.numRows; ++row)
-    for (int64_t column = 0; column < matrix.numColumns; ++column)
-      rows.push_back(matrix.at(row, column));
-  return makeConstant<float>(b, rows, {matrix.numRows, matrix.numColumns}, b.getF32Type(), weight.name + ".rows");
-}
-
 void mlir::prune::multiplyRows(RewriterBase &rewriter, linalg::LinalgOp op, Value activations,
                                const LayerWeight &weight, Value mask, const PackOptions &options) {
   // The mask does not depend on the product, but may come after it.
@@ -92,9 +77,9 @@ void mlir::prune::multiplyRows(RewriterBase &rewriter, linalg::LinalgOp op, Valu
   Value kept = arith::UIToFPOp::create(b, resultType, mask);
   ListNonzerosOp lists = listNonzeros(b, collapseToMatrix(b, kept));
   Value init = tensor::EmptyOp::create(b, {numTokens, numRows}, b.getF32Type());
-  Value y =
-      MultiplyRowsOp::create(b, init.getType(), makeRows(b, weight), collapseToMatrix(b, activations),
-                             lists.getResult(0), lists.getResult(2), init, getShares(weight.matrix, numTokens, options))
-          .getResult(0);
+  Value y = MultiplyRowsOp::create(b, init.getType(), makeDense(b, weight, /*isTransposed=*/false),
+                                   collapseToMatrix(b, activations), lists.getResult(0), lists.getResult(2), init,
+                                   getShares(weight.matrix, numTokens, options))
+                .getResult(0);
   rewriter.replaceOp(op, expandMatrix(b, y, resultType));
 }

@@ -17,7 +17,7 @@ struct KeptResults {
 
 /// Finds the mask of the gates that all results of `op` end in, with elementwise operations in between at most: what
 /// they make of a pruned result is never seen. A remark says why a product before a gate is not such a one.
-KeptResults findKeptResults(linalg::LinalgOp op, const LayerWeight &weight, const LayerShape &shape, StringRef kernel);
+KeptResults findKeptResults(linalg::LinalgOp op, const LayerWeight &weight, const LayerShape &shape);
 
 /// Replaces `op` by a list of what `mask` keeps and the product of these rows of the weight.
 void multiplyRows(RewriterBase &rewriter, linalg::LinalgOp op, Value activations, const LayerWeight &weight, Value mask,

@@ -170,12 +170,13 @@ LogicalResult mlir::prune::packLayer(RewriterBase &rewriter, linalg::LinalgOp op
       return failure();
     choice = std::move(*chosen);
   } else {
-    if (options.kernel != "dense")
-      layer.activationDensity = findActivationDensity(op, match->activations, match->columnDim, *weight, "prune-pack");
     layer.allowsColumns =
         !weight->values && match->columnDim + 1 == cast<RankedTensorType>(match->activations.getType()).getRank();
-    kept = findKeptResults(op, *weight, layer, options.kernel);
-    layer.resultDensity = kept.density;
+    if (options.kernel != "dense") {
+      layer.activationDensity = findActivationDensity(op, match->activations, match->columnDim, *weight, "prune-pack");
+      kept = findKeptResults(op, *weight, layer);
+      layer.resultDensity = kept.density;
+    }
     choice = chooseCode(op, *weight, layer, options);
   }
   const LayerCandidate &best = choice.getBest();

@@ -117,16 +117,18 @@ int64_t mlir::prune::getShares(const MaskedMatrix &weight, int64_t numTokens, co
   return isLarge ? std::min(options.threads, weight.numRows) : 1;
 }
 
-/// The columns of `weight` as rows of a constant.
-static Value makeTransposed(ImplicitLocOpBuilder &b, const LayerWeight &weight) {
+Value mlir::prune::makeDense(ImplicitLocOpBuilder &b, const LayerWeight &weight, bool isTransposed) {
   const MaskedMatrix &matrix = weight.matrix;
-  std::vector<float> transposed;
-  transposed.reserve(matrix.numRows * matrix.numColumns);
-  for (int64_t column = 0; column < matrix.numColumns; ++column)
-    for (int64_t row = 0; row < matrix.numRows; ++row)
-      transposed.push_back(matrix.at(row, column));
-  return makeConstant<float>(b, transposed, {matrix.numColumns, matrix.numRows}, b.getF32Type(),
-                             weight.name + ".columns");
+  int64_t outer = matrix.numRows, inner = matrix.numColumns;
+  if (isTransposed)
+    std::swap(outer, inner);
+  std::vector<float> values;
+  values.reserve(outer * inner);
+  for (int64_t i = 0; i < outer; ++i)
+    for (int64_t j = 0; j < inner; ++j)
+      values.push_back(isTransposed ? matrix.at(j, i) : matrix.at(i, j));
+  return makeConstant<float>(b, values, {outer, inner}, b.getF32Type(),
+                             weight.name + (isTransposed ? ".columns" : ".rows"));
 }
 
 /// True in a call whose lists are longer than `most` entries together.
@@ -152,7 +154,7 @@ void mlir::prune::sumColumns(RewriterBase &rewriter, linalg::LinalgOp op, Value 
   ImplicitLocOpBuilder b(op.getLoc(), rewriter);
   auto resultType = cast<RankedTensorType>(op->getResult(0).getType());
   int64_t numRows = weight.matrix.numRows, numTokens = resultType.getNumElements() / numRows;
-  Value x = collapseToMatrix(b, activations), matrix = makeTransposed(b, weight);
+  Value x = collapseToMatrix(b, activations), matrix = makeDense(b, weight, /*isTransposed=*/true);
   int64_t shares = getShares(weight.matrix, numTokens, options);
   Value init = makeEmpty(b, {numTokens, numRows}, b.getF32Type());
   auto sumAll = [&](OpBuilder &builder, Location loc) {

@@ -24,6 +24,9 @@ void sumColumns(RewriterBase &rewriter, linalg::LinalgOp op, Value activations, 
 Value collapseToMatrix(ImplicitLocOpBuilder &b, Value value);
 Value expandMatrix(ImplicitLocOpBuilder &b, Value matrix, RankedTensorType type);
 
+/// The weight as a constant, with what its mask prunes as zeros; transposed its columns are the rows.
+Value makeDense(ImplicitLocOpBuilder &b, const LayerWeight &weight, bool isTransposed);
+
 /// The parts that threads compute of a product of `numTokens` tokens with `weight`.
 int64_t getShares(const MaskedMatrix &weight, int64_t numTokens, const PackOptions &options);
 
