@@ -168,8 +168,7 @@ GPULayerCounts GPUCostModel::countColumns(int64_t tokens, int64_t rows, int64_t 
   // A column is read if any of the tokens needs it.
   double read = 1 - std::pow(1 - density, static_cast<double>(tokens));
   best.entries = read * static_cast<double>(rows) * static_cast<double>(columns);
-  bool isHalf = precision == GPUPrecision::F16 || precision == GPUPrecision::BF16;
-  int64_t elementBytes = isHalf ? 2 : 4;
+  int64_t elementBytes = getElementBytes(precision);
   best.bytes = static_cast<double>(elementBytes) * best.entries;
   // Lanes as wide as their loads and sums may be: narrower ones make more blocks, but none of them is done earlier.
   constexpr int64_t loadBytes = 16, leastChunk = 64;

@@ -1,6 +1,7 @@
 //===- GPUChoice.cpp - Which storage a layer gets on a GPU ----------------------===//
 
 #include "prune/Conversion/PruneToSparseTensor/GPUChoice.h"
+#include "BreakEven.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/FormatVariadic.h"
 #include <cmath>
@@ -180,15 +181,8 @@ double GPUChooser::estimate(const GPUCandidate &candidate) const {
 }
 
 double GPUChooser::findActivationBreakEven(GPUPrecision precision, double otherNs) const {
-  // The best tile is another one for each density, so that the estimate is no line; but it rises.
-  auto pays = [&](double density) { return model.estimate(countColumns(density, precision)) <= otherNs; };
-  double low = 0, high = 1;
-  if (pays(high))
-    return high;
-  constexpr int halvings = 20;
-  for (int i = 0; i < halvings; ++i)
-    (pays((low + high) / 2) ? low : high) = (low + high) / 2;
-  return low;
+  return findBreakEvenDensity(
+      [&](double density) { return model.estimate(countColumns(density, precision)) <= otherNs; });
 }
 
 GPUChoice GPUChooser::run(std::optional<GPUKernelKind> only) {

@@ -10,6 +10,16 @@
 using namespace mlir;
 using namespace mlir::prune;
 
+static PackedWeight startPacking(const MaskedMatrix &matrix, StorageFormat format, int64_t rows, int64_t chunk) {
+  PackedWeight packed;
+  packed.format = format;
+  packed.numRows = matrix.numRows;
+  packed.numColumns = matrix.numColumns;
+  packed.rows = rows;
+  packed.chunk = chunk;
+  return packed;
+}
+
 static int64_t countKept(const MaskedMatrix &matrix, int64_t row) {
   if (matrix.mask.empty())
     return matrix.numColumns;
@@ -31,12 +41,7 @@ static std::vector<int32_t> orderRows(ArrayRef<int64_t> kept, int64_t warps) {
 }
 
 PackedWeight mlir::prune::packCSR(const MaskedMatrix &matrix, const SparseTile &tile) {
-  PackedWeight packed;
-  packed.format = StorageFormat::CSR;
-  packed.numRows = matrix.numRows;
-  packed.numColumns = matrix.numColumns;
-  packed.rows = tile.rows;
-  packed.chunk = tile.chunk;
+  PackedWeight packed = startPacking(matrix, StorageFormat::CSR, tile.rows, tile.chunk);
   packed.positions.push_back(0);
   auto append = [&](int64_t row, int64_t begin) {
     int64_t end = std::min(begin + tile.chunk, matrix.numColumns);
@@ -83,12 +88,7 @@ static std::vector<int32_t> gatherBlock(const MaskedMatrix &matrix, int64_t firs
 }
 
 PackedWeight mlir::prune::packBlockCSR(const MaskedMatrix &matrix, int64_t rows, int64_t columns) {
-  PackedWeight packed;
-  packed.format = StorageFormat::BlockCSR;
-  packed.numRows = matrix.numRows;
-  packed.numColumns = matrix.numColumns;
-  packed.rows = rows;
-  packed.chunk = columns;
+  PackedWeight packed = startPacking(matrix, StorageFormat::BlockCSR, rows, columns);
   packed.positions.push_back(0);
   for (int64_t firstRow = 0; firstRow < matrix.numRows; firstRow += rows) {
     for (int64_t firstColumn = 0; firstColumn < matrix.numColumns; firstColumn += columns) {
@@ -105,12 +105,7 @@ PackedWeight mlir::prune::packBlockCSR(const MaskedMatrix &matrix, int64_t rows,
 
 PackedWeight mlir::prune::packBlockFragments(const MaskedMatrix &matrix, const SparseTile &tile) {
   constexpr int64_t side = kFragmentSide;
-  PackedWeight packed;
-  packed.format = StorageFormat::BlockCSR;
-  packed.numRows = matrix.numRows;
-  packed.numColumns = matrix.numColumns;
-  packed.rows = tile.rows;
-  packed.chunk = tile.chunk;
+  PackedWeight packed = startPacking(matrix, StorageFormat::BlockCSR, tile.rows, tile.chunk);
   packed.positions.push_back(0);
   auto appendRun = [&](int64_t firstRow, int64_t chunk) {
     int64_t end = std::min(chunk + tile.chunk, matrix.numColumns);
@@ -136,11 +131,7 @@ PackedWeight mlir::prune::packBlockFragments(const MaskedMatrix &matrix, const S
 }
 
 PackedWeight mlir::prune::packMatrix(const MaskedMatrix &matrix) {
-  PackedWeight packed;
-  packed.format = StorageFormat::Matrix;
-  packed.numRows = matrix.numRows;
-  packed.numColumns = matrix.numColumns;
-  packed.chunk = matrix.numColumns;
+  PackedWeight packed = startPacking(matrix, StorageFormat::Matrix, /*rows=*/1, matrix.numColumns);
   packed.sources.resize(matrix.numRows * matrix.numColumns);
   for (size_t i = 0; i < packed.sources.size(); ++i) {
     bool isKept = matrix.mask.empty() || matrix.mask[i];
@@ -155,12 +146,7 @@ int64_t mlir::prune::getNumColumnsRows(int64_t numRows, int64_t tileRows) {
 }
 
 PackedWeight mlir::prune::packColumns(const MaskedMatrix &matrix, const SparseTile &tile) {
-  PackedWeight packed;
-  packed.format = StorageFormat::Columns;
-  packed.numRows = matrix.numRows;
-  packed.numColumns = matrix.numColumns;
-  packed.rows = tile.rows;
-  packed.chunk = tile.chunk;
+  PackedWeight packed = startPacking(matrix, StorageFormat::Columns, tile.rows, tile.chunk);
   int64_t width = getNumColumnsRows(matrix.numRows, tile.rows);
   packed.sources.assign(width * matrix.numColumns, -1);
   for (int64_t row = 0; row < matrix.numRows; ++row)

@@ -1,6 +1,7 @@
 //===- LayerChoice.cpp - Which code a layer gets -------------------------------===//
 
 #include "prune/Conversion/PruneToSparseTensor/LayerChoice.h"
+#include "BreakEven.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/FormatVariadic.h"
 #include <cmath>
@@ -292,12 +293,7 @@ void Chooser::addDynamic() {
 std::optional<double> Chooser::findDensity(KernelKind kind, double otherNs) const {
   if (!std::isfinite(otherNs) || !std::isfinite(estimateByColumns(kind, 1)))
     return std::nullopt;
-  double low = 0, high = 1; // more to multiply never takes less
-  for (int step = 0; step < 30; ++step) {
-    double middle = (low + high) / 2;
-    (estimateByColumns(kind, middle) <= otherNs ? low : high) = middle;
-  }
-  return estimateByColumns(kind, 1) <= otherNs ? 1 : low;
+  return findBreakEvenDensity([&](double density) { return estimateByColumns(kind, density) <= otherNs; });
 }
 
 void Chooser::measure() {
