@@ -342,6 +342,56 @@ def test_thresholds_are_quantiles_of_what_the_network_gives(tools, tmp_path):
         assert threshold == pytest.approx(scores[round(0.3 * scores.size) - 1], rel=1e-5)
 
 
+def test_greedy_allocation_is_that_of_numpy(tools, tmp_path):
+    """Steps of 0.1, each to the mask that adds least error for what it skips, beside those that were taken before."""
+    generator = np.random.default_rng(9)
+    # The last layer hardly sees half of its activations.
+    weights = [generator.standard_normal(shape).astype(np.float32) for shape in ((48, 16), (32, 48), (8, 32))]
+    weights[2][:, :16] *= 0.01
+    x = generator.standard_normal((32, 16)).astype(np.float32)
+    (tmp_path / "m.mlir").write_text(network(weights, 4))
+    np.savez(tmp_path / "x.npz", in0=x)
+    finished = subprocess.run([tools / "prune-opt", tmp_path / "m.mlir",
+                               f"--prune-dynamic=sparsity=0.4 calibration={tmp_path}/x.npz allocation=greedy",
+                               "--remarks-filter=dynamic", "--remark-format=emitRemark"], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    found = [float(s) for s in re.findall(r"mask %.* sparsity\(([^)]*)\)", finished.stdout)]
+
+    def run_with(thresholds):
+        values = x.astype(np.float64)
+        for weight, threshold in zip(weights, thresholds):
+            values = np.where(np.abs(values) <= threshold, 0, values) @ weight.astype(np.float64).T
+        return values
+
+    dense, scores, values = run_with([-1, -1, -1]), [], x.astype(np.float64)
+    for weight in weights:
+        scores.append(np.sort(np.abs(values).ravel()))
+        values = values @ weight.astype(np.float64).T
+
+    def error_of(sparsities):
+        thresholds = [s[round(sparsity * s.size) - 1] if sparsity > 0 else -1 for s, sparsity in zip(scores, sparsities)]
+        return np.square(run_with(thresholds) - dense).sum() / np.square(dense).sum()
+
+    work = [weight.size for weight in weights]
+    target, steps = 0.4 * sum(work), [0, 0, 0]
+    prices, found_after, taken, error = [-np.inf] * 3, [-1] * 3, 0, 0.0
+    while (saved := sum(w * n / 10 for w, n in zip(work, steps))) < target:
+        best = int(np.argmin(prices))
+        trial = error_of([(n + (i == best)) / 10 for i, n in enumerate(steps)])
+        if found_after[best] < taken:
+            prices[best], found_after[best] = (trial - error) / work[best], taken
+            continue
+        steps[best], error, taken, last = steps[best] + 1, trial, taken + 1, saved
+    expected = [n / 10 for n in steps]
+    expected[best] = expected[best] - 0.1 + (target - last) / work[best]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert np.ptp(found) > 0.2 and np.dot(found, work) == pytest.approx(target)
+    # The remark gives both errors, and the smaller one is taken.
+    by_steps, given = map(float, re.search(r"error (\S+) by steps, (\S+) as given: sparsities by steps", finished.stderr).groups())
+    assert by_steps == pytest.approx(error, rel=0.01) and given == pytest.approx(error_of([0.4] * 3), rel=0.01)
+    assert by_steps < given
+
+
 def test_the_benchmark_is_right(tools, tmp_path, monkeypatch):
     monkeypatch.setenv("PRUNE_BIN", str(tools))
     rows = []

@@ -12,6 +12,9 @@
 #include "prune/Dialect/Prune/IR/Numbers.h"
 #include "prune/Support/Progress.h"
 #include "llvm/Support/FormatVariadic.h"
+#include <cmath>
+#include <limits>
+#include <utility>
 
 namespace mlir::prune {
 #define GEN_PASS_DEF_PRUNECALIBRATEGATES
@@ -23,9 +26,9 @@ using namespace mlir::prune;
 
 namespace {
 
-/// Sparsities that `greedy` tries are multiples of this, up to the largest.
-constexpr double kStep = 0.1;
-constexpr int64_t kNumSteps = 9;
+/// Sparsities that `greedy` tries are multiples of 1 / kStepsToAll, up to the largest.
+constexpr int64_t kStepsToAll = 10, kNumSteps = 9;
+constexpr double getSparsity(int64_t steps) { return static_cast<double>(steps) / kStepsToAll; }
 
 class GateCalibrator {
 public:
@@ -106,65 +109,82 @@ double GateCalibrator::countWork(DynamicMaskOp mask) {
   return std::max(work, 1.0);
 }
 
-/// Distributes the sparsities anew, by the errors that each mask makes alone.
+/// Distributes the sparsities anew: step by step to the mask whose next step costs least, beside all steps taken
+/// before.
 LogicalResult GateCalibrator::allocate(ScoreRunner &runner, const Examples &examples) {
-  std::vector<double> work, steps;
+  std::vector<double> work;
+  std::vector<std::vector<double>> steps; // of each mask, after none; its own sparsity last
   double target = 0, total = 0;
   for (auto [mask, sparsity] : llvm::zip_equal(masks, sparsities)) {
     work.push_back(countWork(mask));
     target += work.back() * sparsity;
     total += work.back();
+    steps.emplace_back();
+    for (int64_t step = 1; step <= kNumSteps; ++step)
+      steps.back().push_back(getSparsity(step));
+    steps.back().push_back(sparsity);
   }
-  for (int64_t step = 1; step <= kNumSteps; ++step)
-    steps.push_back(kStep * static_cast<double>(step));
-  if (target > steps.back() * total)
-    return fail() << "allocation: greedy expects a sparsity of at most " << formatNumber(steps.back()) << ", got "
+  if (double most = getSparsity(kNumSteps); target > most * total)
+    return fail() << "allocation: greedy expects a sparsity of at most " << formatNumber(most) << ", got "
                   << formatNumber(target / total);
   progress.start("calibrating: thresholds to try");
-  auto thresholds = runner.findThresholds(std::vector<std::vector<double>>(masks.size(), steps));
+  auto thresholds = runner.findThresholds(steps);
   int64_t numBatches =
       std::clamp<int64_t>(options.searchExamples / examples.getBatchSize(), 1, examples.getNumBatches());
   if (failed(thresholds) || failed(runner.prepareErrors(numBatches)))
     return failure();
 
-  // Never less error for more sparsity.
-  std::vector<std::vector<double>> errors(masks.size(), {0.0});
-  std::vector<float> trial;
-  for (DynamicMaskOp mask : masks)
-    trial.push_back(ScoreRunner::getNoThreshold(mask));
-  for (unsigned index = 0; index < masks.size(); ++index) {
-    progress.start(llvm::formatv("calibrating: trying sparsities, mask {0} of {1}", index + 1, masks.size()).str());
-    float none = trial[index];
-    for (const FoundThreshold &threshold : (*thresholds)[index]) {
-      trial[index] = static_cast<float>(threshold.value);
-      errors[index].push_back(std::max(errors[index].back(), runner.findError(trial)));
-      ++result.trials;
-    }
-    trial[index] = none;
+  std::vector<float> taken, given;
+  for (auto [mask, found] : llvm::zip_equal(masks, *thresholds)) {
+    taken.push_back(ScoreRunner::getNoThreshold(mask));
+    given.push_back(static_cast<float>(found.back().value));
   }
-
-  std::vector<int64_t> taken(masks.size(), 0);
-  llvm::fill(sparsities, 0.0);
-  for (double saved = 0; saved < target;) {
-    std::optional<unsigned> best;
-    double least = 0;
-    for (unsigned index = 0; index < masks.size(); ++index) {
-      if (taken[index] == kNumSteps)
-        continue;
-      double price = (errors[index][taken[index] + 1] - errors[index][taken[index]]) / work[index];
-      if (!best || price < least) {
-        best = index;
-        least = price;
-      }
-    }
-    if (!best)
+  // What the next step of a mask costs. It is found again only if it looks cheapest, as others' steps seldom make it
+  // less.
+  struct Step {
+    double price = -std::numeric_limits<double>::infinity(), error = 0;
+    int64_t number = 0, foundAfter = -1;
+  };
+  std::vector<Step> next(masks.size());
+  std::vector<double> greedy(masks.size(), 0);
+  double error = 0, saved = 0;
+  for (int64_t numTaken = 0; saved < target;) {
+    progress.start(llvm::formatv("calibrating: sparsity {0:f2} of {1:f2}", saved / total, target / total).str());
+    auto best = llvm::min_element(next, [](const Step &a, const Step &b) { return a.price < b.price; });
+    if (best->number == kNumSteps)
       break; // of rounding alone is left
+    size_t index = best - next.begin();
+    auto threshold = static_cast<float>((*thresholds)[index][best->number].value);
+    if (best->foundAfter < numTaken) {
+      float before = std::exchange(taken[index], threshold);
+      best->error = runner.findError(taken);
+      best->price = (best->error - error) / work[index];
+      if (std::isnan(best->price)) // results that are not finite
+        best->price = std::numeric_limits<double>::infinity();
+      best->foundAfter = numTaken;
+      taken[index] = before;
+      ++result.trials;
+      continue;
+    }
     // The last step is as long as it takes.
-    double step = std::min(kStep, (target - saved) / work[*best]);
-    sparsities[*best] += step;
-    saved += step * work[*best];
-    ++taken[*best];
+    double before = greedy[index];
+    greedy[index] = std::min(getSparsity(best->number + 1), before + (target - saved) / work[index]);
+    saved += (greedy[index] - before) * work[index];
+    taken[index] = threshold;
+    error = best->error;
+    ++numTaken;
+    if (++best->number == kNumSteps)
+      best->price = std::numeric_limits<double>::infinity();
   }
+  // Steps look no further than the next one.
+  double givenError = runner.findError(given);
+  bool isBetter = error <= givenError;
+  remark::analysis(entry.getLoc(), remark::RemarkOpts::name("Allocation").category("dynamic"))
+      << llvm::formatv("error {0:e2} by steps, {1:e2} as given: sparsities {2}", error, givenError,
+                       isBetter ? "by steps" : "stay as they are")
+             .str();
+  if (isBetter)
+    sparsities = std::move(greedy);
   return success();
 }
 

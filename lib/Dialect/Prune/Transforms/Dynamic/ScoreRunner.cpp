@@ -100,10 +100,9 @@ LogicalResult ScoreRunner::prepareErrors(int64_t numBatches) {
     thresholds.push_back(getNoThreshold(mask));
   run(*errorCode, resultTypes, numBatches, thresholds.data(),
       [&](int64_t, Outputs &outputs) { expected.push_back(std::move(outputs)); });
-  for (const Outputs &outputs : expected)
+  for (auto [batch, outputs] : llvm::enumerate(expected))
     for (const HostTensor &tensor : outputs)
-      for (int64_t i = 0, e = tensor.kind == ElementKind::Float32 ? tensor.getNumElements() : 0; i < e; ++i)
-        expectedSquares += tensor.getElement(i) * tensor.getElement(i);
+      expectedSquares += sumSquares(tensor, batch, [&](int64_t i) { return tensor.getElement(i); });
   return success();
 }
 
@@ -132,21 +131,37 @@ void ScoreRunner::run(const ModelCode &code, ArrayRef<RankedTensorType> types, i
   }
 }
 
+std::vector<char> ScoreRunner::findPaddingRows(int64_t numRows, int64_t batch) {
+  std::vector<char> isPadding(numRows, 0);
+  if (!padding || cast<RankedTensorType>(padding.getType()).getNumElements() != numRows)
+    return isPadding;
+  int64_t width = getByteWidth(*getElementKind(getElementTypeOrSelf(padding.getType())));
+  const char *marks = examples.getBatch(padding.getArgNumber(), batch);
+  for (int64_t row = 0; row < numRows; ++row)
+    isPadding[row] = std::all_of(marks + row * width, marks + (row + 1) * width, [](char byte) { return byte == 0; });
+  return isPadding;
+}
+
+double ScoreRunner::sumSquares(const HostTensor &tensor, int64_t batch, function_ref<double(int64_t)> get) {
+  if (tensor.kind != ElementKind::Float32 || tensor.getNumElements() == 0)
+    return 0;
+  int64_t inner = tensor.shape.empty() ? 1 : tensor.shape.back();
+  std::vector<char> isPadding = findPaddingRows(tensor.getNumElements() / inner, batch);
+  double sum = 0;
+  for (int64_t i = 0, e = tensor.getNumElements(); i < e; ++i)
+    if (!isPadding[i / inner])
+      sum += get(i) * get(i);
+  return sum;
+}
+
 bool ScoreRunner::visitScores(unsigned index, const HostTensor &scores, int64_t batch,
                               function_ref<void(uint32_t)> consume) {
   // A row is what has one index in all dimensions but that of the units.
   ArrayRef<int64_t> shape = scores.shape;
   int64_t unitDim = getUnitDim(masks[index]), numUnits = shape[unitDim];
   auto inner = std::accumulate(shape.begin() + unitDim + 1, shape.end(), int64_t(1), std::multiplies<>());
-  int64_t numRows = scores.getNumElements() / numUnits;
   const auto *values = reinterpret_cast<const float *>(scores.data.data());
-  std::vector<char> isPadding(numRows, 0);
-  if (padding && cast<RankedTensorType>(padding.getType()).getNumElements() == numRows) {
-    int64_t width = getByteWidth(*getElementKind(getElementTypeOrSelf(padding.getType())));
-    const char *marks = examples.getBatch(padding.getArgNumber(), batch);
-    for (int64_t row = 0; row < numRows; ++row)
-      isPadding[row] = std::all_of(marks + row * width, marks + (row + 1) * width, [](char byte) { return byte == 0; });
-  }
+  std::vector<char> isPadding = findPaddingRows(scores.getNumElements() / numUnits, batch);
   bool isFinite = true;
   for (int64_t i = 0, e = scores.getNumElements(); i < e; ++i) {
     if (isPadding[i / (inner * numUnits) * inner + i % inner])
@@ -225,10 +240,7 @@ double ScoreRunner::findError(ArrayRef<float> thresholds) {
   double error = 0;
   run(*errorCode, resultTypes, expected.size(), thresholds.data(), [&](int64_t batch, Outputs &outputs) {
     for (auto [actual, wanted] : llvm::zip_equal(outputs, expected[batch]))
-      for (int64_t i = 0, e = actual.kind == ElementKind::Float32 ? actual.getNumElements() : 0; i < e; ++i) {
-        double difference = actual.getElement(i) - wanted.getElement(i);
-        error += difference * difference;
-      }
+      error += sumSquares(actual, batch, [&](int64_t i) { return actual.getElement(i) - wanted.getElement(i); });
   });
   return expectedSquares > 0 ? error / expectedSquares : error;
 }

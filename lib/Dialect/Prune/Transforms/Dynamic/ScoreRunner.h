@@ -32,6 +32,7 @@ public:
   FailureOr<std::vector<std::vector<FoundThreshold>>> findThresholds(ArrayRef<std::vector<double>> sparsities);
 
   /// The squared difference of the results with these thresholds to those without masks, as a share of their squares.
+  /// Results [..., columns] leave out the rows of padding.
   double findError(ArrayRef<float> thresholds);
 
   /// A threshold of `mask` that prunes nothing.
@@ -47,6 +48,10 @@ private:
   /// Runs `code` on the first `numBatches` batches and gives `consume` the outputs of one after the other.
   void run(const ModelCode &code, ArrayRef<RankedTensorType> types, int64_t numBatches, const void *extraInput,
            function_ref<void(int64_t batch, Outputs &)> consume);
+  /// Marks those of `numRows` rows that do not count.
+  std::vector<char> findPaddingRows(int64_t numRows, int64_t batch);
+  /// The sum of get(i)^2 over the elements of a result that count.
+  double sumSquares(const HostTensor &tensor, int64_t batch, function_ref<double(int64_t i)> get);
   /// Calls `consume` for each score of mask `index` that counts; false if one is not finite.
   bool visitScores(unsigned index, const HostTensor &scores, int64_t batch, function_ref<void(uint32_t key)> consume);
 

@@ -59,9 +59,11 @@ def PruneCalibrateGates : Pass<"prune-calibrate-gates", "::mlir::ModuleOp"> {
     is needed.
 
     `allocation=uniform` leaves the sparsities as they are. `greedy` gives each mask another one, so that together as many
-    multiply-adds are skipped: with each mask alone at sparsities of 0.1, 0.2 to 0.9 the network runs on the first
-    `search-examples` examples, and its error is the squared difference of the results to those without masks, as a share
-    of their squares. The sparsity of that mask is raised next by 0.1 whose error grows least for the multiply-adds it saves.
+    multiply-adds are skipped. From no sparsity on, that mask gets 0.1 more whose step adds the least error for the multiply-adds
+    it skips, with all steps that were taken before in place. The error is the squared difference of the results on the first
+    `search-examples` examples to those without masks, as a share of their squares; rows of padding do not count. A step that
+    looks cheapest is tried again after others were taken, the rest are not. Where the given sparsities make less error than
+    what is found, they stay.
 
     The result does not depend on the number of threads. Remarks (category `dynamic`) say for each mask what was found.
 
@@ -85,7 +87,7 @@ def PruneCalibrateGates : Pass<"prune-calibrate-gates", "::mlir::ModuleOp"> {
   ];
   let statistics = [
     Statistic<"numMasks", "masks", "Number of masks calibrated">,
-    Statistic<"numTrials", "trials", "Number of sparsities of one mask alone that were tried">,
+    Statistic<"numTrials", "trials", "Number of sparsities that `greedy` tried">,
   ];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::math::MathDialect", "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect",
