@@ -99,6 +99,13 @@ TileWork CostModel::countByColumns(const WeightCounts &weight, const TokenShape 
   double needed = size > 0 ? size * (1 - std::pow(1 - weight.bytes / size, tokensInAll)) : 0;
   int64_t listed = weight.kind == KernelKind::Rows ? weight.numRows : weight.numColumns;
   at(work.counts, Cost::Rest) = weight.rest * tokensInAll / lanes;
+  if (!isAll && numTokens > 1) {
+    // What one token reads again of another's columns comes from a cache that holds those of a turn, and all sums.
+    constexpr int64_t columnsPerTurn = 8;
+    double turn = 4.0 * weight.numRows * static_cast<double>(columnsPerTurn + numTokens);
+    at(work.counts, Cost::Miss) =
+        (weight.rest * tokensInAll - needed / 4) / lanes * getMissShare(turn, firstLevelBytes);
+  }
   at(work.counts, Cost::Column) = isAll ? 0 : static_cast<double>(listed) * tokensInAll;
   at(work.counts, Cost::Byte) = needed * getMissShare(needed, secondLevelBytes);
   at(work.counts, Cost::Call) = 1;

@@ -157,6 +157,29 @@ TEST(CostModel, counts_tiles_as_the_kernels_run_them) {
   EXPECT_EQ(at(model.countWork(weight, {1, 16, 8, 16, 4}).front(), Cost::Column), 0);
 }
 
+TEST(CostModel, counts_what_tokens_read_again) {
+  CostModel model = makeModel();
+  model.lanes = 8;
+  model.firstLevelBytes = 24 << 10;
+  WeightCounts weight;
+  weight.kind = KernelKind::Columns;
+  weight.numRows = 1536;
+  weight.numColumns = 384;
+  weight.rest = 1536 * 384 / 2; // half of the activations
+  weight.bytes = 4 * weight.rest;
+  auto countMisses = [&](int64_t tokens) {
+    return at(model.countWork(weight, {1, tokens, 8, 16, 1}).front().counts, Cost::Miss);
+  };
+  EXPECT_EQ(countMisses(1), 0);
+  // Two tokens need three quarters of the weight, and read it once as a whole; of the ten rows of 6 KiB that a turn
+  // touches, the cache holds four.
+  EXPECT_DOUBLE_EQ(countMisses(2), (2 * weight.rest - 0.75 * 1536 * 384) / 8 * (1 - 24.0 / 60));
+  weight.numRows = 256; // ten of 1 KiB: all of them
+  weight.rest = 256 * 384 / 2;
+  weight.bytes = 4 * weight.rest;
+  EXPECT_EQ(countMisses(2), 0);
+}
+
 TEST(CostModel, narrows_registers_to_few_tokens) {
   EXPECT_EQ(getTileLanes(1, 16), 1);
   EXPECT_EQ(getTileLanes(2, 16), 4);
