@@ -100,9 +100,10 @@ TileWork CostModel::countByColumns(const WeightCounts &weight, const TokenShape 
   int64_t listed = weight.kind == KernelKind::Rows ? weight.numRows : weight.numColumns;
   at(work.counts, Cost::Rest) = weight.rest * tokensInAll / lanes;
   if (!isAll && numTokens > 1) {
-    // What one token reads again of another's columns comes from a cache that holds those of a turn, and all sums.
-    constexpr int64_t columnsPerTurn = 8;
-    double turn = 4.0 * weight.numRows * static_cast<double>(columnsPerTurn + numTokens);
+    // What one token reads again of what another read comes from a cache that holds all of a turn, and of the tokens.
+    constexpr int64_t entriesPerTurn = 8;
+    int64_t length = weight.kind == KernelKind::Rows ? weight.numColumns : weight.numRows;
+    double turn = 4.0 * length * static_cast<double>(entriesPerTurn + numTokens);
     at(work.counts, Cost::Miss) =
         (weight.rest * tokensInAll - needed / 4) / lanes * getMissShare(turn, firstLevelBytes);
   }

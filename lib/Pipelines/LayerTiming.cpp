@@ -15,6 +15,7 @@
 #include "prune/Pipelines/CPU.h"
 #include "llvm/Support/FormatVariadic.h"
 #include <chrono>
+#include <random>
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -120,7 +121,7 @@ Value LayerBuilder::makeWeight(ArrayRef<int64_t> sizes, ArrayRef<float> values, 
   return ApplyOp::create(b, weight, mask, pattern, StringAttr());
 }
 
-/// main(x) = x w^T by the columns or rows that are needed: those of activations above a threshold, or the first rows.
+/// main(x) = x w^T by the columns or rows that are needed: those of activations above a threshold, or random rows.
 Value LayerBuilder::buildByColumns(KernelKind kind) {
   int64_t tokens = shape.getNumTokens(), rows = matrix.numRows, columns = matrix.numColumns;
   startFunction(getType({tokens, columns}), getType({tokens, rows}));
@@ -134,10 +135,12 @@ Value LayerBuilder::buildByColumns(KernelKind kind) {
   if (kind == KernelKind::AllColumns)
     return SumAllColumnsOp::create(b, type, weight, x, init).getResult(0);
   if (isByRows) {
-    auto kept = static_cast<int64_t>(shape.resultDensity.value_or(1) * static_cast<double>(rows));
+    // Other rows for each token.
+    std::mt19937 engine(1);
+    auto kept = static_cast<uint32_t>(shape.resultDensity.value_or(1) * engine.max());
     std::vector<float> ones(tokens * rows);
-    for (int64_t i = 0; i < tokens * rows; ++i)
-      ones[i] = i % rows < kept;
+    for (float &one : ones)
+      one = engine() <= kept;
     ListNonzerosOp lists = listNonzeros(b, makeWeight({tokens, rows}, ones, {}));
     return MultiplyRowsOp::create(b, type, weight, x, lists.getResult(0), lists.getResult(2), init).getResult(0);
   }

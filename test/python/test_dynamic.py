@@ -218,15 +218,15 @@ def test_products_agree_with_numpy(tools, tmp_path, tokens, rows, columns, threa
     function.close()
 
 
-@pytest.mark.parametrize("rows, columns, threads", [(300, 130, 2), (29, 64, 1), (1, 7, 1)])
-def test_predicted_rows_agree_with_numpy(tools, tmp_path, rows, columns, threads):
+@pytest.mark.parametrize("tokens, rows, columns, threads", [(1, 300, 130, 2), (1, 29, 64, 1), (1, 1, 7, 1), (4, 301, 130, 2), (16, 40, 33, 1)])
+def test_predicted_rows_agree_with_numpy(tools, tmp_path, tokens, rows, columns, threads):
     """Other activations decide which results are needed: none, all, ties, NaN. What is not finite in pruned ones is not seen."""
     generator = np.random.default_rng(10)
     weight = generator.standard_normal((rows, columns)).astype(np.float32)
     weight[0] = NAN
-    x = generator.standard_normal((1, columns)).astype(np.float32)
+    x = generator.standard_normal((tokens, columns)).astype(np.float32)
     keep = (rows + 1) // 2
-    size, y = f"tensor<1x{columns}xf32>", f"tensor<1x{rows}xf32>"
+    size, y = f"tensor<{tokens}x{columns}xf32>", f"tensor<{tokens}x{rows}xf32>"
     text = f"""
 #x = affine_map<(m, n, k) -> (m, k)>
 #w = affine_map<(m, n, k) -> (n, k)>
@@ -252,13 +252,15 @@ func.func @main(%x: {size}, %scores: {y}) -> ({y}, {y}) {{
 }}
 {{-# dialect_resources: {{ builtin: {{ w: "0x10000000{weight.tobytes().hex()}" }} }} #-}}"""
     dense = (x.astype(np.float64) @ weight.T.astype(np.float64)) + 1
-    ties = np.zeros((1, rows), np.float32)
-    ties[0, 0] = -1 if rows > 1 else 0
-    for mask, settings, inputs in (("threshold(0.5)", dict(threshold=0.5), [ties, ties + 2, -ties]),
+    ties = np.zeros((tokens, rows), np.float32)
+    ties[:, 0] = -1 if rows > 1 else 0
+    uneven = np.where(np.arange(rows) % (np.arange(tokens)[:, None] + 1) == 0, ties + 2, ties)  # fewer for each next token
+    uneven[:, 0] = ties[:, 0]
+    for mask, settings, inputs in (("threshold(0.5)", dict(threshold=0.5), [ties, ties + 2, -ties, uneven]),
                                    (f"signed keep({keep})", dict(keep=keep, signed=True), [ties, np.full_like(ties, NAN)])):
         function = compiled(tools, tmp_path, text.replace("MASK", mask), f"--threads={threads}", SPARSE)
         for scores in inputs:
-            found, twice = call(function, [x, scores], [((1, rows), np.float32)] * 2)
+            found, twice = call(function, [x, scores], [((tokens, rows), np.float32)] * 2)
             kept = expected_mask(scores, 1, **settings)
             np.testing.assert_allclose(found, np.where(kept, dense, 0), rtol=1e-5, atol=1e-5)
             np.testing.assert_allclose(twice, np.where(kept, 2 * dense, 0), rtol=1e-5, atol=1e-5)

@@ -175,7 +175,7 @@ std::vector<TrialGroup> Calibration::makeGroups() const {
       groups.push_back(std::move(group));
     };
     add(KernelKind::Columns, 1, {1, 4, 16}, {0.1, 0.3, 0.5, 1.0});
-    add(KernelKind::Rows, 1, {1}, {0.1, 0.3, 0.5, 1.0});
+    add(KernelKind::Rows, 1, {1, 4, 16}, {0.1, 0.3, 0.5, 1.0});
     add(KernelKind::AllColumns, 1, {1, 2, 3}, {1.0});
     add(KernelKind::AllColumns, kMostStreamingTokens + 1, {4, 8, 16}, {1.0});
   }

@@ -336,9 +336,9 @@ def PrunePack : Pass<"prune-pack"> {
     wherever it can, `kernel=dense` nowhere. Declined with a remark: activations whose columns do not lie side by side, weights that
     hold infinity or NaN, and values that come at run time.
 
-    A product of one token whose results all reach gates with one mask, through elementwise operations at most, may become
-    `prune.multiply_rows`, which computes what the mask keeps: the mask comes from somewhere else, as from a predictor.
-    Declined with a remark: more than one token, and results that something else reads.
+    A product whose results all reach gates with one mask, through elementwise operations at most, may become
+    `prune.multiply_rows`, which computes of each token what the mask keeps: the mask comes from somewhere else, as from a
+    predictor. Declined with a remark: results that something else reads.
 
     Dense products of less than 8 tokens become `prune.sum_all_columns` where that is faster than `linalg.contract`.
 

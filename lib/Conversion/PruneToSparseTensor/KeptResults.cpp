@@ -52,8 +52,6 @@ KeptResults mlir::prune::findKeptResults(linalg::LinalgOp op, const LayerWeight 
     return {};
   if (reason.empty() && !shape.allowsColumns)
     reason = weight.values ? "the weight's values come at run time" : "they do not lie side by side";
-  if (reason.empty() && shape.getNumTokens() > 1)
-    reason = "there is more than one token";
   if (reason.empty() && mask.getParentBlock() != op->getBlock())
     reason = "their mask is made in another block";
   if (!reason.empty()) {

@@ -100,20 +100,8 @@ void SumEmitter::emitStep(Value token, Value entry, Value begin, Value end) {
 
 void SumEmitter::emitShare(Value begin, Value end) {
   fillZero(op.getInit(), begin, end);
-  // Tokens take turns: rows of the weight that several of them need are still in a cache.
-  int64_t numTokens = cast<MemRefType>(op.getInit().getType()).getDimSize(0);
-  Value longest = index(0);
-  for (int64_t token = 0; token < numTokens; ++token)
-    longest = arith::MaxUIOp::create(b, longest, loadIndex(op.getCounts(), {index(token)}));
-  loop(index(0), longest, kStep, [&](Value entry) {
-    loop(numTokens, [&](Value token) {
-      Value count = loadIndex(op.getCounts(), {token});
-      auto hasEntry = scf::IfOp::create(b, arith::CmpIOp::create(b, arith::CmpIPredicate::ult, entry, count));
-      OpBuilder::InsertionGuard guard(b);
-      b.setInsertionPointToStart(hasEntry.thenBlock());
-      emitStep(token, entry, begin, end);
-    });
-  });
+  takeTurns(op.getCounts(), index(0), findLongest(op.getCounts()), kStep,
+            [&](Value token, Value entry) { emitStep(token, entry, begin, end); });
 }
 
 void SumEmitter::run() {

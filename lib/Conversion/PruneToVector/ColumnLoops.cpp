@@ -55,6 +55,30 @@ void ColumnLoops::overShares(Value end, int64_t shares, int64_t unit, function_r
   });
 }
 
+Value ColumnLoops::findLongest(Value counts) {
+  int64_t numTokens = cast<MemRefType>(counts.getType()).getDimSize(0);
+  Value longest = loadIndex(counts, {index(0)});
+  for (int64_t token = 1; token < numTokens; ++token)
+    longest = arith::MaxUIOp::create(b, longest, loadIndex(counts, {index(token)}));
+  return longest;
+}
+
+void ColumnLoops::takeTurns(Value counts, Value begin, Value end, int64_t step,
+                            function_ref<void(Value, Value)> body) {
+  int64_t numTokens = cast<MemRefType>(counts.getType()).getDimSize(0);
+  loop(begin, end, step, [&](Value entry) {
+    if (numTokens == 1)
+      return body(index(0), entry);
+    loop(numTokens, [&](Value token) {
+      Value count = loadIndex(counts, {token});
+      auto hasEntry = scf::IfOp::create(b, arith::CmpIOp::create(b, arith::CmpIPredicate::ult, entry, count));
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(hasEntry.thenBlock());
+      body(token, entry);
+    });
+  });
+}
+
 void ColumnLoops::fillZero(Value matrix, Value begin, Value end) {
   loop(cast<MemRefType>(matrix.getType()).getDimSize(0), [&](Value row) {
     overColumns(begin, end, 1, [&](Value column, int64_t, int64_t width) {

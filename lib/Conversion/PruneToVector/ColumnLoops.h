@@ -23,6 +23,11 @@ struct ColumnLoops : VectorKernelBuilder {
                    function_ref<void(Value column, int64_t vectors, int64_t width)> body);
   /// Runs `body` for all of 0 to `end`, or in parallel for `shares` parts that are multiples of `unit`.
   void overShares(Value end, int64_t shares, int64_t unit, function_ref<void(Value begin, Value end)> body);
+  /// The length of the longest list.
+  Value findLongest(Value counts);
+  /// Tokens take turns in their lists, from entry `begin` to `end`, `step` at a time: what several of them read is still
+  /// in a cache.
+  void takeTurns(Value counts, Value begin, Value end, int64_t step, function_ref<void(Value token, Value entry)> body);
   /// Stores zeros in columns `begin` to `end` of all rows of `matrix`.
   void fillZero(Value matrix, Value begin, Value end);
   Value broadcast(Value scalar, VectorType type);

@@ -70,9 +70,8 @@ void ListedRowsEmitter::emitStep(Value token, Value entry) {
 void ListedRowsEmitter::run() {
   auto type = cast<MemRefType>(op.getInit().getType());
   fillZero(op.getInit(), index(0), index(type.getDimSize(1)));
-  loop(type.getDimSize(0), [&](Value token) {
-    overShares(loadIndex(op.getCounts(), {token}), op.getShares(), kStep,
-               [&](Value begin, Value end) { loop(begin, end, kStep, [&](Value entry) { emitStep(token, entry); }); });
+  overShares(findLongest(op.getCounts()), op.getShares(), kStep, [&](Value begin, Value end) {
+    takeTurns(op.getCounts(), begin, end, kStep, [&](Value token, Value entry) { emitStep(token, entry); });
   });
 }
 

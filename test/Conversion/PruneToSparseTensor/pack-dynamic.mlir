@@ -235,9 +235,9 @@ func.func @results(%x: tensor<1x256xf32>, %scores: tensor<1x512xf32>) -> (tensor
 // -----
 
 // CHECK-LABEL: @two_tokens
-// CHECK-NOT: prune.multiply_rows
-// CHECK: return
-// REMARK: [Missed] Pack {{.*}}p: pruned results are computed because there is more than one token
+// CHECK: %[[R:.*]]:3 = prune.list_nonzeros
+// CHECK: prune.multiply_rows ins({{.*}}, {{.*}}, %[[R]]#0, %[[R]]#2 : tensor<512x256xf32>, tensor<2x256xf32>, tensor<2x512xi32>, tensor<2xi32>)
+// REMARK: [Passed] Pack {{.*}}p: rows of results that are kept, density 0.25 of them
 #x = affine_map<(m, n, k) -> (m, k)>
 #w = affine_map<(m, n, k) -> (n, k)>
 #y = affine_map<(m, n, k) -> (m, n)>
