@@ -1,8 +1,8 @@
 //===- ApproximateMath.cpp - prune-approximate-math -----------------------------===//
 //
-// exp and exp2: Cody-Waite reduction to |r| <= ln2 / 2, a polynomial of degree 6, and the power of two added to the
-// exponent bits. erf: 1 - 2^w with a polynomial for log2(erfc); 1.9 ulp. GELU by erf is one function of its own:
-// 2.8 ulp from 0 on, 1.3e-7 below. The other functions are upstream's.
+// exp and exp2: Cody-Waite reduction to |r| <= ln2 / 2, a polynomial of degree 6, and a factor made of exponent bits.
+// erf: 1 - 2^w with a polynomial for log2(erfc); 1.9 ulp. GELU by erf is one function of its own: 2.8 ulp from 0 on
+// (3.2 without fused multiply-adds), 1.3e-7 below. The other functions are upstream's.
 // Division by a constant becomes multiplication by its reciprocal; 1.5 ulp.
 //
 //===----------------------------------------------------------------------===//
@@ -21,7 +21,6 @@
 #include "llvm/ADT/StringSwitch.h"
 
 #include <cmath>
-#include <limits>
 
 namespace mlir::prune {
 #define GEN_PASS_DEF_PRUNEAPPROXIMATEMATH
@@ -85,45 +84,32 @@ struct Arithmetic {
   }
 };
 
-/// e^r * 2^n for the reduced argument r and `shifted`, whose low bits hold n.
-Value scaledExp(Arithmetic &a, Value r, Value shifted) {
+// 1.5 * 2^23: adding it rounds to an integer and leaves that integer in the low bits.
+constexpr float roundingShift = 12582912.0f;
+
+/// e^x or 2^x without branches or blends: the argument is clamped to where n, its rounded logarithm of base 2, lies in
+/// [-126, 128]. The shift leaves the exponent bits of 2^(n-1) in the low bits; the last doubling overflows where it
+/// should.
+Value exponential(Arithmetic &a, Value x, bool base2) {
+  x = a.atMost(a.atLeast(x, base2 ? -126.0f : -87.3f), base2 ? 128.0f : 89.0f);
+  Value shift = a.constant(roundingShift + 126);
+  Value shifted = base2 ? a.add(x, shift) : a.multiplyAdd(x, a.constant(1.44269504088896341f), shift);
+  Value n = a.sub(shifted, shift), r;
+  if (base2) {
+    r = a.mul(a.sub(x, n), a.constant(0.693147180559945f));
+  } else {
+    r = a.multiplyAdd(n, a.constant(-0.693359375f), x);
+    r = a.multiplyAdd(n, a.constant(2.12194440e-4f), r);
+  }
   auto line = [&](float slope, float offset) { return a.multiplyAdd(r, a.constant(slope), a.constant(offset)); };
   Value square = a.mul(r, r);
   Value p = a.multiplyAdd(line(1.38145988e-3f, 8.36871658e-3f), square, line(4.1668389e-2f, 1.66665211e-1f));
   p = a.multiplyAdd(p, r, a.constant(4.9999994e-1f));
-  p = a.add(a.multiplyAdd(p, square, r), a.constant(1.0f));
+  p = a.multiplyAdd(p, square, r); // e^r - 1
   Value exponent = arith::ShLIOp::create(a.b, arith::BitcastOp::create(a.b, a.integers(), shifted), a.integer(23));
-  Value bits = arith::AddIOp::create(a.b, arith::BitcastOp::create(a.b, a.integers(), p), exponent);
-  return arith::BitcastOp::create(a.b, a.type, bits).getResult();
-}
-
-// 1.5 * 2^23: adding it rounds to an integer and leaves that integer in the low bits.
-constexpr float roundingShift = 12582912.0f;
-
-/// e^x without checks: any number beyond -87 < x < 88.
-Value scaledExp(Arithmetic &a, Value x) {
-  Value shift = a.constant(roundingShift);
-  Value shifted = a.multiplyAdd(x, a.constant(1.44269504088896341f), shift);
-  Value n = a.sub(shifted, shift);
-  Value r = a.multiplyAdd(n, a.constant(-0.693359375f), x);
-  r = a.multiplyAdd(n, a.constant(2.12194440e-4f), r);
-  return scaledExp(a, r, shifted);
-}
-
-Value exponential(Arithmetic &a, Value x, bool base2) {
-  // Results below the least normal number are zero, those above the greatest infinite.
-  float low = base2 ? -126.0f : -87.336540f, high = base2 ? 127.999992f : 88.722832f;
-  Value result;
-  if (base2) {
-    Value shift = a.constant(roundingShift), shifted = a.add(x, shift);
-    Value r = a.mul(a.sub(x, a.sub(shifted, shift)), a.constant(0.693147180559945f));
-    result = scaledExp(a, r, shifted);
-  } else {
-    result = scaledExp(a, x);
-  }
-  result = a.select(a.compare(arith::CmpFPredicate::OLT, x, a.constant(low)), a.constant(0.0f), result);
-  return a.select(a.compare(arith::CmpFPredicate::OGT, x, a.constant(high)),
-                  a.constant(std::numeric_limits<float>::infinity()), result);
+  Value half = arith::BitcastOp::create(a.b, a.type, exponent);
+  half = a.multiplyAdd(half, p, half);
+  return a.add(half, half);
 }
 
 /// erfc(t) = 2^w with w = t Q(t) for t = |x|, so erf is (1 - 2^n) - 2^n (2^f - 1) for w = n + f: below t = 0.27 n is 0
@@ -145,13 +131,17 @@ Value errorFunction(Arithmetic &a, Value x) {
 }
 
 /// x Phi(x) = max(x, 0) - t Phi(-t) for t = |x|, so nothing cancels; Phi(-t) is the square of a polynomial, which is a
-/// minimax fit to its root on [0, 5.7], weighted by the error that is left in Phi, and nearly zero from there on. Few
-/// instructions in a row count most: processors run as many vectors side by side as their registers hold.
+/// minimax fit to its root on [0, 5.7], weighted by the error that is left in Phi, and nearly zero from there on. The
+/// high and the low powers are two chains side by side: even and odd ones would cancel. Few instructions in a row count
+/// most: processors run as many vectors side by side as their registers hold.
 Value gelu(Arithmetic &a, Value x) {
   Value t = a.atMost(math::AbsFOp::create(a.b, x).getResult(), 5.7f);
-  Value root = a.horner(t, {2.25251409e-8f, -6.92619722e-7f, 8.7318549e-6f, -5.56241321e-5f, 1.65764301e-4f,
-                            -6.75275005e-5f, -4.17027157e-4f, -2.23670807e-3f, 7.61392387e-3f, 2.4564581e-2f,
-                            -5.62723726e-2f, -2.8209433e-1f, 7.07106769e-1f});
+  Value high = a.horner(t, {2.25251409e-8f, -6.92619722e-7f, 8.7318549e-6f, -5.56241321e-5f, 1.65764301e-4f,
+                            -6.75275005e-5f, -4.17027157e-4f});
+  Value low =
+      a.horner(t, {-2.23670807e-3f, 7.61392387e-3f, 2.4564581e-2f, -5.62723726e-2f, -2.8209433e-1f, 7.07106769e-1f});
+  Value cube = a.mul(a.mul(t, t), t);
+  Value root = a.multiplyAdd(high, a.mul(cube, cube), low);
   return a.multiplyAdd(arith::NegFOp::create(a.b, t), a.mul(root, root), a.atLeast(x, 0.0f));
 }
 

@@ -15,8 +15,8 @@ func.func @check_exp() {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %n = arith.constant 50000 : index
-  %low = arith.constant -8.700000e+01 : f64
-  %width = arith.constant 4.392500e-04 : f64
+  %low = arith.constant -8.660000e+01 : f64
+  %width = arith.constant 4.382500e-04 : f64
   %zero = arith.constant dense<0.0> : vector<8xf64>
   %lanes = arith.constant dense<[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]> : vector<8xf64>
   %eight = arith.constant 8.0 : f64
@@ -59,8 +59,8 @@ func.func @check_exp2() {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %n = arith.constant 50000 : index
-  %low = arith.constant -1.259000e+02 : f64
-  %width = arith.constant 6.345000e-04 : f64
+  %low = arith.constant -1.249000e+02 : f64
+  %width = arith.constant 6.320000e-04 : f64
   %zero = arith.constant dense<0.0> : vector<8xf64>
   %lanes = arith.constant dense<[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]> : vector<8xf64>
   %eight = arith.constant 8.0 : f64

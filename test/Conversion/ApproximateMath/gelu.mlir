@@ -1,5 +1,5 @@
-// GELU by erf becomes one function, in whatever order a model multiplies, and keeps the stated errors: 2.8 units in the
-// last place (2e-7) from zero on, 1.3e-7 below, measured against libm in f64.
+// GELU by erf becomes one function, in whatever order a model multiplies, and keeps the stated errors: 3.2 units in the
+// last place (2.3e-7) from zero on, 1.3e-7 below, measured against libm in f64.
 // RUN: prune-opt %s --prune-approximate-math | FileCheck %s --check-prefix=IR
 // DEFINE: %{fma} = true
 // DEFINE: %{run} = prune-opt %s --prune-lower-to-llvm=fuse-multiply-add=%{fma} | \
@@ -70,7 +70,7 @@ func.func @main() {
   %low = arith.constant -14.0 : f64
   %width = arith.constant 3.5e-05 : f64
   %above:2 = call @worst(%zero, %width) : (f64, f64) -> (f64, f64)
-  %relative = arith.constant 2.0e-07 : f64
+  %relative = arith.constant 2.3e-07 : f64
   %above_ok = arith.cmpf ole, %above#1, %relative : f64
   // CHECK: above zero: 1
   vector.print str "above zero: "
