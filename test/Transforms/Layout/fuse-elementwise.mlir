@@ -152,3 +152,50 @@ func.func @cheap(%x: tensor<8x64xf32>, %s: tensor<8xf32>) -> (tensor<8x64xf32>, 
   } -> tensor<8x64xf32>
   return %y, %z : tensor<8x64xf32>, tensor<8x64xf32>
 }
+
+// The largest score need not tell +0 from -0 where only exponentials see it; where it is a result, it must.
+// CHECK-LABEL: func @largest_score
+// CHECK: arith.maximumf {{.*}} fastmath<nsz>
+// CHECK: arith.subf
+// CHECK: math.exp
+func.func @largest_score(%x: tensor<8x16xf32>, %init: tensor<8xf32>, %e: tensor<8x16xf32>) -> tensor<8x16xf32> {
+  %m = linalg.generic {indexing_maps = [#id, #row], iterator_types = ["parallel", "reduction"]}
+      ins(%x : tensor<8x16xf32>) outs(%init : tensor<8xf32>) {
+  ^bb0(%in: f32, %o: f32):
+    %r = arith.maximumf %in, %o : f32
+    linalg.yield %r : f32
+  } -> tensor<8xf32>
+  %d = linalg.generic {indexing_maps = [#id, #row, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%x, %m : tensor<8x16xf32>, tensor<8xf32>) outs(%e : tensor<8x16xf32>) {
+  ^bb0(%in: f32, %max: f32, %o: f32):
+    %s = arith.subf %in, %max : f32
+    linalg.yield %s : f32
+  } -> tensor<8x16xf32>
+  %p = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%d : tensor<8x16xf32>) outs(%e : tensor<8x16xf32>) {
+  ^bb0(%in: f32, %o: f32):
+    %s = math.exp %in : f32
+    linalg.yield %s : f32
+  } -> tensor<8x16xf32>
+  return %p : tensor<8x16xf32>
+}
+
+// CHECK-LABEL: func @largest_score_is_result
+// CHECK-NOT: nsz
+func.func @largest_score_is_result(%x: tensor<8x16xf32>, %init: tensor<8xf32>, %e: tensor<8x16xf32>)
+    -> (tensor<8x16xf32>, tensor<8xf32>) {
+  %m = linalg.generic {indexing_maps = [#id, #row], iterator_types = ["parallel", "reduction"]}
+      ins(%x : tensor<8x16xf32>) outs(%init : tensor<8xf32>) {
+  ^bb0(%in: f32, %o: f32):
+    %r = arith.maximumf %in, %o : f32
+    linalg.yield %r : f32
+  } -> tensor<8xf32>
+  %p = linalg.generic {indexing_maps = [#id, #row, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%x, %m : tensor<8x16xf32>, tensor<8xf32>) outs(%e : tensor<8x16xf32>) {
+  ^bb0(%in: f32, %max: f32, %o: f32):
+    %d = arith.subf %in, %max : f32
+    %s = math.exp %d : f32
+    linalg.yield %s : f32
+  } -> tensor<8x16xf32>
+  return %p, %m : tensor<8x16xf32>, tensor<8xf32>
+}

@@ -3,6 +3,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
@@ -145,6 +146,29 @@ struct DivideAfterProduct : OpRewritePattern<linalg::GenericOp> {
 };
 } // namespace
 
+/// True if `use` is only subtracted from arguments of exponentials, where the sign of a zero makes no difference.
+static bool isShiftOfExponent(OpOperand &use) {
+  auto op = dyn_cast<linalg::GenericOp>(use.getOwner());
+  if (!op || !op.isDpsInput(&use))
+    return false;
+  BlockArgument shift = op.getMatchingBlockArgument(&use);
+  return llvm::all_of(shift.getUsers(), [&](Operation *user) {
+    auto subtract = dyn_cast<arith::SubFOp>(user);
+    return subtract && subtract.getLhs() != shift &&
+           llvm::all_of(subtract->getUsers(), [](Operation *reader) { return isa<math::ExpOp>(reader); });
+  });
+}
+
+/// Largest scores of a softmax need not tell +0 from -0, which costs a processor two more instructions.
+static void relaxMaxima(Operation *root) {
+  root->walk([](arith::MaximumFOp maximum) {
+    auto op = dyn_cast<linalg::GenericOp>(maximum->getParentOp());
+    if (op && op->getNumResults() == 1 && op.getNumReductionLoops() != 0 && maximum->hasOneUse() &&
+        isa<linalg::YieldOp>(*maximum->user_begin()) && llvm::all_of(op->getUses(), isShiftOfExponent))
+      maximum.setFastmath(maximum.getFastmath() | arith::FastMathFlags::nsz);
+  });
+}
+
 namespace {
 struct PruneFuseElementwise : prune::impl::PruneFuseElementwiseBase<PruneFuseElementwise> {
   using Base::Base;
@@ -155,6 +179,7 @@ struct PruneFuseElementwise : prune::impl::PruneFuseElementwiseBase<PruneFuseEle
     patterns.add<DivideAfterProduct>(&getContext());
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();
+    relaxMaxima(getOperation());
   }
 };
 } // namespace
