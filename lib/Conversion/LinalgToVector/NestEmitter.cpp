@@ -24,11 +24,13 @@ SmallVector<Segment> NestEmitter::rowSegments() {
   if (main == size)
     return segments;
   // A block that is transposed in registers is square: what is left runs one by one.
+  int64_t rest = size - main, joined = rest + schedule.rows;
   if (schedule.transposed)
-    segments.push_back(staticSegment(main, size, 1));
-  else
-    segments.push_back(staticSegment(main, size, size - main));
-  return segments;
+    return {segments.front(), staticSegment(main, size, 1)};
+  // A few rows alone would wait for their own sums: they share with a whole tile.
+  if (2 * rest <= schedule.rows && joined % 2 == 0)
+    return {staticSegment(0, size - joined, schedule.rows), staticSegment(size - joined, size, joined / 2)};
+  return {segments.front(), staticSegment(main, size, rest)};
 }
 
 SmallVector<Segment> NestEmitter::vectorSegments() {

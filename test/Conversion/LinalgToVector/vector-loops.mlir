@@ -30,6 +30,23 @@ func.func @keeps_accumulators_in_registers(%a: memref<12x20xf32>, %b: memref<20x
 
 // -----
 
+// Two rows are left after five tiles of six: they would wait for their own sums, so eight become two tiles of four.
+// CHECK-LABEL: func @shares_rows_of_last_tile
+// CHECK-DAG: %[[LAST:.*]] = arith.constant 24 : index
+// CHECK-DAG: %[[SIX:.*]] = arith.constant 6 : index
+// CHECK-DAG: %[[FOUR:.*]] = arith.constant 4 : index
+// CHECK: scf.for %{{.*}} to %[[LAST]] step %[[SIX]]
+// CHECK-COUNT-12: vector.fma
+// CHECK: scf.for %{{.*}} = %[[LAST]] to %{{.*}} step %[[FOUR]]
+// CHECK-COUNT-8: vector.fma
+// CHECK-NOT: vector.fma
+func.func @shares_rows_of_last_tile(%a: memref<32x20xf32>, %b: memref<20x16xf32>, %c: memref<32x16xf32>) {
+  linalg.matmul ins(%a, %b : memref<32x20xf32>, memref<20x16xf32>) outs(%c : memref<32x16xf32>)
+  return
+}
+
+// -----
+
 // 13 elements: one vector of 8, one of 4, one scalar; nothing outside the buffer.
 // CHECK-LABEL: func @narrows_at_the_end
 // CHECK: vector.load %{{.*}}[%c0] {{.*}} vector<8xf32>
