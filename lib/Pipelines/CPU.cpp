@@ -136,6 +136,7 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   linear.vnni = units.hasVNNI;
   pm.addPass(createConvertPruneToVector(linear));
   pm.addPass(createConvertPruneToLoops());
+  pm.addPass(createPruneFuseReductions());
   // Equal kernels compile once, and no function grows beyond what LLVM compiles in time.
   pm.addPass(createPruneOutlineKernels());
   ConvertLinalgToVectorLoopsOptions loops;

@@ -66,9 +66,9 @@ def PruneApproximateMath : Pass<"prune-approximate-math"> {
 
     | function | error | range |
     |---|---|---|
-    | `exp`, `exp2` | 1 ulp | all; results below 2^-126 are zero |
+    | `exp`, `exp2` | 1 ulp | all; results below 2^-125 may be zero |
     | `erf` | 1.9 ulp | all |
-    | GELU by `erf`, all of it | 2.8 ulp for x > 0, 1.3e-7 absolute below | all |
+    | GELU by `erf`, all of it | 2.8 ulp for x > 0 (3.2 without fused multiply-adds), 1.3e-7 absolute below | all |
     | division by a constant | 1.5 ulp | constants whose reciprocal is a normal number |
     | `tanh` | 5e-7 absolute | all |
     | `log`, `log2`, `log1p`, `expm1` | upstream's polynomials, 3 ulp | normal numbers |
@@ -120,6 +120,28 @@ def PruneSplitParallelLoops : Pass<"prune-split-parallel-loops", "ModuleOp"> {
   let dependentDialects = [
     "arith::ArithDialect", "func::FuncDialect", "memref::MemRefDialect", "omp::OpenMPDialect", "scf::SCFDialect"
   ];
+}
+
+def PruneFuseReductions : Pass<"prune-fuse-reductions"> {
+  let summary = "Reduce values in the loops that compute them";
+  let description = [{
+    A `linalg.generic` that reduces the result of an elementwise `linalg.generic` right before it becomes one op with it,
+    which stores the values and accumulates them on the way: the sum of the exponentials of a softmax costs one addition
+    for each vector in place of a pass over memory. Left alone: reductions along the last dimension, whose lanes would
+    have to be added up; values that a view, another op or an index stands between.
+
+    ```mlir
+    linalg.generic {parallel, parallel}  ins(%x : memref<8x16xf32>) outs(%e : memref<8x16xf32>)  // exp
+    linalg.fill ins(%zero : f32) outs(%s : memref<16xf32>)
+    linalg.generic {reduction, parallel} ins(%e : memref<8x16xf32>) outs(%s : memref<16xf32>)    // addf
+    // becomes
+    linalg.fill ins(%zero : f32) outs(%s : memref<16xf32>)
+    linalg.generic {reduction, parallel} ins(%x : memref<8x16xf32>)
+                                         outs(%e, %s : memref<8x16xf32>, memref<16xf32>)         // exp, addf
+    ```
+  }];
+  let statistics = [Statistic<"numFused", "num-fused", "Reductions fused">];
+  let dependentDialects = ["linalg::LinalgDialect"];
 }
 
 def PruneOutlineKernels : Pass<"prune-outline-kernels", "ModuleOp"> {

@@ -22,10 +22,21 @@ namespace mlir::prune {
 using namespace mlir;
 using namespace mlir::prune;
 
+bool prune::accumulatesOn(linalg::LinalgOp op, OpOperand &init) {
+  AffineMap map = op.getMatchingIndexingMap(&init);
+  for (auto [loop, kind] : llvm::enumerate(op.getIteratorTypesArray()))
+    if (kind == utils::IteratorType::reduction && map.isFunctionOfDim(loop))
+      return false;
+  return op.getNumReductionLoops() != 0;
+}
+
 linalg::FillOp prune::getOwnFill(linalg::LinalgOp op) {
-  if (op.getNumReductionLoops() == 0 || op.getNumDpsInits() != 1 || isa<linalg::FillOp>(op))
+  if (op.getNumReductionLoops() == 0 || isa<linalg::FillOp>(op))
     return {};
-  Value target = op.getDpsInitOperand(0)->get();
+  Value target;
+  for (OpOperand &init : op.getDpsInitsMutable())
+    if (accumulatesOn(op, init) && std::exchange(target, init.get()))
+      return {}; // two that would need one each
   Operation *previous = op->getPrevNode();
   while (previous && isMemoryEffectFree(previous))
     previous = previous->getPrevNode();
@@ -63,7 +74,7 @@ FailureOr<LinalgToVectorResult> prune::lowerLinalgToVectorLoops(RewriterBase &re
   // A reduction over one element is none: then the output's contents are read, and the fill has to stay.
   if (linalg::FillOp fill = !nest->empty && nest->hasReduction() ? getOwnFill(op) : linalg::FillOp()) {
     for (NestOperand &operand : nest->operands)
-      if (operand.output)
+      if (operand.accumulates)
         operand.initial = fill.getInputs().front();
     rewriter.eraseOp(fill);
     result.startsFromFill = true;

@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "prune/Conversion/LinalgToVector/LinalgToVector.h"
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -153,6 +154,7 @@ FailureOr<Nest> prune::buildNest(ImplicitLocOpBuilder &b, linalg::LinalgOp op, s
     NestOperand operand;
     operand.operand = &use;
     operand.output = op.isDpsInit(&use);
+    operand.accumulates = operand.output && accumulatesOn(op, use);
     operand.elementType = getElementTypeOrSelf(use.get().getType());
     operand.coefficients.assign(numLoops, Coefficient());
     if (argument < body.getNumArguments())

@@ -43,6 +43,8 @@ struct NestOperand {
   Value flat;
   Type elementType;
   bool output = false;
+  /// An output that all steps of the reductions meet in.
+  bool accumulates = false;
   /// An output whose reductions start from this scalar instead of its contents.
   Value initial;
   SmallVector<Coefficient> coefficients;

@@ -238,8 +238,12 @@ Schedule prune::makeSchedule(Nest &nest, const LinalgToVectorOptions &options) {
       if (repeated)
         schedule.row = chooser.chooseRowOfRepeated(v);
       int64_t limit = std::min<int64_t>(options.vectorBits >= 512 ? 4 : 2, budget);
+      // Sixteen registers hold the constants of one function and little else.
+      bool fillsRegisters = options.vectorBits < 512 && llvm::any_of(nest.body(), [](Operation &op) {
+                              return isa<math::ExpOp, math::Exp2Op, math::ErfOp>(op);
+                            });
       if (schedule.row < 0)
-        limit = std::min<int64_t>(budget, 4);
+        limit = fillsRegisters ? 1 : std::min<int64_t>(budget, 4);
       schedule.vectors = std::min(registers, limit);
       for (int64_t count = schedule.vectors; count * 2 > schedule.vectors; --count)
         if (registers % count == 0) {

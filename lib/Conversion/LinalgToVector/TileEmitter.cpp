@@ -181,7 +181,7 @@ Value NestEmitter::indexOf(int64_t originalDim, int64_t row, int64_t vector) {
   return arith::AddIOp::create(b, broadcastTo(b, value, lanes), iota).getResult();
 }
 
-/// Emits the region for every point of the tile. Without reductions results are what is to be stored.
+/// Emits the region for every point of the tile. Results are the next accumulators, and what is to be stored.
 SmallVector<Value> NestEmitter::emitPoints(ValueRange accumulators) {
   LoadCache loads;
   AddressCache addresses;
@@ -193,10 +193,10 @@ SmallVector<Value> NestEmitter::emitPoints(ValueRange accumulators) {
         unsigned output = 0;
         for (auto [i, operand] : llvm::enumerate(nest.operands)) {
           if (operand.argument == arg)
-            return operand.output && !accumulators.empty()
+            return operand.accumulates && !accumulators.empty()
                        ? accumulators[(output * rows + row) * vectors + vector]
                        : load(i, row, vector, loads, addresses);
-          output += operand.output;
+          output += operand.accumulates;
         }
         llvm_unreachable("an argument belongs to an operand");
       };
@@ -212,7 +212,19 @@ SmallVector<Value> NestEmitter::emitPoints(ValueRange accumulators) {
 SmallVector<Value> NestEmitter::emitReductionLoops(unsigned level, ArrayRef<int> dims, const Segment *laneSegment,
                                                    ValueRange accumulators) {
   if (level == dims.size()) {
-    SmallVector<Value> results = emitPoints(accumulators);
+    SmallVector<Value> points = emitPoints(accumulators), results;
+    AddressCache addresses;
+    auto next = points.begin();
+    for (auto [i, operand] : llvm::enumerate(nest.operands)) {
+      if (!operand.output)
+        continue;
+      for (int64_t row = 0; row < rows; ++row)
+        for (int64_t vector = 0; vector < vectors; ++vector, ++next)
+          if (operand.accumulates)
+            results.push_back(*next);
+          else
+            store(i, row, vector, *next, addresses);
+    }
     for (auto [result, accumulator] : llvm::zip(results, accumulators))
       if (isa<VectorType>(accumulator.getType()))
         result = broadcastTo(b, result, lanes);
@@ -258,7 +270,7 @@ void NestEmitter::emitTile() {
   LoadCache loads;
   SmallVector<unsigned> outputs;
   for (auto [i, operand] : llvm::enumerate(nest.operands))
-    if (operand.output)
+    if (operand.output && (operand.accumulates || schedule.reductions.empty()))
       outputs.push_back(i);
   SmallVector<Value> values;
   if (schedule.reductions.empty()) {

@@ -55,7 +55,10 @@ struct LinalgToVectorResult {
   std::string reason;
 };
 
-/// The linalg.fill of the buffer that `op` accumulates on, if nothing happens between the two.
+/// True for a result of a reduction; false for one that each step stores an element of (prune-fuse-reductions).
+bool accumulatesOn(linalg::LinalgOp op, OpOperand &init);
+
+/// The linalg.fill of the one buffer that `op` accumulates on, if nothing happens between the two.
 linalg::FillOp getOwnFill(linalg::LinalgOp op);
 
 /// Replaces `op`, which must work on memrefs, by loops. Fails, with the reason for a remark or error, only where the
