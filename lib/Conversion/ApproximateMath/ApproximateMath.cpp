@@ -131,17 +131,22 @@ Value errorFunction(Arithmetic &a, Value x) {
 }
 
 /// x Phi(x) = max(x, 0) - t Phi(-t) for t = |x|, so nothing cancels; Phi(-t) is the square of a polynomial, which is a
-/// minimax fit to its root on [0, 5.7], weighted by the error that is left in Phi, and nearly zero from there on. The
-/// high and the low powers are two chains side by side: even and odd ones would cancel. Few instructions in a row count
-/// most: processors run as many vectors side by side as their registers hold.
+/// minimax fit to its root on [0, 5.7], weighted by the error that is left in Phi, and nearly zero from there on. Few
+/// instructions in a row count most: processors run as many vectors side by side as their registers hold. So the high
+/// and the low powers are two chains (even and odd ones would cancel), but for 512 bits, where multipliers are scarcer.
 Value gelu(Arithmetic &a, Value x) {
-  Value t = a.atMost(math::AbsFOp::create(a.b, x).getResult(), 5.7f);
-  Value high = a.horner(t, {2.25251409e-8f, -6.92619722e-7f, 8.7318549e-6f, -5.56241321e-5f, 1.65764301e-4f,
-                            -6.75275005e-5f, -4.17027157e-4f});
-  Value low =
-      a.horner(t, {-2.23670807e-3f, 7.61392387e-3f, 2.4564581e-2f, -5.62723726e-2f, -2.8209433e-1f, 7.07106769e-1f});
-  Value cube = a.mul(a.mul(t, t), t);
-  Value root = a.multiplyAdd(high, a.mul(cube, cube), low);
+  constexpr float high[] = {2.25251409e-8f, -6.92619722e-7f, 8.7318549e-6f,  -5.56241321e-5f,
+                            1.65764301e-4f, -6.75275005e-5f, -4.17027157e-4f};
+  constexpr float low[] = {-2.23670807e-3f, 7.61392387e-3f, 2.4564581e-2f,
+                           -5.62723726e-2f, -2.8209433e-1f, 7.07106769e-1f};
+  Value t = a.atMost(math::AbsFOp::create(a.b, x).getResult(), 5.7f), root;
+  auto vector = dyn_cast<VectorType>(a.type);
+  if (vector && vector.getShape().back() >= 16) {
+    root = a.horner(t, llvm::to_vector(llvm::concat<const float>(high, low)));
+  } else {
+    Value cube = a.mul(a.mul(t, t), t), power = a.mul(cube, cube), top = a.horner(t, high);
+    root = a.multiplyAdd(top, power, a.horner(t, low));
+  }
   return a.multiplyAdd(arith::NegFOp::create(a.b, t), a.mul(root, root), a.atLeast(x, 0.0f));
 }
 

@@ -8,8 +8,13 @@
 // REDEFINE: %{fma} = false
 // RUN: %{run}
 
+// Two chains of at most seven steps that wait for each other; with 512 bits, where multipliers are scarcer, one of twelve.
 // IR-LABEL: @as_onnx
-// IR-NOT: math.copysign
+// IR-COUNT-3: arith.mulf
+// IR-COUNT-12: math.fma
+// IR: arith.mulf
+// IR: math.fma
+// IR-NOT: {{arith.mulf|math.fma|math.copysign}}
 // IR: return
 func.func @as_onnx(%x: vector<8xf32>) -> vector<8xf32> {
   %half = arith.constant dense<5.000000e-01> : vector<8xf32>
@@ -21,6 +26,25 @@ func.func @as_onnx(%x: vector<8xf32>) -> vector<8xf32> {
   %product = arith.mulf %x, %sum : vector<8xf32>
   %result = arith.mulf %product, %half : vector<8xf32>
   return %result : vector<8xf32>
+}
+
+// IR-LABEL: @wide
+// IR-NOT: arith.mulf
+// IR-COUNT-12: math.fma
+// IR: arith.mulf
+// IR: math.fma
+// IR-NOT: {{arith.mulf|math.fma|math.copysign}}
+// IR: return
+func.func @wide(%x: vector<16xf32>) -> vector<16xf32> {
+  %half = arith.constant dense<5.000000e-01> : vector<16xf32>
+  %one = arith.constant dense<1.000000e+00> : vector<16xf32>
+  %root = arith.constant dense<0.707106769> : vector<16xf32>
+  %scaled = arith.mulf %x, %root : vector<16xf32>
+  %erf = math.erf %scaled : vector<16xf32>
+  %sum = arith.addf %erf, %one : vector<16xf32>
+  %halved = arith.mulf %x, %half : vector<16xf32>
+  %result = arith.mulf %halved, %sum : vector<16xf32>
+  return %result : vector<16xf32>
 }
 
 // The largest errors over 400,000 numbers from %low on, %width apart: the difference, and its share of the result.
