@@ -16,15 +16,16 @@ from prune.bench import cli, gpu, gpu_run
 from prune.console import Steps
 from prune.errors import PruneError
 
-RUNTIME = Path(__file__).resolve().parents[2] / "build" / "opencl" / "lib"
-KINDS = ("dense-f32", "csr-95", "2:4", "b16x16-90", "gate-70")
+ROOT = Path(__file__).resolve().parents[2]
+RUNTIME = ROOT / "build" / "opencl" / "lib"
+KINDS = ("dense-f32", "csr-95", "2:4", "b16x16-90", "dense-i8", "2:4-i8", "gate-70", "dense-f16+parts-2")
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
     """Small layers for OpenCL, unpacked from their archive somewhere else."""
-    folder = tmp_path_factory.mktemp("bench")
-    settings = gpu.Settings(folder / "layers", "opencl", [(48, 64)], KINDS, [5])
+    folder = tmp_path_factory.mktemp("a bench")
+    settings = gpu.Settings(folder / "layers", "opencl", [(48, 144)], KINDS, [5])
     assert gpu.prepare(settings, Steps("test")) == 0
     elsewhere = folder / "elsewhere"
     with tarfile.open(folder / "layers.tar.xz") as tar:
@@ -85,6 +86,33 @@ def test_an_archive_that_is_too_large_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu, "MAX_ARCHIVE", 1000)
     with pytest.raises(PruneError, match="choose fewer"):
         gpu.prepare(gpu.Settings(tmp_path / "layers", "opencl", [(16, 16)], ["dense-f32"], [1]), Steps("test"))
+
+
+def test_layers_by_libraries_multiply_as_they_should_and_others_are_left_out(tmp_path, capsys):
+    settings = gpu.Settings(tmp_path / "layers", shapes=[(32, 64)], tokens=[16, 1024],
+                            kinds=["dense-f16+cublas", "csr-98+cusparse", "2:4+cusparselt"])
+    assert gpu.prepare(settings, Steps("test")) == 0
+    # 2:4 pays from 1024 tokens on.
+    assert "layer_2_4_cusparselt_32x64_16: left out, since no library multiplies" in capsys.readouterr().err
+    described = json.loads((tmp_path / "layers" / "cases.json").read_text())["cases"]
+    assert [case["choice"].rpartition("; by ")[2] for case in described] == 2 * ["cublas"] + 2 * ["cusparse"] + ["cusparselt"]
+    fake = tmp_path / "fake"
+    fake.mkdir()
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-w", ROOT / "test/Integration/GPU/Inputs/fake-cuda.c", "-o",
+                    fake / "libcuda.so.1"], check=True)
+    for name in ("libcublas.so.13", "libcusparse.so.12", "libcusparseLt.so.0"):
+        (fake / name).symlink_to("libcuda.so.1")
+    done = run_script(tmp_path / "layers", "--json=r.json", "--rounds=1", "--no-peers", LD_LIBRARY_PATH=str(fake))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "launch" not in done.stdout  # results come from the libraries as they are
+    assert all(row["right"] for row in json.loads((tmp_path / "layers" / "r.json").read_text())["rows"])
+
+
+def test_libraries_come_last_and_need_a_chip_of_nvidia():
+    kinds = [case["kind"] for case in gpu.cases(gpu.Settings(Path("unused"), tokens=[16]))]
+    first = next(i for i, kind in enumerate(kinds) if gpu.KINDS[kind].uses_library)
+    assert 0 < first < len(kinds) and all(gpu.KINDS[kind].uses_library for kind in kinds[first:])
+    assert not any(gpu.KINDS[case["kind"]].uses_library for case in gpu.cases(gpu.Settings(Path("unused"), "opencl")))
 
 
 def test_layers_behind_gates_have_few_tokens_and_one_weight():

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "TensorCoreKernels.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 using namespace mlir;
@@ -50,13 +51,16 @@ LogicalResult mlir::prune::lowerByLibrary(RewriterBase &rewriter, LinearOp op, S
   if (failed(verifyRowMajor(op, target)))
     return failure();
   LayerBuffers layer(op);
-  // cuSPARSELt gives results of the type of its factors.
-  Type type = rewriter.getF32Type();
-  if (library == "cusparselt")
-    type = op.getInputType().getElementType();
   Block &epilogue = op.getEpilogue().front();
-  bool isBare =
-      op.getInitType().getElementType() == type && epilogue.getTerminator()->getOperand(0) == epilogue.getArgument(0);
+  Value result = epilogue.getTerminator()->getOperand(0);
+  if (auto rounded = result.getDefiningOp<arith::TruncFOp>())
+    result = rounded.getIn();
+  bool isSum = result == epilogue.getArgument(0);
+  // Libraries can round sums to the type of the factors; cuSPARSELt always does.
+  Type factor = op.getInputType().getElementType(), wanted = op.getInitType().getElementType();
+  bool rounds = library == "cusparselt" || (isSum && wanted == factor);
+  Type type = rounds ? factor : rewriter.getF32Type();
+  bool isBare = isSum && wanted == type;
   rewriter.setInsertionPoint(op);
   Value product = op.getInit();
   if (!isBare)

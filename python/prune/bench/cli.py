@@ -292,8 +292,8 @@ def _parser() -> argparse.ArgumentParser:
     cards.add_argument("--prepare", type=Path, metavar="DIR", required=True,
                        help="folder for the compiled layers; the archive DIR.tar.xz is written beside it")
     cards.add_argument("--chip", choices=gpu.CHIPS, default="sm_90", help="chip to compile for (sm_90)")
-    cards.add_argument("--weights", type=_list(str, gpu.KINDS.__contains__, ", ".join(gpu.KINDS)), default=list(gpu.KINDS),
-                       help=f"kinds of weights ({','.join(gpu.KINDS)})")
+    cards.add_argument("--weights", type=_list(str, gpu.KINDS.__contains__, ", ".join(gpu.KINDS)),
+                       help=f"kinds of weights (all that the chip has: {','.join(gpu.KINDS)})")
     cards.add_argument("--shapes", type=_list(_shape, lambda shape: min(shape) > 0, "shapes like 768x3072"),
                        default=list(gpu.SHAPES), help="rows by columns (those of BERT-base and of language models)")
     cards.add_argument("--tokens", type=_COUNTS, help="tokens of each layer (1 to 8192 for 4096x4096, 128 and 2048 for others)")

@@ -21,8 +21,9 @@ import numpy as np
 
 # A random tile, repeated: compressed it takes next to nothing, and every row differs from its neighbours.
 TILE = 256
-# Largest difference to the float64 product, relative to its largest element, by what is multiplied.
-TOLERANCES = {"f32": 1e-5, "tf32": 2e-3, "f16": 2e-3, "bf16": 1e-2}
+# Largest difference to the float64 product, relative to its largest element, by what is multiplied; that of i8 is to the
+# product of the same whole numbers.
+TOLERANCES = {"f32": 1e-5, "tf32": 2e-3, "f16": 2e-3, "bf16": 1e-2, "i8": 1e-5}
 # Tokens whose results are compared: the first, the last, and some between.
 COMPARED = 96
 SAMPLE_MS = 2.0
@@ -50,13 +51,50 @@ def threshold_of(kind: str) -> float | None:
     return int(percent) / 100 if name == "gate" else None
 
 
+def layer_of(kind: str) -> str:
+    """The kind without what only the code differs in."""
+    return kind.partition("+")[0]
+
+
 def weight_and_mask(n: int, k: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """The weight of a layer and its mask: the same wherever this runs. Values are exact in f16 and bf16."""
+    kind = layer_of(kind)
     # Layers behind gates have one weight, which an archive holds once.
     random = np.random.RandomState(sum(map(ord, "gate" if threshold_of(kind) is not None else kind)))
     tile = random.randint(1, 64, (TILE, TILE)) * random.choice([-1, 1], (TILE, TILE)) / 64
     copies = -(-n // TILE), -(-k // TILE)
     return (np.tile(tile, copies)[:n, :k].astype(np.float32), np.tile(tile_mask(kind, random), copies)[:n, :k])
+
+
+def quantize(matrix: np.ndarray, wide: type) -> tuple[np.ndarray, np.ndarray]:
+    """Each row as precision=i8 has it: whole numbers, 127 for the largest magnitude, and these magnitudes."""
+    largest = np.abs(matrix).max(axis=1, keepdims=True)
+    factor = np.divide(wide(127), largest.astype(wide), where=largest != 0, out=np.zeros(largest.shape, wide))
+    return np.rint(matrix.astype(wide) * factor).astype(np.int8), largest.astype(np.float64)
+
+
+def exact_product(x: np.ndarray, weight: np.ndarray, precision: str) -> np.ndarray:
+    """x w' in float64, in i8 of what is rounded to whole numbers."""
+    if precision != "i8":
+        return x.astype(np.float64) @ weight.astype(np.float64).T
+    (x8, tokens), (w8, rows) = quantize(x, np.float32), quantize(weight, np.float64)
+    return x8.astype(np.float64) @ w8.astype(np.float64).T * (tokens * rows.T / 127**2)
+
+
+def find_package_libraries(name: str) -> list[Path]:
+    """A library of CUDA in Python's packages, where the loader does not look."""
+    return [path for folder in sys.path for path in sorted(Path(folder or ".").glob(f"nvidia/*/lib/{name}.so*"))]
+
+
+def load_libraries(cases: list[dict]) -> None:
+    """Layers by libraries load these by name, which finds what is loaded already."""
+    for library, name in (("cublas", "libcublas"), ("cusparse", "libcusparse"), ("cusparselt", "libcusparseLt")):
+        if any(case["kind"].endswith("+" + library) for case in cases):
+            for path in find_package_libraries(name):
+                try:
+                    ctypes.CDLL(str(path))
+                except OSError as error:
+                    print(f"run.py: {error}", file=sys.stderr)
 
 
 class Layer:
@@ -110,7 +148,7 @@ def find_torch():
 
 def make_peers(torch, case: dict, x: np.ndarray, weight: np.ndarray, masked: bool) -> dict[str, Callable[[], object]]:
     """Calls of the libraries that do the same, by name. What a library refuses is left out with its reason."""
-    kind, peers = case["kind"], {}
+    kind, peers = layer_of(case["kind"]), {}
     half = torch.from_numpy(x).cuda().half()
     full = torch.from_numpy(x).cuda().float()
     dense = torch.from_numpy(weight).cuda()
@@ -133,7 +171,11 @@ def make_peers(torch, case: dict, x: np.ndarray, weight: np.ndarray, masked: boo
         return call
     # Dense f16 is what all others have to beat; f32 what exact ones have.
     for precision in dict.fromkeys(("f16", case["precision"], *(["f32"] if kind.startswith("csr") else []))):
-        add(f"cublas {precision}", lambda: cublas(precision))
+        if precision != "i8":
+            add(f"cublas {precision}", lambda: cublas(precision))
+    if case["precision"] == "i8":  # of numbers that are whole already, to sums without a scale
+        a, b = (torch.from_numpy(quantize(matrix, np.float64)[0]).cuda() for matrix in (x, weight))
+        add("cublaslt i8", lambda: lambda: torch._int_mm(a, b.t()))
     if kind.startswith("csr"):
         sparse = dense.to_sparse_csr()
         columns, rows = full.t(), full.t().contiguous()
@@ -149,26 +191,28 @@ def make_peers(torch, case: dict, x: np.ndarray, weight: np.ndarray, masked: boo
 class SparseLt:
     """y = x w' by cuSPARSELt's C interface, with the algorithm that its search finds; w must be 2:4."""
 
-    F16, ROW, COLUMN, SUM_F32 = 2, 2, 1, 2  # as the library numbers them
+    ROW, COLUMN = 2, 1  # as the library numbers them
+    # Types of factors, of results, and of sums, in its numbers, and that of results in PyTorch's words.
+    TYPES = {"f16": (2, 2, 2, "float16"), "i8": (3, 10, 0, "int32")}
 
-    def __init__(self, torch, weight, x, weight_first: bool):
-        paths = [path for folder in sys.path for path in Path(folder or ".").glob("nvidia/cusparselt/lib/libcusparseLt.so*")]
+    def __init__(self, torch, weight, x, precision: str, weight_first: bool):
+        factor, result, sums, result_name = self.TYPES[precision]
+        paths = find_package_libraries("libcusparseLt")
         self.library = ctypes.CDLL(str(paths[0]) if paths else "libcusparseLt.so.0")
         (n, k), m = weight.shape, len(x)
         self._handles = {name: (ctypes.c_uint64 * 2048)() for name in ("handle", "w", "x", "y", "product", "choice", "plan")}
         h, size = self._handles, ctypes.c_int64
 
-        def dense(name, rows, columns, order):
+        def dense(name, rows, columns, order, element):
             self._call("DenseDescriptorInit", h[name], size(rows), size(columns), size(columns if order == self.ROW else rows),
-                       ctypes.c_uint32(16), self.F16, order)
+                       ctypes.c_uint32(16), element, order)
         self._call("Init")
-        self._call("StructuredDescriptorInit", h["w"], size(n), size(k), size(k), ctypes.c_uint32(16), self.F16, self.ROW, 0)
+        self._call("StructuredDescriptorInit", h["w"], size(n), size(k), size(k), ctypes.c_uint32(16), factor, self.ROW, 0)
         # w x' = y' with columns one after the other, or x w' = y by rows: the same bytes.
-        dense("x", *((k, m, self.COLUMN) if weight_first else (m, k, self.ROW)))
-        dense("y", *((n, m, self.COLUMN) if weight_first else (m, n, self.ROW)))
+        dense("x", *((k, m, self.COLUMN) if weight_first else (m, k, self.ROW)), factor)
+        dense("y", *((n, m, self.COLUMN) if weight_first else (m, n, self.ROW)), result)
         left, right = ("w", "x") if weight_first else ("x", "w")
-        self._call("MatmulDescriptorInit", h["product"], 0, 0 if weight_first else 1, h[left], h[right], h["y"], h["y"],
-                   self.SUM_F32)
+        self._call("MatmulDescriptorInit", h["product"], 0, 0 if weight_first else 1, h[left], h[right], h["y"], h["y"], sums)
         self._call("MatmulAlgSelectionInit", h["choice"], h["product"], 0)
         self._call("MatmulPlanInit", h["plan"], h["product"], h["choice"])
         packed_size, scratch_size = ctypes.c_size_t(), ctypes.c_size_t()
@@ -177,7 +221,7 @@ class SparseLt:
         def allocate(size):
             return torch.empty(max(size, 1), dtype=torch.uint8, device="cuda")
         packed, scratch, workspace = allocate(packed_size.value), allocate(scratch_size.value), allocate(64 << 20)
-        self.y = torch.empty(m, n, dtype=torch.float16, device="cuda")
+        self.y = torch.empty(m, n, dtype=getattr(torch, result_name), device="cuda")
         self._kept = (packed, workspace, x)
         stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
         self._call("SpMMACompress", h["plan"], self._pointer(weight), self._pointer(packed), self._pointer(scratch), stream)
@@ -201,18 +245,19 @@ class SparseLt:
 
 
 def time_cusparselt(text: str) -> int:
-    """In a process of its own, since a failure there spoils the device's context: "N K M ORDER" to milliseconds on stdout."""
+    """In a process of its own, since a failure spoils the device's context: "PRECISION N K M ORDER" to milliseconds."""
     import torch
-    n, k, m, weight_first = map(int, text.split())
+    precision, *sizes = text.split()
+    n, k, m, weight_first = map(int, sizes)
     weight, mask = weight_and_mask(n, k, "2:4")
-    w = torch.from_numpy(weight * mask).cuda().half()
-    x = torch.randn(m, k, device="cuda", dtype=torch.float16)
-    product = SparseLt(torch, w, x, bool(weight_first))
+    element, unit = (torch.int8, 64) if precision == "i8" else (torch.float16, 1)  # weights are multiples of 1/64
+    w = torch.from_numpy(unit * weight * mask).cuda().to(element)
+    x = (torch.randint(-64, 65, (m, k), device="cuda") / 64 * unit).to(element)
+    product = SparseLt(torch, w, x, precision, bool(weight_first))
     product()
     exact = x.float() @ w.float().t()
-    if float((product.y.float() - exact).norm() / exact.norm()) > TOLERANCES["f16"]:
+    if float((product.y.float() - exact).norm() / exact.norm()) > TOLERANCES[precision]:
         raise RuntimeError("cuSPARSELt's result is wrong")
-
 
     def run(calls: int) -> float:  # the library was given its stream: no graph can record it
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -230,12 +275,12 @@ def find_cusparselt(case: dict) -> float | None:
     """The better of the two orders, timed right after the other programs and not between them."""
     best = None
     for order in (0, 1):
-        command = [sys.executable, __file__, "--cusparselt", f"{case['n']} {case['k']} {case['m']} {order}"]
+        command = [sys.executable, __file__, "--cusparselt", f"{case['precision']} {case['n']} {case['k']} {case['m']} {order}"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=60)
             best = min(float(done.stdout), best or float("inf"))
         except (ValueError, subprocess.TimeoutExpired):
-            print("  cusparselt f16: no result", file=sys.stderr)
+            print(f"  cusparselt {case['precision']}: no result", file=sys.stderr)
     return best
 
 
@@ -289,7 +334,7 @@ def measure(folder: Path, case: dict, torch, rounds: int) -> dict:
         y = layer(x, n)
         tokens = np.unique(np.linspace(0, m - 1, min(m, COMPARED)).astype(int))
         y = y.astype(np.float32)
-        exact = gated[tokens].astype(np.float64) @ weight.astype(np.float64).T
+        exact = exact_product(gated[tokens], weight, precision)
         difference = float(np.abs(y[tokens] - exact).max() / np.abs(exact).max())
         row = {**case, "density": round(float(mask.mean()), 4), "difference": difference,
                "right": bool(np.isfinite(y).all() and difference <= TOLERANCES[precision])}
@@ -298,8 +343,8 @@ def measure(folder: Path, case: dict, torch, rounds: int) -> dict:
             calls = make_peers(torch, case, gated, weight, not mask.all())
             programs.update({name: timer(torch, call) for name, call in calls.items()})
         row["ms"] = interleave(programs, rounds)
-        if torch and kind == "2:4" and (best := find_cusparselt(case)):
-            row["ms"]["cusparselt f16"] = best
+        if torch and kind.startswith("2:4") and (best := find_cusparselt(case)):
+            row["ms"][f"cusparselt {precision}"] = best
         row["dense_tflops"] = 2e-9 * m * n * k / row["ms"]["prune"]
         return row
     finally:
@@ -310,7 +355,7 @@ def describe(row: dict) -> str:
     ours = row["ms"]["prune"]
     peers = "  ".join(f"{name} {ms / ours:.2f}x" for name, ms in row["ms"].items() if name != "prune")
     state = "" if row["right"] else "  WRONG"
-    return (f"{row['kind']:>12} {row['precision']:>4} {row['n']:>5} x {row['k']:<5} M {row['m']:<5} {ours:9.4f} ms "
+    return (f"{row['kind']:>17} {row['precision']:>4} {row['n']:>5} x {row['k']:<5} M {row['m']:<5} {ours:9.4f} ms "
             f"{row['dense_tflops']:7.1f} TFLOP/s dense  difference {row['difference']:.1e}{state}  {peers}")
 
 
@@ -340,6 +385,7 @@ def main(arguments: list[str] | None = None) -> int:
     device = torch.cuda.get_device_name() if torch else bench["chip"]
     rows, left, failed = [], [], []
     cases = [case for case in bench["cases"] if options.only in case["name"]]
+    load_libraries(cases)
     for case in cases:
         if time.monotonic() - begin > options.limit:
             left.append(case["name"])

@@ -85,20 +85,27 @@ static int check(const char *call) {
 
 /* cuBLAS */
 
+static double get(const void *values, int is_half, size_t i) {
+  return is_half ? ((const half *)values)[i] : ((const float *)values)[i];
+}
+
 int cublasCreate_v2(void **handle) { return *handle = &cublasCreate_v2, check("cublasCreate"); }
 OK(cublasDestroy_v2, void *handle)
 OK(cublasSetStream_v2, void *handle, void *stream)
-int cublasGemmEx(void *handle, int ta, int tb, int m, int n, int k, const float *alpha, const float *a, int type_a,
-                 int lda, const float *b, int type_b, int ldb, const float *beta, float *c, int type_c, int ldc,
+int cublasGemmEx(void *handle, int ta, int tb, int m, int n, int k, const float *alpha, const void *a, int type_a,
+                 int lda, const void *b, int type_b, int ldb, const float *beta, void *c, int type_c, int ldc,
                  int compute, int algorithm) {
   printf("cublasGemmEx %d %d, %d x %d x %d, types %d %d %d, sums %d\n", ta, tb, m, n, k, type_a, type_b, type_c,
          compute);
-  for (int j = 0; j < n && !type_a; ++j)
+  for (int j = 0; j < n; ++j)
     for (int i = 0; i < m; ++i) {
       double sum = 0;
       for (int l = 0; l < k; ++l)
-        sum += (double)a[(size_t)i * lda + l] * b[(size_t)j * ldb + l];
-      c[(size_t)j * ldc + i] = *alpha * sum;
+        sum += get(a, type_a, (size_t)i * lda + l) * get(b, type_b, (size_t)j * ldb + l);
+      if (type_c)
+        ((half *)c)[(size_t)j * ldc + i] = *alpha * sum;
+      else
+        ((float *)c)[(size_t)j * ldc + i] = *alpha * sum;
     }
   return check("cublasGemmEx");
 }
