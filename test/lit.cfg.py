@@ -29,6 +29,8 @@ if os.path.exists(os.path.join(opencl, "libintelocl.so")):
     config.available_features.add("opencl")
     config.environment["OCL_ICD_FILENAMES"] = os.path.join(opencl, "libintelocl.so")
     config.environment["LD_LIBRARY_PATH"] = opencl
+    # Its vectorizer takes most of a test's time and is no code of ours; library.test has it.
+    config.environment["CL_CONFIG_CPU_VECTORIZER_MODE"] = "1"
 config.substitutions.append(("%check_gpu", os.path.join(config.prune_build, "venv", "bin", "python") + " " +
                              os.path.join(config.test_source_root, "Integration", "GPU", "Inputs", "check.py")))
 for folder in (os.environ.get("CUDA_HOME", "") + "/bin", "/usr/local/cuda/bin", *os.environ["PATH"].split(os.pathsep)):

@@ -59,7 +59,8 @@ def test_archive_holds_a_script_and_each_layer_once(archive):
 
 @pytest.mark.skipif(not (RUNTIME / "libintelocl.so").exists(), reason="no OpenCL runtime in build/opencl")
 def test_results_are_right_before_anything_is_timed(archive, tmp_path):
-    opencl = {"OCL_ICD_FILENAMES": str(RUNTIME / "libintelocl.so"), "LD_LIBRARY_PATH": str(RUNTIME)}
+    opencl = {"OCL_ICD_FILENAMES": str(RUNTIME / "libintelocl.so"), "LD_LIBRARY_PATH": str(RUNTIME),
+              "CL_CONFIG_CPU_VECTORIZER_MODE": "1"}  # as in lit.cfg.py
     done = run_script(archive, f"--json={tmp_path / 'r.json'}", "--rounds=1", "--no-peers", **opencl)
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads((tmp_path / "r.json").read_text())
