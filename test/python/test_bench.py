@@ -290,19 +290,26 @@ def test_losses_that_differ_are_shown():
     assert alone.right and train._cells(alone)[5:] == ["-", "-", "-", "-", "-"] and alone.as_json()["jax_ms"] is None
 
 
-def test_oneshot_runs(tools, tmp_path):
+@pytest.fixture
+def two_layers(monkeypatch):
+    """MiniLM with two of its six layers."""
+    minilm = pytest.importorskip("prune.models.minilm")
+    config = minilm.load_config()
+    monkeypatch.setattr(minilm, "load_config", lambda: {**config, "num_hidden_layers": 2})
+
+
+def test_oneshot_runs(tools, tmp_path, two_layers, capsys):
     """Sentences of one kind to calibrate with and to compare."""
     for name in ("a", "b"):
         (tmp_path / name).write_text("".join(f"Sentence {name} {i} is about nothing.\n" for i in range(9)))
     report = tmp_path / "report.json"
-    finished = subprocess.run(
-        [tools / "prune-bench", "oneshot", f"--calibration={tmp_path}/a", f"--held-out={tmp_path}/b", "--tokens=8",
-         "--criteria=magnitude,wanda", f"--json={report}", f"--folder={tmp_path / 'bench'}"],
-        capture_output=True, text=True, timeout=300)
-    assert finished.returncode == 0 and finished.stderr == "", finished.stderr
+    status = cli.main(["oneshot", f"--calibration={tmp_path}/a", f"--held-out={tmp_path}/b", "--tokens=8",
+                       "--criteria=magnitude,wanda", f"--json={report}", f"--folder={tmp_path / 'bench'}"])
+    printed = capsys.readouterr()
+    assert status == 0 and printed.err == "", printed.err
     magnitude, wanda = json.loads(report.read_text())["rows"]
     assert set(wanda) == {"weights", "sparsity", "split", "criterion", "permuted", "seconds", "cosine", "neighbours"}
-    assert 0 <= wanda["neighbours"] <= 1 and "neighbours" in finished.stdout.splitlines()[0]
+    assert 0 <= wanda["neighbours"] <= 1 and "neighbours" in printed.out.splitlines()[0]
     assert magnitude["cosine"] < wanda["cosine"] < 1 and wanda["criterion"] == "wanda"
 
 
@@ -334,7 +341,7 @@ def test_a_stack_stays_in_a_mapped_file(tools, tmp_path, criterion, most):
     assert peaks[1] - peaks[0] < most * (sizes[1] - sizes[0])
 
 
-def test_distillation_wins_back(tools, tmp_path, monkeypatch):
+def test_distillation_wins_back(tools, tmp_path, monkeypatch, two_layers):
     """One shape, few steps: what is checked is that the whole way goes in the right direction."""
     monkeypatch.setattr(distill, "LENGTHS", (16,))
     monkeypatch.setattr(distill, "TEST_LENGTH", 16)

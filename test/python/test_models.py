@@ -47,24 +47,25 @@ def import_model(source, folder):
     return folder / "m.mlirbc"
 
 
-@pytest.mark.parametrize("name", RECORDED)
-def test_recorded_outputs(tools, tmp_path, name):
-    """Models as PyTorch's exporter writes them: recorded outputs to 1e-4."""
-    model = onnx.load(SHARED / "models" / f"{name}.onnx")
-    recorded = np.load(SHARED / "models" / f"{name}_io.npz")
-    inputs = {v.name: recorded[v.name] for v in model.graph.input}
-    outputs = compile_and_run(tools, import_model(SHARED / "models" / f"{name}.onnx", tmp_path), inputs, tmp_path)
-    assert np.abs(outputs[RECORDED[name]] - recorded["y"]).max() <= 1e-4
+@pytest.fixture(scope="module", params=RECORDED)
+def recorded(request, tmp_path_factory):
+    """A model as PyTorch's exporter writes it: its name, the imported module, inputs and what they give."""
+    source = SHARED / "models" / f"{request.param}.onnx"
+    arrays = np.load(SHARED / "models" / f"{request.param}_io.npz")
+    inputs = {v.name: arrays[v.name] for v in onnx.load(source, load_external_data=False).graph.input}
+    return request.param, import_model(source, tmp_path_factory.mktemp(request.param)), inputs, arrays["y"]
 
 
-@pytest.mark.parametrize("name", RECORDED)
+def test_recorded_outputs(tools, tmp_path, recorded):
+    """Recorded outputs to 1e-4."""
+    name, imported, inputs, expected = recorded
+    assert np.abs(compile_and_run(tools, imported, inputs, tmp_path)[RECORDED[name]] - expected).max() <= 1e-4
+
+
 @pytest.mark.parametrize("pattern", ["unstructured", "4x1", "2:4"])
-def test_sparse_code_equals_dense_code(tools, tmp_path, name, pattern):
+def test_sparse_code_equals_dense_code(tools, tmp_path, recorded, pattern):
     """The same pruned module by sparse kernels and by dense ones."""
-    model = onnx.load(SHARED / "models" / f"{name}.onnx")
-    recorded = np.load(SHARED / "models" / f"{name}_io.npz")
-    inputs = {v.name: recorded[v.name] for v in model.graph.input}
-    imported = import_model(SHARED / "models" / f"{name}.onnx", tmp_path)
+    name, imported, inputs, _ = recorded
     sparsity = 0.5 if pattern == "2:4" else 0.8
     exclude = "" if name == "minilm" else " exclude=" + r"^(st|c\.0|f|f\.3|f\.5)\.weight$"
     run_tool(tools / "prune-opt", imported, f"--prune=criterion=magnitude pattern={pattern} sparsity={sparsity} "
