@@ -18,7 +18,7 @@ from prune.errors import PruneError
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = ROOT / "build" / "opencl" / "lib"
-KINDS = ("dense-f32", "csr-95", "2:4", "b16x16-90", "dense-i8", "2:4-i8", "gate-70", "dense-f16+parts-2")
+KINDS = ("dense-f32", "csr-95", "2:4", "b16x16-90", "1:2-tf32", "2:4-i8", "gate-70", "dense-f16+parts-2")
 
 
 @pytest.fixture(scope="module")

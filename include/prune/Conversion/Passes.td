@@ -400,7 +400,7 @@ def PrunePackGPU : Pass<"prune-pack-gpu"> {
     | `tiles` | any weight, in f16, bf16, tf32 or i8: 16 rows x 128 bytes or, for the warp groups of sm_90, 128 rows x 128 bytes |
     | `csr` | masked ones; always in f32 |
     | `block_csr` | masks of the pattern `#prune.block<r, c>`, up to 64 x 32 |
-    | `two_of_four` | masks that keep at most two of four columns, in f16, bf16 or i8, where K is a multiple of 8 |
+    | `two_of_four` | masks that keep at most two of four columns, in f16, bf16 or i8, or one of two in tf32, where K is a multiple of 8 |
     | `columns` | products behind a `prune.gate` of up to 16 tokens, or behind a ReLU of one token: the weight is transposed, and columns whose activations are all zero are not read |
 
     A cost model of the chip predicts what each takes for the number of tokens M, and the least wins. A remark says for each

@@ -199,7 +199,7 @@ SmallVector<Value> WarpGroupKernel::multiplyReference(KernelBuilder &b, Value gr
   Value tokens = view(sharedTokens, 0, getTokenBytes() / elementBytes, element);
   Value metadata;
   if (layout.isSparse)
-    metadata = view(sharedWeights, layout.getValueBytes(), kTileRows * layout.getColumns() / 8 / 4, b.getI32Type());
+    metadata = view(sharedWeights, layout.getValueBytes(), layout.getMetadataBytes() / 4, b.getI32Type());
   Value lane = b.rem(thread, 32), warp = b.div(thread, 32);
   Value row = b.add(b.add(b.mul(group, kGroupRows), b.mul(warp, 16)), b.div(lane, 4));
   Value token = b.mul(b.rem(lane, 4), 2);
@@ -210,15 +210,16 @@ SmallVector<Value> WarpGroupKernel::multiplyReference(KernelBuilder &b, Value gr
       Value atRow = b.add(row, side * 8);
       Value weight = load(weights, getSwizzled(b, atRow, stored, rowBytes, elementBytes)), column = stored;
       if (layout.isSparse) {
-        // The lane of the four that holds these 16 columns; the row's half of its word; two bits for each kept element.
-        Value piece = b.div(stored, 8);
+        // The lane of the four that holds these 16 places; the row's half of its word; two bits for each that is kept.
+        Value number = b.mul(stored, layout.getPlaces()), piece = b.div(number, 8);
         Value word = b.add(b.mul(b.add(b.mul(group, 4), warp), 32), b.add(b.mul(b.div(lane, 4), 4), piece));
         Value bits = memref::LoadOp::create(b, metadata, word);
-        Value shift = b.add(b.mul(b.rem(stored, 8), 2), side * 16);
+        Value shift = b.add(b.mul(b.rem(number, 8), 2), side * 16);
         Value place = arith::AndIOp::create(
             b, arith::ShRUIOp::create(b, bits, arith::IndexCastUIOp::create(b, b.getI32Type(), shift)),
             arith::ConstantIntOp::create(b, b.getI32Type(), 3));
-        column = b.add(b.mul(b.div(stored, 2), 4), arith::IndexCastUIOp::create(b, b.getIndexType(), place));
+        column = b.add(b.mul(b.div(number, 2), 4), arith::IndexCastUIOp::create(b, b.getIndexType(), place));
+        column = b.div(column, layout.getPlaces());
       }
       for (int64_t i = 0; i < getNumAccumulators(); ++i) {
         if (i / 2 % 2 != side)

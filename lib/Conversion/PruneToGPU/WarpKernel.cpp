@@ -270,12 +270,14 @@ SmallVector<Value> WarpKernel::multiplyReference(KernelBuilder &b, int64_t step,
         Value slot = b.add(b.mul(b.div(stored, 4 * unit), 2), row * 4 + side);
         Value weight = getElementOf(getWord(b.add(b.mul(quad, 4), storedLane), slot), inWord), column = stored;
         if (layout.isSparse) {
-          Value ofLane = isI8() ? b.add(b.mul(b.div(stored, 16), 2), side) : b.add(b.div(stored, 8), step * 2);
+          Value number = b.mul(stored, layout.getPlaces());
+          Value ofLane = isI8() ? b.add(b.mul(b.div(stored, 16), 2), side) : b.add(b.div(number, 8), step * 2);
           Value word = getWord(b.add(b.mul(quad, 4), ofLane), b.constant(firstMetadata + row));
-          Value bit = isI8() ? b.mul(b.rem(stored, 16), 2) : b.add(b.mul(b.rem(stored, 8), 2), side * 16);
+          Value bit = isI8() ? b.mul(b.rem(stored, 16), 2) : b.add(b.mul(b.rem(number, 8), 2), side * 16);
           Value shift = arith::IndexCastUIOp::create(b, b.getI32Type(), bit);
           Value place = arith::AndIOp::create(b, arith::ShRUIOp::create(b, word, shift), InlinePTX(b).i32(3));
-          column = b.add(b.mul(b.div(stored, 2), 4), arith::IndexCastUIOp::create(b, b.getIndexType(), place));
+          column = b.add(b.mul(b.div(number, 2), 4), arith::IndexCastUIOp::create(b, b.getIndexType(), place));
+          column = b.div(column, layout.getPlaces());
         }
         for (int64_t token = 0; token < config.tokenFragments; ++token)
           for (int64_t next = 0; next < 2; ++next) {

@@ -85,11 +85,10 @@ std::string GPUChooser::refusePrecision() const {
 std::string GPUChooser::refuseTwoOfFour(GPUPrecision precision) const {
   if (precision == GPUPrecision::F32)
     return "f32 has no tensor cores";
-  if (precision == GPUPrecision::TF32) {
-    if (findOverfullGroup(matrix, 1, 2))
-      return "tensor cores take 1:2 in tf32, and the mask is 2:4 only";
-    return "1:2 in tf32 has no kernel";
-  }
+  if (auto place = precision == GPUPrecision::TF32 ? findOverfullGroup(matrix, 1, 2) : std::nullopt)
+    return llvm::formatv("tensor cores skip one of two in tf32, and row {0} keeps columns {1} and {2}", place->first,
+                         place->second, place->second + 1)
+        .str();
   if (auto place = findOverfullGroup(matrix, 2, 4))
     return llvm::formatv("row {0} keeps more than 2 of columns {1} to {2}", place->first, place->second,
                          place->second + 3)

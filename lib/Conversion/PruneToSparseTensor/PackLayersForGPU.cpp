@@ -168,8 +168,9 @@ static LibraryChoice chooseLibrary(const GPULayer &layer, const GPUCandidate &ca
   }
   if (!llvm::is_contained(options.libraries, choice.name))
     choice.name = "";
-  else if (candidate.precision == GPUPrecision::I8)
-    choice.refusal = "i8 has no form for it";
+  else if (candidate.precision == GPUPrecision::I8 ||
+           (candidate.kind == GPUKernelKind::TwoOfFour && candidate.precision == GPUPrecision::TF32))
+    choice.refusal = (stringifyGPUPrecision(candidate.precision) + " has no form for it").str();
   else if (candidate.kind == GPUKernelKind::TwoOfFour)
     for (auto [letter, size, unit] :
          {std::tuple('M', layer.tokens, 8), {'N', layer.matrix.numRows, 16}, {'K', layer.matrix.numColumns, 16}})

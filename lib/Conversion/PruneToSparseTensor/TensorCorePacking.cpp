@@ -49,8 +49,8 @@ struct TilePlaces {
     return step * 512 + lane * 16 + slot * 4 + byte % 4;
   }
 
-  /// Of the 16 bits for columns 16 `piece` .. 16 `piece` + 15 of a row. Four lanes of eight have rows r (low half) and
-  /// r + 8 (high half) of 16 rows, lanes 0 and 1 for the first 32 columns, 2 and 3 for the second. Of i8 a word has 32
+  /// Of the 16 bits for places 16 `piece` .. 16 `piece` + 15 of a row. Four lanes of eight have rows r (low half) and
+  /// r + 8 (high half) of 16 rows, lanes 0 and 1 for the first 32 places, 2 and 3 for the second. Of i8 a word has 32
   /// columns of one row: lanes 0 and 2 have row r, 1 and 3 row r + 8; a word more for each further 64 columns.
   int64_t getMetadata(int64_t row, int64_t piece) const {
     if (layout.type == TensorCoreType::I8) {
@@ -66,24 +66,24 @@ struct TilePlaces {
 llvm::Expected<std::vector<char>> mlir::prune::packForTensorCores(const MaskedMatrix &matrix,
                                                                   const TensorCoreLayout &layout) {
   int64_t rowTiles = layout.getNumRowTiles(matrix.numRows), columnTiles = layout.getNumColumnTiles(matrix.numColumns);
+  int64_t groupColumns = 4 / layout.getPlaces(), most = 2 / layout.getPlaces();
   if (layout.isSparse)
     for (int64_t row = 0; row < matrix.numRows; ++row)
-      for (int64_t column = 0; column < matrix.numColumns; column += 4) {
+      for (int64_t column = 0; column < matrix.numColumns; column += groupColumns) {
         int64_t count = 0;
-        for (int64_t i = column; i < std::min(column + 4, matrix.numColumns); ++i)
+        for (int64_t i = column; i < std::min(column + groupColumns, matrix.numColumns); ++i)
           count += matrix.isKept(row, i);
-        if (count > 2)
-          return llvm::createStringError("expected at most 2 of 4 columns kept, got " + llvm::Twine(count) +
-                                         " in row " + llvm::Twine(row) + ", columns " + llvm::Twine(column) + " to " +
-                                         llvm::Twine(column + 3));
+        if (count > most)
+          return llvm::createStringError("expected at most " + llvm::Twine(most) + " of " + llvm::Twine(groupColumns) +
+                                         " columns kept, got " + llvm::Twine(count) + " in row " + llvm::Twine(row) +
+                                         ", columns " + llvm::Twine(column) + " to " +
+                                         llvm::Twine(column + groupColumns - 1));
       }
   std::vector<char> bytes(rowTiles * columnTiles * layout.getTileBytes(), 0);
   TilePlaces places{layout};
-  if (layout.isSparse && layout.type == TensorCoreType::TF32)
-    return llvm::createStringError("expected f16, bf16 or i8 for 2:4, got tf32");
   if (layout.isSparse && layout.isWarpGroup && layout.type == TensorCoreType::I8)
-    return llvm::createStringError("expected f16 or bf16 for 2:4 by warp groups, got i8");
-  int64_t numPieces = layout.getColumns() / 16; // with 16 bits of metadata each
+    return llvm::createStringError("expected f16, bf16 or tf32 for 2:4 by warp groups, got i8");
+  int64_t numPieces = layout.getColumns() * layout.getPlaces() / 16; // with 16 bits of metadata each
   auto write = [](char *at, uint16_t value) { llvm::support::endian::write16le(at, value); };
   auto writeValue = [&](char *at, float value) {
     uint32_t bits = encode(value, layout.type);
@@ -105,7 +105,14 @@ llvm::Expected<std::vector<char>> mlir::prune::packForTensorCores(const MaskedMa
       for (int64_t piece = 0; piece < numPieces; ++piece) {
         unsigned metadata = 0;
         for (int64_t group = 0; group < 4; ++group) {
-          int64_t column = first + piece * 16 + group * 4, low = 0, high = 1;
+          int64_t column = first + (piece * 4 + group) * groupColumns, low = 0, high = 1;
+          if (layout.type == TensorCoreType::TF32) { // both halves of the one that is kept
+            int64_t kept = isKept(column + 1);
+            metadata |= (kept ? 0xEu : 0x4u) << (group * 4);
+            writeValue(base + places.getValue(inTile, piece * 4 + group),
+                       isKept(column + kept) ? at(column + kept) : 0);
+            continue;
+          }
           SmallVector<int64_t, 4> kept;
           for (int64_t i = 0; i < 4; ++i)
             if (isKept(column + i))
@@ -159,9 +166,10 @@ std::vector<float> mlir::prune::unpackFromTensorCores(ArrayRef<char> bytes, cons
       for (int64_t i = 0; !layout.isSparse && i < layout.getColumns(); ++i)
         store(i, i);
       for (int64_t stored = 0; layout.isSparse && stored < layout.getColumns() / 2; ++stored) {
-        unsigned metadata = llvm::support::endian::read16le(base + places.getMetadata(inTile, stored / 8));
-        int64_t place = metadata >> (stored % 8 * 2) & 3;
-        store(stored / 2 * 4 + place, stored);
+        int64_t number = stored * layout.getPlaces(); // of the first place that is kept
+        unsigned metadata = llvm::support::endian::read16le(base + places.getMetadata(inTile, number / 8));
+        int64_t place = metadata >> (number % 8 * 2) & 3;
+        store((number / 2 * 4 + place) / layout.getPlaces(), stored);
       }
     }
   return matrix;

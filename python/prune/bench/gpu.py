@@ -46,7 +46,8 @@ KINDS = {
     "2:4": Kind("f16", "two_of_four", "n_of_m<2, 4>"), "csr-95": Kind("f32", "csr", "unstructured"),
     "csr-98": Kind("f32", "csr", "unstructured"), "csr-99": Kind("f32", "csr", "unstructured"),
     "b16x16-90": Kind("f16", "block", "block<16, 16>"),
-    "dense-i8": Kind("i8", "dense"), "2:4-i8": Kind("i8", "two_of_four", "n_of_m<2, 4>"),
+    "1:2-tf32": Kind("tf32", "two_of_four", "n_of_m<1, 2>"), "dense-i8": Kind("i8", "dense"),
+    "2:4-i8": Kind("i8", "two_of_four", "n_of_m<2, 4>"),
     # Products behind a threshold that prunes so much of the activations.
     "gate-50": Kind("f32", "columns"), "gate-70": Kind("f32", "columns"), "gate-90": Kind("f32", "columns"),
     # Columns in so many parts; without a plus the cost model chooses.

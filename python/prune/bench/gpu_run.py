@@ -31,11 +31,12 @@ DRIVER = "libcuda.so.1"
 
 
 def tile_mask(kind: str, random: np.random.RandomState) -> np.ndarray:
-    """What a kind keeps of the tile: 2:4, bROWSxCOLUMNS-PERCENT, csr-PERCENT; everything for other kinds."""
+    """What a kind keeps of the tile: 2:4, 1:2, bROWSxCOLUMNS-PERCENT, csr-PERCENT; everything for other kinds."""
     name, _, percent = kind.partition("-")
-    if name == "2:4":
-        order = random.rand(TILE, TILE // 4, 4).argsort(-1)
-        return (order < 2).reshape(TILE, TILE)
+    if name in ("2:4", "1:2"):
+        kept, group = map(int, name.split(":"))
+        order = random.rand(TILE, TILE // group, group).argsort(-1)
+        return (order < kept).reshape(TILE, TILE)
     if name == "csr":
         return random.rand(TILE, TILE) >= float(percent) / 100
     if name.startswith("b") and "x" in name:

@@ -50,7 +50,12 @@
 // ASKED: [Missed] {{.*}}main.linear_0: matrix in f16 at density 0.50 ({{[0-9.]+}} us estimated); 2:4 declined: M = 64 < 1024
 // REDEFINE: %{options} = chip=sm_90 precision=tf32
 // RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=TF32
-// TF32: 2:4 declined: tensor cores take 1:2 in tf32, and the mask is 2:4 only
+// TF32: 2:4 declined: tensor cores skip one of two in tf32, and row {{[0-9]+}} keeps columns {{[0-9]+}} and {{[0-9]+}}
+// REDEFINE: %{options} = chip=opencl precision=tf32 kernel=two_of_four
+// REDEFINE: %{mask} = pattern=1:2
+// RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=ONEOFTWO
+// ONEOFTWO: [Passed] {{.*}}main.linear_0: two_of_four in tf32 at density 0.50 ({{[0-9.]+}} us estimated, as asked)
+// ONEOFTWO: prune.linear two_of_four rows 16 chunk 32 lanes 0 storage(%{{.*}} : tensor<1152xi8>) ins(%arg0 : tensor<64x8xf32>)
 //
 // In i8 each token is divided by its largest magnitude; the epilogue multiplies by it and by the row's scale.
 // REDEFINE: %{options} = chip=sm_80 precision=i8 kernel=dense

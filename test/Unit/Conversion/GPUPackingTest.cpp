@@ -170,7 +170,7 @@ TEST(GPUChoice, reasons_name_the_rule_and_both_values) {
   };
   EXPECT_EQ(refusal(GPUPrecision::F16), "M = 128 < 1024");
   EXPECT_EQ(refusal(GPUPrecision::F32), "f32 has no tensor cores");
-  EXPECT_EQ(refusal(GPUPrecision::TF32), "tensor cores take 1:2 in tf32, and the mask is 2:4 only");
+  EXPECT_EQ(refusal(GPUPrecision::TF32), "tensor cores skip one of two in tf32, and row 0 keeps columns 0 and 1");
   layer.tokens = 2048;
   EXPECT_EQ(refusal(GPUPrecision::BF16), "");
   layer.matrix.numColumns = 1022;

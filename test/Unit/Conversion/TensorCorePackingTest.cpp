@@ -9,21 +9,21 @@ using namespace mlir::prune;
 
 namespace {
 
-/// A weight of small whole numbers, which f16 and bf16 hold, and at most `kept` of each four columns.
+/// A weight of small whole numbers, which f16 and bf16 hold, and at most `kept` of each `group` columns.
 struct RandomWeight {
   std::vector<float> values;
   std::vector<uint8_t> mask;
   int64_t rows, columns;
 
-  RandomWeight(int64_t rows, int64_t columns, int kept, unsigned seed) : rows(rows), columns(columns) {
+  RandomWeight(int64_t rows, int64_t columns, int kept, int group, unsigned seed) : rows(rows), columns(columns) {
     std::mt19937 random(seed);
     for (int64_t i = 0; i < rows * columns; ++i)
       values.push_back(float(random() % 255) - 127);
-    mask.assign(rows * columns, kept >= 4);
-    for (int64_t row = 0; kept < 4 && row < rows; ++row)
-      for (int64_t column = 0; column < columns; column += 4)
+    mask.assign(rows * columns, kept >= group);
+    for (int64_t row = 0; kept < group && row < rows; ++row)
+      for (int64_t column = 0; column < columns; column += group)
         for (int i = 0; i < kept; ++i)
-          if (int64_t at = column + random() % 4; at < columns)
+          if (int64_t at = column + random() % group; at < columns)
             mask[row * columns + at] = 1;
   }
   MaskedMatrix get() const { return {values, mask, rows, columns}; }
@@ -41,9 +41,10 @@ TEST(TensorCorePacking, EveryLayoutKeepsEveryWeight) {
       for (TensorCoreType type : {TensorCoreType::F16, TensorCoreType::BF16, TensorCoreType::TF32, TensorCoreType::I8})
         for (auto [rows, columns] : {std::pair<int64_t, int64_t>{16, 64}, {1, 1}, {130, 70}, {37, 191}, {256, 128}}) {
           TensorCoreLayout layout{isWarpGroup, isSparse, type};
-          if (isSparse && (type == TensorCoreType::TF32 || (isWarpGroup && type == TensorCoreType::I8)))
+          if (isSparse && isWarpGroup && type == TensorCoreType::I8)
             continue;
-          RandomWeight weight(rows, columns, isSparse ? 2 : 4, rows * 31 + columns);
+          int group = type == TensorCoreType::TF32 ? 2 : 4;
+          RandomWeight weight(rows, columns, isSparse ? group / 2 : group, group, rows * 31 + columns);
           auto packed = packForTensorCores(weight.get(), layout);
           ASSERT_TRUE(bool(packed)) << llvm::toString(packed.takeError());
           EXPECT_EQ(int64_t(packed->size()),
@@ -88,6 +89,17 @@ TEST(TensorCorePacking, MetadataOfI8HasAWordForEachRowAnd32Columns) {
   }
 }
 
+TEST(TensorCorePacking, MetadataOfTF32NamesBothHalvesOfTheOneOfTwo) {
+  // 0b0100 for the first of two, also of none; 0b1110 for the second. No other values are defined.
+  for (auto [mask, expected] : {std::pair<std::vector<uint8_t>, int>{{1, 0}, 0x4}, {{0, 1}, 0xE}, {{0, 0}, 0x4}}) {
+    TensorCoreLayout layout{/*isWarpGroup=*/false, /*isSparse=*/true, TensorCoreType::TF32};
+    auto packed = packForTensorCores({{1, 1}, mask, 1, 2}, layout);
+    ASSERT_TRUE(bool(packed)) << llvm::toString(packed.takeError());
+    EXPECT_EQ((*packed)[layout.getValueBytes()] & 15, expected);
+    EXPECT_EQ((*packed)[layout.getValueBytes()] >> 4 & 15, 0x4);
+  }
+}
+
 TEST(TensorCorePacking, TileOfWarpGroupsIsSwizzled) {
   // Row 1, columns 0 to 7 of a dense tile: piece 0 of line 1 lies where piece 1 would. Row 2 of a 2:4 tile is line 1
   // too.
@@ -113,8 +125,9 @@ TEST(TensorCorePacking, RefusesTypesWithoutTwoOfFour) {
   auto refusal = [&](const TensorCoreLayout &layout) {
     return llvm::toString(packForTensorCores({values, mask, 1, 8}, layout).takeError());
   };
-  EXPECT_EQ(refusal({false, true, TensorCoreType::TF32}), "expected f16, bf16 or i8 for 2:4, got tf32");
-  EXPECT_EQ(refusal({true, true, TensorCoreType::I8}), "expected f16 or bf16 for 2:4 by warp groups, got i8");
+  EXPECT_EQ(refusal({false, true, TensorCoreType::TF32}),
+            "expected at most 1 of 2 columns kept, got 2 in row 0, columns 0 to 1");
+  EXPECT_EQ(refusal({true, true, TensorCoreType::I8}), "expected f16, bf16 or tf32 for 2:4 by warp groups, got i8");
 }
 
 TEST(TensorCorePacking, RefusesThreeOfFour) {

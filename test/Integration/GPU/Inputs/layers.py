@@ -26,6 +26,8 @@ KINDS = {
     "tiles": [(None, 37, 70, [5, "2x40"]), (None, 150, 200, [9, 70, 130])],
     "tiles_warp_groups": [(None, 40, 72, [5, "2x70"]), (None, 150, 200, [130])],
     "two_of_four_warp_groups": [("n_of_m<2, 4>", 40, 72, [5, "2x70"]), ("n_of_m<2, 4>", 150, 200, [130])],
+    # At most one of two, for tf32.
+    "one_of_two": [("n_of_m<1, 2>", 37, 72, [5, "2x40"]), ("n_of_m<1, 2>", 150, 200, [9, 130])],
     "library": [("n_of_m<2, 4>", 32, 64, [8])],
     # Enough tiles for those of 128 x 128.
     "matrix_large": [(None, 1790, 20, [1800])],
@@ -45,8 +47,9 @@ def mask_of(pattern, shape, rng):
         return np.zeros(shape, bool)
     if pattern == "unstructured":  # uneven rows, some without a weight
         return rng.random(shape) < np.linspace(0, 0.4, rows)[:, None]
-    if pattern.startswith("n_of_m"):
-        groups = rng.random((rows, columns // 4, 4)).argsort(axis=2) < rng.integers(0, 3, (rows, columns // 4, 1))
+    if pattern.startswith("n_of_m"):  # groups that keep none to n
+        n, m = map(int, pattern[len("n_of_m<"):-1].split(","))
+        groups = rng.random((rows, columns // m, m)).argsort(axis=2) < rng.integers(0, n + 1, (rows, columns // m, 1))
         return groups.reshape(shape)
     r, c = map(int, pattern[len("block<"):-1].split(","))
     grid = rng.random((-(-rows // r), -(-columns // c))) < 0.4
