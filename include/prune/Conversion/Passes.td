@@ -142,6 +142,8 @@ def PruneLowerKernels : Pass<"prune-lower-kernels", "::mlir::gpu::GPUModuleOp"> 
   let description = [{
     Each buffer that a kernel takes becomes one pointer to the device's memory: shapes are static, so that the code knows
     the rest. Shared memory is CUDA's dynamic one, for OpenCL a last argument. Truth values in memory become bytes.
+    OpenCL has no bf16: f32 computes, each result is rounded to bf16, and i16 holds it. What has no such form, as from bf16
+    to f64, is an error there.
     Functions of the `math` dialect become instructions; `prune-expand-kernel-math` has replaced the others before.
 
     Wants kernels without loops of `scf` (`convert-scf-to-cf`) and strided views (`expand-strided-metadata`). Fails on

@@ -10,12 +10,14 @@
 #include "mlir/Conversion/GPUToNVVM/GPUToNVVMPass.h"
 #include "mlir/Conversion/LLVMCommon/ConversionTarget.h"
 #include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
+#include "mlir/Conversion/LLVMCommon/Pattern.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Conversion/MathToLLVM/MathToLLVM.h"
 #include "mlir/Conversion/MemRefToLLVM/MemRefToLLVM.h"
 #include "mlir/Conversion/UBToLLVM/UBToLLVM.h"
 #include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -25,6 +27,7 @@
 #include "mlir/Dialect/UB/IR/UBOps.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Transforms/DialectConversion.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "prune/Conversion/Passes.h"
 #include "prune/Support/GPUTarget.h"
 
@@ -131,7 +134,66 @@ static void passPointers(gpu::GPUFuncOp kernel, const LLVMTypeConverter &convert
   kernel.setFunctionType(FunctionType::get(context, body.getArgumentTypes(), {}));
 }
 
+//===----------------------------------------------------------------------===//
+// bf16, which OpenCL does not have: its bits lie in memory and registers, and f32 computes
+//===----------------------------------------------------------------------===//
+
+static bool isBF16(Type type) { return getElementTypeOrSelf(type).isBF16(); }
+
+/// Leaves no arithmetic on bf16 but what moves its bits.
+static LogicalResult computeBF16InF32(gpu::GPUModuleOp kernels) {
+  MLIRContext *context = kernels.getContext();
+  TypeConverter converter;
+  arith::populateEmulateUnsupportedFloatsConversions(converter, BFloat16Type::get(context), Float32Type::get(context));
+  ConversionTarget target(*context);
+  arith::populateEmulateUnsupportedFloatsLegality(target, converter);
+  auto isLegal = [&](Operation *op) { return converter.isLegal(op); };
+  target.addDynamicallyLegalDialect<math::MathDialect>(isLegal);
+  target.addDynamicallyLegalOp<arith::FPToSIOp, arith::FPToUIOp, arith::SIToFPOp, arith::UIToFPOp>(isLegal);
+  RewritePatternSet widening(context);
+  arith::populateEmulateUnsupportedFloatsPatterns(widening, converter);
+  if (failed(applyPartialConversion(kernels, target, std::move(widening))))
+    return failure();
+  // Upstream lets results stay f32 from one operation to the next.
+  kernels.walk([](arith::TruncFOp op) { op.setFastmath(arith::FastMathFlags::none); });
+  kernels.walk([](arith::ExtFOp op) { op.setFastmath(arith::FastMathFlags::none); });
+  RewritePatternSet rounding(context);
+  arith::populateExpandBFloat16Patterns(rounding);
+  if (failed(applyPatternsGreedily(kernels, std::move(rounding))))
+    return failure();
+  WalkResult walk = kernels.walk([](Operation *op) {
+    if (!isa_and_present<arith::ArithDialect, math::MathDialect>(op->getDialect()) ||
+        isa<arith::BitcastOp, arith::ConstantOp, arith::SelectOp>(op) ||
+        llvm::none_of(
+            llvm::concat<const Type>(SmallVector<Type>(op->getOperandTypes()), SmallVector<Type>(op->getResultTypes())),
+            isBF16))
+      return WalkResult::advance();
+    op->emitOpError("has no form in kernels for opencl and bf16");
+    return WalkResult::interrupt();
+  });
+  return failure(walk.wasInterrupted());
+}
+
 namespace {
+struct LowerConstantOfBF16 : ConvertOpToLLVMPattern<arith::ConstantOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+
+  LogicalResult matchAndRewrite(arith::ConstantOp op, OpAdaptor, ConversionPatternRewriter &rewriter) const override {
+    if (!isBF16(op.getType()))
+      return rewriter.notifyMatchFailure(op, "is not of bf16");
+    Type bits = rewriter.getI16Type();
+    TypedAttr value;
+    if (auto number = dyn_cast<FloatAttr>(op.getValue()))
+      value = IntegerAttr::get(bits, number.getValue().bitcastToAPInt());
+    else if (auto numbers = dyn_cast<DenseElementsAttr>(op.getValue()))
+      value = numbers.bitcast(bits);
+    else
+      return rewriter.notifyMatchFailure(op, "is neither a number nor dense");
+    rewriter.replaceOpWithNewOp<LLVM::ConstantOp>(op, value.getType(), value);
+    return success();
+  }
+};
+
 struct PruneLowerKernels : prune::impl::PruneLowerKernelsBase<PruneLowerKernels> {
   using Base::Base;
 
@@ -146,10 +208,18 @@ struct PruneLowerKernels : prune::impl::PruneLowerKernelsBase<PruneLowerKernels>
     LowerToLLVMOptions options(context);
     options.overrideIndexBitwidth(64);
     LLVMTypeConverter converter(context, options);
-    if (target->isOpenCL)
+    if (target->isOpenCL) {
+      if (failed(computeBF16InF32(kernels)))
+        return signalPassFailure();
+      Type bits = IntegerType::get(context, 16);
+      converter.addConversion([=](BFloat16Type) { return bits; });
+      converter.addConversion([=](VectorType type) -> std::optional<Type> {
+        return isBF16(type) && type.getRank() == 1 ? std::optional<Type>(type.clone(bits)) : std::nullopt;
+      });
       populateGpuMemorySpaceAttributeConversions(converter);
-    else
+    } else {
       configureGpuToNVVMTypeConverter(converter);
+    }
     for (auto kernel : kernels.getOps<gpu::GPUFuncOp>()) {
       storeTruthAsBytes(kernel);
       passPointers(kernel, converter, target->isOpenCL);
@@ -161,10 +231,12 @@ struct PruneLowerKernels : prune::impl::PruneLowerKernelsBase<PruneLowerKernels>
     populateFinalizeMemRefToLLVMConversionPatterns(converter, patterns);
     ub::populateUBToLLVMConversionPatterns(converter, patterns);
     populateVectorToLLVMConversionPatterns(converter, patterns);
-    if (target->isOpenCL)
+    if (target->isOpenCL) {
+      patterns.add<LowerConstantOfBF16>(converter, /*benefit=*/2);
       populateGpuToLLVMSPVConversionPatterns(converter, patterns);
-    else
+    } else {
       populateGpuToNVVMConversionPatterns(converter, patterns);
+    }
     // Preferred to calls of CUDA's libdevice, which this compiler does without.
     populateMathToLLVMConversionPatterns(converter, patterns, /*approximateLog1p=*/true, /*benefit=*/10);
 

@@ -1,6 +1,6 @@
 """Writes a module of dynamic masks, or of products behind gates, its inputs and what NumPy makes of them.
 
-gates.py masks|products|products_f16 MODULE INPUTS.npz REFERENCE.npz
+gates.py masks|products|products_f16|products_bf16 MODULE INPUTS.npz REFERENCE.npz
 """
 import sys
 
@@ -122,6 +122,14 @@ def add_masks(module):
         module.result(f"y{index}", kind, np.where(kept, x, x.dtype.type(0)))
 
 
+def rounded(weight, stored):
+    """The weight as it is stored, to the nearest number of f32, f16 or bf16, halves to even."""
+    if stored == "bf16":
+        bits = weight.view("u4")
+        return (bits + 0x7FFF + (bits >> 16 & 1) & 0xFFFF0000).astype("u4").view("f4").astype("f8")
+    return weight.astype({"f16": "f2", "f32": "f4"}[stored]).astype("f8")
+
+
 def add_products(module, stored):
     rng = np.random.default_rng(1)
     for index, (tokens, rows, columns, content, gate) in enumerate(PRODUCTS):
@@ -170,7 +178,7 @@ def add_products(module, stored):
     %t = arith.addf %s, %r : f32
     linalg.yield %t : f32
   }} -> {yt}""")
-        exact = weight.astype(stored).astype("f8")
+        exact = rounded(weight, stored)
         module.result(f"y{index}", yt, (gated.astype("f8") @ exact.T + bias + r).astype("f4"))
 
 
@@ -179,5 +187,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "masks":
         add_masks(module)
     else:
-        add_products(module, "f2" if sys.argv[1].endswith("f16") else "f4")
+        add_products(module, sys.argv[1].partition("_")[2] or "f32")
     module.write(*sys.argv[2:])
