@@ -427,6 +427,10 @@ def PrunePackGPU : Pass<"prune-pack-gpu"> {
     the same as `two_of_four`, and positions [N + 1], columns and values as `csr`. cuSPARSELt wants N and K in multiples of 16 and
     M in multiples of 8; other layers keep our kernels, with a remark.
 
+    A convolution of constant filters (`conv_2d_nchw_fchw` in f32, eight filters or more) becomes such a layer: what the filters see
+    of each pixel of the result is gathered, and the product's results are put back into images. Other convolutions stay, with
+    a remark: a thread computes each result.
+
     Declined with a remark: what `prune-pack` declines, products of int8, values that come at run time (`prune.decompress`),
     columns that are not the last dimension of the activations. Fails on a mask that is not a constant.
   }];
@@ -442,6 +446,7 @@ def PrunePackGPU : Pass<"prune-pack-gpu"> {
     Statistic<"numPacked", "num-packed", "Layers packed">,
     Statistic<"numSparse", "num-sparse", "Layers among them that store less than a matrix">,
     Statistic<"numSkipping", "num-skipping", "Layers that skip zeros of their activations">,
+    Statistic<"numUnfolded", "num-unfolded", "Convolutions that became products">,
     Statistic<"numDeclined", "num-declined", "Contractions left as they are">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect",
                            "::mlir::prune::PruneDialect"];

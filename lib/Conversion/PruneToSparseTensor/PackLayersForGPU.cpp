@@ -8,6 +8,7 @@
 #include "ConstantStorage.h"
 #include "LayerWeight.h"
 #include "SumColumns.h"
+#include "UnfoldConvolutions.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -439,13 +440,17 @@ struct PrunePackGPU : prune::impl::PrunePackGPUBase<PrunePackGPU> {
       return signalPassFailure();
     if (!report.empty())
       options.report = &layers;
+    IRRewriter rewriter(&getContext());
+    getOperation()->walk([&](linalg::Conv2DNchwFchwOp op) {
+      if (op.hasPureTensorSemantics())
+        numUnfolded += succeeded(unfoldConvolution(rewriter, op));
+    });
     SmallVector<linalg::LinalgOp> targets;
     getOperation()->walk([&](linalg::LinalgOp op) {
       if ((op.hasPureTensorSemantics() && linalg::isaContractionOpInterface(op) && op.getNumDpsInputs() == 2) ||
           isProductByCompressed(op))
         targets.push_back(op);
     });
-    IRRewriter rewriter(&getContext());
     for (linalg::LinalgOp op : targets) {
       bool hadError = false;
       GPUKernelKind kind = GPUKernelKind::Matrix;

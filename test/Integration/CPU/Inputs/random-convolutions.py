@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Writes a module of random convolutions, masked ones and depthwise ones, its inputs and its results as NumPy computes them.
 
-Usage: random-convolutions.py SEED COUNT MODULE.mlir INPUTS.npz RESULTS.npz
+Usage: random-convolutions.py SEED COUNT MODULE.mlir INPUTS.npz RESULTS.npz [2:4]
+
+With 2:4 all masks keep two of four, and no convolution is depthwise.
 """
 import sys
 
 import numpy
 
 seed, count = int(sys.argv[1]), int(sys.argv[2])
+two_of_four = sys.argv[6:] == ["2:4"]
 rng = numpy.random.default_rng(seed)
 resources, body, results, result_types, arguments = [], [], [], [], []
 inputs, expected = {}, {}
@@ -53,7 +56,9 @@ def case(n):
             break
     blocks = pick(1, 1, 4)
     filters = -(-filters // blocks) * blocks
-    depthwise = n % 4 == 3
+    if two_of_four:
+        channels, filters, blocks = channels + -channels % 8, filters + 8, 1
+    depthwise = n % 4 == 3 and not two_of_four
     if depthwise:
         filters, kernel = channels, [min(kernel[0], 5), min(kernel[1], 5)]
         size = [(image[d] + low[d] + high[d] - dilations[d] * (kernel[d] - 1) - 1) // strides[d] + 1 for d in range(2)]
@@ -63,6 +68,9 @@ def case(n):
     if depthwise:
         mask = numpy.ones(w.shape, bool)
     pattern = "unstructured" if blocks == 1 else f"block<{blocks}, 1>"
+    if two_of_four:
+        mask = (rng.random((mask.size // 4, 4)).argsort(1) < 2).reshape(mask.shape)
+        pattern = "n_of_m<2, 4>"
     x = rng.standard_normal((batch, channels, *image)).astype("f4")
     bias = rng.standard_normal(filters).astype("f4")
     shape = [batch, filters, *size]
