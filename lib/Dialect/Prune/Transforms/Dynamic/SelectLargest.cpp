@@ -1,7 +1,8 @@
 //===- SelectLargest.cpp - The largest of many numbers, as code -------------------===//
 //
 // The least key that is kept is found bit by bit, counting the keys above a candidate: 32 passes over a row in vectors,
-// whatever the numbers are. What equals it is kept from the left until there are enough.
+// whatever the numbers are. What equals it is kept from the left until there are enough, by a scalar loop where that
+// leaves some out.
 //
 //===----------------------------------------------------------------------===//
 
@@ -37,6 +38,8 @@ private:
   /// Keys of each row that compare with the row's element of `bounds` as `predicate` says.
   Value count(Value keys, Value bounds, arith::CmpIPredicate predicate);
   Value findBounds(Value keys);
+  Value keepNotLess(Value keys, Value mask, Value row, Value bound);
+  Value keepFirst(Value keys, Value mask, Value row, Value bound, Value left);
 
   ImplicitLocOpBuilder &b;
   int64_t numRows, rowSize, keep;
@@ -120,20 +123,28 @@ Value LargestEmitter::findBounds(Value keys) {
   return loop.getResult(0);
 }
 
-Value LargestEmitter::run(Value scores) {
-  Value keys = emitKeys(scores), bounds = findBounds(keys);
-  Value above = count(keys, bounds, arith::CmpIPredicate::sgt);
-  Value one = makeInt(1), zero = makeInt(0), wanted = makeInt(keep);
-  Value mask = tensor::EmptyOp::create(b, {numRows, rowSize}, b.getI1Type());
-  auto rows = scf::ForOp::create(b, makeIndex(0), makeIndex(numRows), makeIndex(1), mask);
+/// `mask` with what a row keeps where nothing beyond `keep` keys equals its bound.
+Value LargestEmitter::keepNotLess(Value keys, Value mask, Value row, Value bound) {
+  OpFoldResult one = b.getIndexAttr(1), zero = b.getIndexAttr(0);
+  SmallVector<OpFoldResult> offsets{row, zero}, sizes{one, b.getIndexAttr(rowSize)}, strides{one, one};
+  Value keysOfRow = tensor::ExtractSliceOp::create(b, keys, offsets, sizes, strides);
+  Value maskOfRow = tensor::ExtractSliceOp::create(b, mask, offsets, sizes, strides);
+  SmallVector<AffineMap> maps(2, b.getMultiDimIdentityMap(2));
+  SmallVector<utils::IteratorType> loops(2, utils::IteratorType::parallel);
+  auto kept = linalg::GenericOp::create(b, maskOfRow.getType(), keysOfRow, maskOfRow, maps, loops,
+                                        [&](OpBuilder &builder, Location loc, ValueRange args) {
+                                          Value isKept = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sge,
+                                                                               args[0], bound);
+                                          linalg::YieldOp::create(builder, loc, isKept);
+                                        });
+  return tensor::InsertSliceOp::create(b, kept.getResult(0), mask, offsets, sizes, strides);
+}
+
+/// `mask` with what a row keeps: all above its bound, and the first `left` that equal it.
+Value LargestEmitter::keepFirst(Value keys, Value mask, Value row, Value bound, Value left) {
+  Value one = makeInt(1), zero = makeInt(0);
+  auto columns = scf::ForOp::create(b, makeIndex(0), makeIndex(rowSize), makeIndex(1), ValueRange{mask, left});
   OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(rows.getBody());
-  Value row = rows.getInductionVar();
-  Value bound = tensor::ExtractOp::create(b, bounds, row);
-  Value left = arith::SubIOp::create(b, wanted, tensor::ExtractOp::create(b, above, row));
-  auto columns =
-      scf::ForOp::create(b, makeIndex(0), makeIndex(rowSize), makeIndex(1), ValueRange{rows.getRegionIterArg(0), left});
-  scf::YieldOp::create(b, columns.getResult(0));
   b.setInsertionPointToStart(columns.getBody());
   Value place = columns.getInductionVar(), soFar = columns.getRegionIterArg(0), stillLeft = columns.getRegionIterArg(1);
   Value key = tensor::ExtractOp::create(b, keys, ValueRange{row, place});
@@ -145,6 +156,27 @@ Value LargestEmitter::run(Value scores) {
   Value next = tensor::InsertOp::create(b, kept, soFar, ValueRange{row, place});
   Value less = arith::SubIOp::create(b, stillLeft, arith::SelectOp::create(b, takes, one, zero));
   scf::YieldOp::create(b, ValueRange{next, less});
+  return columns.getResult(0);
+}
+
+Value LargestEmitter::run(Value scores) {
+  Value keys = emitKeys(scores), bounds = findBounds(keys);
+  Value notLess = count(keys, bounds, arith::CmpIPredicate::sge);
+  Value above = count(keys, bounds, arith::CmpIPredicate::sgt);
+  Value wanted = makeInt(keep), mask = tensor::EmptyOp::create(b, {numRows, rowSize}, b.getI1Type());
+  auto rows = scf::ForOp::create(b, makeIndex(0), makeIndex(numRows), makeIndex(1), mask);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(rows.getBody());
+  Value row = rows.getInductionVar(), soFar = rows.getRegionIterArg(0);
+  Value bound = tensor::ExtractOp::create(b, bounds, row);
+  Value left = arith::SubIOp::create(b, wanted, tensor::ExtractOp::create(b, above, row));
+  Value isExact = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, tensor::ExtractOp::create(b, notLess, row), wanted);
+  auto choice = scf::IfOp::create(b, soFar.getType(), isExact, /*withElseRegion=*/true);
+  scf::YieldOp::create(b, choice.getResult(0));
+  b.setInsertionPointToStart(choice.thenBlock());
+  scf::YieldOp::create(b, keepNotLess(keys, soFar, row, bound));
+  b.setInsertionPointToStart(choice.elseBlock());
+  scf::YieldOp::create(b, keepFirst(keys, soFar, row, bound, left));
   return rows.getResult(0);
 }
 
