@@ -182,8 +182,10 @@ def PruneFuseElementwise : Pass<"prune-fuse-elementwise"> {
     consumer stays, and so does one that feeds a contraction. Broadcasts and copies of one operand move in any case.
 
     A division in front of a contraction moves behind it where the divisor does not change along the reduction and the
-    product has fewer elements: `contract(x / s, v)` becomes `contract(x, v) / s`, as in attention. A maximum that is only subtracted in front of exponentials gets
-    the flag `nsz`: the sign of a zero makes no difference there.
+    product has fewer elements: `contract(x / s, v)` becomes `contract(x, v) / s`, as in attention.
+
+    A maximum that is only subtracted in front of exponentials gets the flag `nsz`: the sign of a zero makes no difference
+    there.
   }];
   let dependentDialects = ["::mlir::linalg::LinalgDialect"];
 }
