@@ -7,8 +7,8 @@
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/MemRef/Utils/MemRefUtils.h"
 #include "mlir/IR/IRMapping.h"
-#include "mlir/Interfaces/ViewLikeInterface.h"
 #include "prune/Conversion/LinalgToVector/LinalgToVector.h"
 #include "prune/Conversion/Passes.h"
 
@@ -20,11 +20,10 @@ namespace mlir::prune {
 using namespace mlir;
 using namespace mlir::prune;
 
-/// The buffer that `value` is a view of.
-static Value getWhole(Value value) {
-  while (auto view = value.getDefiningOp<ViewLikeOpInterface>())
-    value = view.getViewSource();
-  return value;
+/// True if `value` is a buffer that lies in the one of `alloc`.
+static bool isViewOf(Value value, memref::AllocOp alloc) {
+  auto buffer = dyn_cast<MemrefValue>(value);
+  return buffer && memref::skipViewLikeOps(buffer) == alloc.getResult();
 }
 
 /// The op before `op` and its fill, with nothing but pure ops and allocations between.
@@ -54,8 +53,9 @@ static linalg::GenericOp findProducer(linalg::GenericOp reduction) {
       reduced.getNumResults() == 0 || reduced.getResults().back() != read.getResults().back())
     return {};
   // Its inputs are still there when the reduction has begun.
-  auto alloc = getWhole(reduction.getDpsInits().front()).getDefiningOp<memref::AllocOp>();
-  if (!alloc || llvm::any_of(producer->getOperands(), [&](Value v) { return getWhole(v) == alloc; }))
+  auto target = cast<MemrefValue>(reduction.getDpsInits().front());
+  auto alloc = memref::skipViewLikeOps(target).getDefiningOp<memref::AllocOp>();
+  if (!alloc || llvm::any_of(producer->getOperands(), [&](Value v) { return isViewOf(v, alloc); }))
     return {};
   return producer;
 }

@@ -7,6 +7,7 @@
 
 #include "LinearEmitter.h"
 #include "WindowCopy.h"
+#include "mlir/Dialect/MemRef/Utils/MemRefUtils.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
@@ -42,10 +43,7 @@ LogicalResult LinearEmitter::run() {
   for (Value extra : op.getExtras()) {
     auto type = cast<MemRefType>(extra.getType());
     extras.push_back(type.getRank() == 1 ? extra : collapse(extra));
-    Value whole = extra;
-    while (auto view = whole.getDefiningOp<ViewLikeOpInterface>())
-      whole = view.getViewSource();
-    auto wholeType = cast<MemRefType>(whole.getType());
+    auto wholeType = cast<MemRefType>(memref::skipViewLikeOps(cast<MemrefValue>(extra)).getType());
     if (type.getRank() > 1 && wholeType.hasStaticShape() && 4 * wholeType.getNumElements() > maxWarmBytes)
       coldExtras.push_back(extras.back());
   }
