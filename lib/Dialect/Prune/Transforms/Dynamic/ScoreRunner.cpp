@@ -149,8 +149,10 @@ double ScoreRunner::sumSquares(const HostTensor &tensor, int64_t batch, function
   std::vector<char> isPadding = findPaddingRows(tensor.getNumElements() / inner, batch);
   double sum = 0;
   for (int64_t i = 0, e = tensor.getNumElements(); i < e; ++i)
-    if (!isPadding[i / inner])
-      sum += get(i) * get(i);
+    if (!isPadding[i / inner]) {
+      double element = get(i);
+      sum += element * element;
+    }
   return sum;
 }
 
