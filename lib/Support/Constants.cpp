@@ -84,6 +84,12 @@ void prune::setConstantBytes(arith::ConstantOp constant, ArrayRef<char> bytes) {
   constant.setValueAttr(DenseElementsAttr::getFromRawBuffer(attr.getShapedType(), bytes));
 }
 
+ElementsAttr prune::reshapeConstant(ElementsAttr source, RankedTensorType type) {
+  if (auto resource = dyn_cast<DenseResourceElementsAttr>(source))
+    return DenseResourceElementsAttr::get(type, resource.getRawHandle());
+  return cast<DenseElementsAttr>(source).reshape(type);
+}
+
 DenseResourceElementsAttr prune::getUnmanagedResource(RankedTensorType type, StringRef key, ArrayRef<char> bytes) {
   // The context aligns the data of its attributes to 8 bytes; an importer's buffer may lie anywhere. More is not claimed
   // even where the address happens to allow it: the alignment is printed, and output must not depend on addresses.

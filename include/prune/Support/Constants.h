@@ -38,6 +38,9 @@ StringRef getConstantName(arith::ConstantOp constant);
 /// whatever shares it gets the new elements too.
 void setConstantBytes(arith::ConstantOp constant, ArrayRef<char> bytes);
 
+/// `source` in the shape of `type`, which has as many elements; a resource is shared, not copied.
+ElementsAttr reshapeConstant(ElementsAttr source, RankedTensorType type);
+
 /// The first name in `loc` (NameLoc, through fused and call-site locations); empty when there is none.
 StringRef getLocationName(Location loc);
 

@@ -8,7 +8,6 @@
 #include "UnfoldConvolutions.h"
 #include "LayerWeight.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/IR/Remarks.h"
 #include "prune/Support/Constants.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -17,21 +16,12 @@
 using namespace mlir;
 using namespace mlir::prune;
 
-/// The constant `value` in another shape.
-static Value reshapeConstant(ImplicitLocOpBuilder &b, Value value, RankedTensorType type) {
-  Attribute attr = getConstantAttr(value);
-  TypedAttr shaped;
-  if (auto resource = dyn_cast<DenseResourceElementsAttr>(attr))
-    shaped = DenseResourceElementsAttr::get(type, resource.getRawHandle());
-  else
-    shaped = cast<DenseElementsAttr>(attr).reshape(type);
-  return arith::ConstantOp::create(b, value.getLoc(), shaped);
-}
-
 /// The filters as a matrix: a constant, or one with its mask.
 static Value reshapeFilters(ImplicitLocOpBuilder &b, Value filters, ArrayRef<int64_t> shape) {
-  auto reshape = [&](Value value) {
-    return reshapeConstant(b, value, cast<RankedTensorType>(value.getType()).clone(shape));
+  auto reshape = [&](Value value) -> Value {
+    auto type = cast<RankedTensorType>(value.getType()).clone(shape);
+    auto constant = cast<ElementsAttr>(getConstantAttr(value));
+    return arith::ConstantOp::create(b, value.getLoc(), cast<TypedAttr>(reshapeConstant(constant, type)));
   };
   auto apply = filters.getDefiningOp<ApplyOp>();
   if (!apply)

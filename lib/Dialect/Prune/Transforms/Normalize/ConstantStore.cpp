@@ -70,12 +70,6 @@ void ConstantStore::externalize(ModuleOp module) {
   });
 }
 
-ElementsAttr ConstantStore::reshape(ElementsAttr source, RankedTensorType type) {
-  if (auto resource = dyn_cast<DenseResourceElementsAttr>(source))
-    return DenseResourceElementsAttr::get(type, resource.getRawHandle());
-  return cast<DenseElementsAttr>(source).reshape(type);
-}
-
 namespace {
 /// One dimension of a copy: how often, and the step in the source.
 struct Step {
@@ -140,7 +134,7 @@ ElementsAttr ConstantStore::move(ElementsAttr source, const Move &move) {
   bool isReshape = move.offset == 0 && count == source.getNumElements() &&
                    (steps.empty() || (steps.size() == 1 && steps.front().stride == 1));
   if (isReshape)
-    return reshape(source, move.type);
+    return reshapeConstant(source, move.type);
   ElementsAttr &result = moved[MoveKey(source.getAsOpaquePointer(), move.type.getAsOpaquePointer(), move.offset,
                                        std::vector<int64_t>(move.strides.begin(), move.strides.end()))];
   if (result)

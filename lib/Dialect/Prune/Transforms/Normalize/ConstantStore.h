@@ -43,9 +43,6 @@ public:
   /// the same attribute. Null when the bytes of `source` are not at hand.
   ElementsAttr move(ElementsAttr source, const Move &move);
 
-  /// `source` with the same bytes and another shape.
-  ElementsAttr reshape(ElementsAttr source, RankedTensorType type);
-
   /// A constant of `bytes`, made from `origin` (may be null).
   ElementsAttr create(RankedTensorType type, AsmResourceBlob &&bytes, ElementsAttr origin);
 

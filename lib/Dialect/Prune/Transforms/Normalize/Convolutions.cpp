@@ -36,7 +36,7 @@ template <typename OpTy> struct PointwiseToContract : OpRewritePattern<OpTy> {
     auto constant = cast<ElementsAttr>(getConstant(filter).getValue());
     if (failed(getConstantBytes(constant)))
       return rewriter.notifyMatchFailure(op, "the bytes of the filter are not at hand");
-    Value weight = createConstantLike(rewriter, filter, state.store.reshape(constant, weightType));
+    Value weight = createConstantLike(rewriter, filter, reshapeConstant(constant, weightType));
     unsigned rank = outType.getRank();
     SmallVector<AffineExpr> outExprs;
     for (unsigned dim = 0; dim < rank; ++dim)
@@ -106,7 +106,7 @@ struct SplitFilterBehindConstant : OpRewritePattern<linalg::Conv2DNgchwGfchwOp> 
       return rewriter.notifyMatchFailure(op, "all elements of the filter are equal");
     ArrayRef<int64_t> shape = type.getShape();
     auto flat = RankedTensorType::get({shape[0] * shape[1], shape[2], shape[3], shape[4]}, type.getElementType());
-    Value weight = createConstantLike(rewriter, filter, state.store.reshape(constant, flat));
+    Value weight = createConstantLike(rewriter, filter, reshapeConstant(constant, flat));
     SmallVector<ReassociationIndices> groups = {{0, 1}, {2}, {3}, {4}};
     Value split = tensor::ExpandShapeOp::create(rewriter, op.getLoc(), type, weight, groups);
     rewriter.modifyOpInPlace(op, [&] { op.getInputsMutable().slice(1, 1).assign(split); });

@@ -220,7 +220,7 @@ struct MoveBias : OpInterfaceRewritePattern<linalg::LinalgOp> {
     Value vector = move->source;
     if (biasType.getRank() != 1) {
       auto flat = RankedTensorType::get({biasType.getNumElements()}, biasType.getElementType());
-      vector = createConstantLike(rewriter, vector, state.store.reshape(cast<ElementsAttr>(bias.getValue()), flat));
+      vector = createConstantLike(rewriter, vector, reshapeConstant(cast<ElementsAttr>(bias.getValue()), flat));
     }
     rewriter.setInsertionPoint(op);
     Value zeros = createZeros(rewriter, op.getLoc(), type);

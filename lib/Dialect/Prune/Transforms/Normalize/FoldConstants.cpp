@@ -145,7 +145,7 @@ struct FoldReshape : RewritePattern {
     auto constant = cast<ElementsAttr>(getConstant(source).getValue());
     if (failed(getConstantBytes(constant)))
       return rewriter.notifyMatchFailure(op, "the bytes of the constant are not at hand");
-    rewriter.replaceOp(op, createConstantLike(rewriter, source, state.store.reshape(constant, type)));
+    rewriter.replaceOp(op, createConstantLike(rewriter, source, reshapeConstant(constant, type)));
     ++state.counts.foldedConstants;
     return success();
   }
