@@ -217,15 +217,15 @@ double GPUCostModel::estimate(const GPULayerCounts &counts) const {
   return launchNs + convertNs + std::max(computeNs, memoryNs);
 }
 
-int64_t GPUCostModel::chooseColumnSplits(int64_t blocks, int64_t columnTiles, double blockBytes,
+int64_t GPUCostModel::chooseColumnSplits(int64_t blocks, int64_t together, int64_t columnTiles, double blockNs,
                                          int64_t results) const {
   constexpr int64_t leastTiles = 2; // in flight at once
   constexpr double sumBytes = 8;    // four written, four read
-  int64_t best = 1, most = std::min(processors / blocks, columnTiles / leastTiles);
+  int64_t best = 1, most = std::min(together * processors / blocks, columnTiles / leastTiles);
   double bestNs = 0;
   for (int64_t splits = 1; splits <= std::max<int64_t>(most, 1); ++splits) {
     double share = static_cast<double>(llvm::divideCeil(columnTiles, splits)) / static_cast<double>(columnTiles);
-    double ns = blockBytes * share / (tileBytesPerCycle * clockGHz);
+    double ns = blockNs * share;
     if (splits > 1)
       ns += launchNs + sumBytes * static_cast<double>(splits * results) / memoryGBps;
     if (splits == 1 || ns < bestNs) {

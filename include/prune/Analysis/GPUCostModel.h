@@ -97,9 +97,10 @@ public:
   std::vector<GPUKernelRate> kernels;
 
   /// Into how many parts to split the columns of a layer whose kernel has `blocks` blocks of threads, each of which
-  /// reads `blockBytes` bytes in `columnTiles` steps: more blocks share them, but the sums of all parts for `results`
-  /// results go through memory, and another kernel adds them up.
-  int64_t chooseColumnSplits(int64_t blocks, int64_t columnTiles, double blockBytes, int64_t results) const;
+  /// takes `blockNs` for all of its `columnTiles` steps, `together` of them on a processor: more blocks share them, but
+  /// the sums of all parts for `results` results go through memory, and another kernel adds them up.
+  int64_t chooseColumnSplits(int64_t blocks, int64_t together, int64_t columnTiles, double blockNs,
+                             int64_t results) const;
 
   /// Reads a cost model. `file` is named in errors.
   static llvm::Expected<GPUCostModel> parse(llvm::StringRef text, llvm::StringRef file);

@@ -44,6 +44,8 @@ LogicalResult lowerTiles(RewriterBase &rewriter, LinearOp op, const GPUTarget &t
 LogicalResult lowerColumns(RewriterBase &rewriter, LinearOp op, const GPUTarget &target);
 LogicalResult lowerByWarps(RewriterBase &rewriter, LinearOp op, const GPUTarget &target,
                            const GPUKernelOptions &options);
+/// Few tokens and whole tiles of columns.
+LogicalResult lowerByWarpColumns(RewriterBase &rewriter, LinearOp op, const GPUTarget &target);
 LogicalResult lowerByWarpGroups(RewriterBase &rewriter, LinearOp op, const GPUTarget &target,
                                 const GPUKernelOptions &options);
 

@@ -28,9 +28,9 @@ Value multiplyAddElements(KernelBuilder &b, Value weight, Value token, Value sum
 /// stores the sums of its part, and another one adds them up and finishes the results.
 class ColumnParts {
 public:
-  /// Chooses how many, for a kernel of `blocks` blocks of threads that go through `columnTiles` tiles and read
-  /// `tileBytes` bytes for each.
-  ColumnParts(const LayerBuffers &layer, int64_t columnTiles, int64_t blocks, int64_t tileBytes,
+  /// Chooses how many, for a kernel of `blocks` blocks of threads, `together` on a processor, that go through
+  /// `columnTiles` tiles and take `tileNs` for each.
+  ColumnParts(const LayerBuffers &layer, int64_t columnTiles, int64_t blocks, int64_t together, double tileNs,
               const GPUKernelOptions &options);
 
   int64_t getCount() const { return count; }

@@ -18,29 +18,39 @@
 using namespace mlir;
 using namespace mlir::prune;
 
-/// Tiles of a whole number of blocks at a time, weighed by what a tile of that size costs.
+/// Of a tile of columns, measured on an H200: a processor takes in 64 bytes a cycle, which bounds 2:4 with its half of
+/// the products for the same tokens; below 500 cycles a step does not hide what comes before its products.
+double WarpGroupKernel::getStepCycles(int64_t tokens) const {
+  constexpr double bytesPerCycle = 64, leastCycles = 500;
+  auto products = static_cast<double>(2 * tokens * (layout.isSparse ? 1 : 2));
+  return std::max({products, static_cast<double>(getWeightBytes() + tokens * kRowBytes) / bytesPerCycle, leastCycles});
+}
+
+/// The shape whose turns on all processors take the fewest cycles, measured on an H200 as well.
 WarpGroupConfig WarpGroupKernel::chooseConfig() const {
+  // The way out of a tile, and what blocks that share tokens wait for each other in the beginning.
+  constexpr double tileCycles = 2600, clusterCycles = 3000;
   WarpGroupConfig best;
-  double bestCost = 0;
+  double bestCycles = 0;
   for (int64_t tokens : {256, 192, 128, 64})
-    for (int64_t cluster : {2, 1}) {
-      int64_t rowTiles = llvm::divideCeil(layer.numRows, kTileRows * cluster);
-      int64_t tiles = rowTiles * llvm::divideCeil(layer.numTokens, tokens);
-      int64_t turns = llvm::divideCeil(tiles, kMultiprocessors / cluster);
-      // Measured on an H200: a tile of 64 tokens takes 0.4 of one of 256, each 64 more 0.2. Blocks that share tokens
-      // start a little later, others read more from the second-level cache, which tells where there are many columns.
-      double columns = std::min<double>(static_cast<double>(layer.numColumns), 4096) / 4096;
-      double cost = static_cast<double>(turns) * (0.2 + 0.2 * static_cast<double>(tokens) / 64) *
-                    (cluster == 2 ? 1.03 : 1 + 0.2 * columns);
-      if (bestCost == 0 || cost < bestCost) {
-        bestCost = cost;
+    for (int64_t cluster : {1, 2}) {
+      int64_t rowTiles = getNumTiles(layer.numRows, kTileRows * cluster);
+      int64_t turns = getNumTiles(rowTiles * getNumTiles(layer.numTokens, tokens), kMultiprocessors / cluster);
+      // Blocks on their own read more from the second-level cache, which tells where there are many columns.
+      double sharing = cluster == 2 ? 1 : 1 + 0.2 * std::min<double>(layer.numColumns, 4096) / 4096;
+      double steps = static_cast<double>(getNumColumnTiles()) * getStepCycles(tokens) * sharing;
+      double cycles = static_cast<double>(turns) * (steps + tileCycles) + (cluster == 2 ? clusterCycles : 0);
+      if (bestCycles == 0 || cycles < bestCycles) {
+        bestCycles = cycles;
         best.tokens = tokens;
         best.cluster = cluster;
       }
     }
-  constexpr int64_t kBarrierBytes = 1024;
-  best.stages = std::min<int64_t>(8, (target.sharedBytes - getStagedBytes() - kBarrierBytes) /
-                                         (getWeightBytes() + best.tokens * kRowBytes));
+  constexpr int64_t kBarrierBytes = 1024, kMostStages = 8, kMostTokensTogether = 128;
+  best.stages = std::min<int64_t>(kMostStages, (target.sharedBytes - getStagedBytes() - kBarrierBytes) /
+                                                   (getWeightBytes() + best.tokens * kRowBytes));
+  // Small tiles of 2:4 would wait longer than they multiply, and the ring has room for two at once.
+  best.together = layout.isSparse && best.tokens <= kMostTokensTogether ? 2 : 1;
   return best;
 }
 
@@ -69,9 +79,9 @@ LogicalResult WarpGroupKernel::emit(const GPUKernelOptions &options) {
                                   << ": expected a number of columns that is a multiple of " << columnUnit << ", got "
                                   << layer.numColumns;
   usesRegisters = suitsRegisters();
-  config = target.isOpenCL ? WarpGroupConfig{128, 1, 1} : chooseConfig();
-  parts.emplace(layer, getNumColumnTiles(), countTiles() * config.cluster, getWeightBytes() + getTokenBytes(),
-                options);
+  config = target.isOpenCL ? WarpGroupConfig{128, 1, 1, 1} : chooseConfig();
+  parts.emplace(layer, getNumColumnTiles(), countTiles() * config.cluster, /*together=*/1,
+                getStepCycles(config.tokens) / options.model.clockGHz, options);
   usesRegisters &= !parts->isSplit();
   int64_t pieces = countTiles() * parts->getCount();
   int64_t grid = target.isOpenCL ? pieces : std::min(pieces, kMultiprocessors / config.cluster) * config.cluster;
@@ -187,7 +197,9 @@ void WarpGroupKernel::emitCopies(KernelBuilder &b, Value rank, Value firstTile) 
   int64_t step = b.getGrid()[0] / config.cluster;
   b.forLoop(firstTile, b.constant(pieces), step, {ptx.i32(0), ptx.i32(1)}, [&](Value number, ValueRange ring) {
     Work work = getWork(b, number);
-    Value weightTile = b.add(b.mul(work.rowTile, config.cluster), rank);
+    // Rows beyond the layer's are computed in vain.
+    Value weightTile =
+        clampBelow(b, b.add(b.mul(work.rowTile, config.cluster), rank), layout.getNumRowTiles(layer.numRows));
     Value source =
         arith::AddIOp::create(b, weights, ptx.toI64(b.mul(weightTile, getNumColumnTiles() * getWeightBytes())));
     Value token = ptx.toI32(b.add(b.mul(work.tokenTile, config.tokens), b.mul(rank, half)));
@@ -276,48 +288,61 @@ void WarpGroupKernel::emitProducts(KernelBuilder &b, Value rank, Value firstTile
         Value zero = b.zero(getSumType(b, layout));
         SmallVector<Value> carried(getNumAccumulators(), zero);
         llvm::append_range(carried, ring);
-        carried = b.forLoop(firstColumnTile, endColumnTile, 1, carried, [&](Value k, ValueRange carried) {
+        auto multiplyTiles = [&](Value k, int64_t count, ValueRange carried) {
           RingPlace place{carried[carried.size() - 2], carried.back()};
-          SmallVector<Value> sums(carried.drop_back(2));
-          waitFor(ptx, multiplyAdd32(b, place.slot, 8, bars), place.parity);
-          Value tile = multiplyAdd32(b, place.slot, getWeightBytes(), sharedA);
-          Value weights = getDescriptor(b, ptx, multiplyAdd32(b, group32, layout.getValueBytes() / 2, tile), rowBytes);
-          Value tokens = getDescriptor(b, ptx, multiplyAdd32(b, place.slot, getTokenBytes(), sharedB), kRowBytes);
-          Value metadata;
-          if (layout.isSparse) {
-            Value at =
-                add32(b, multiplyAdd32(b, group32, 512, multiplyAdd32(b, thread32, 4, tile)), layout.getValueBytes());
-            metadata = ptx.get("ld.shared.b32 $0, [$1];", b.getI32Type(), "r", "r", at);
+          SmallVector<Value> sums(carried.drop_back(2)), slots;
+          SmallVector<SmallVector<Value>> products; // operands of each instruction
+          for (int64_t i = 0; i < count; ++i, place = RingPlace::next(b, place, config.stages)) {
+            waitFor(ptx, multiplyAdd32(b, place.slot, 8, bars), place.parity);
+            slots.push_back(place.slot);
+            Value tile = multiplyAdd32(b, place.slot, getWeightBytes(), sharedA);
+            Value weights =
+                getDescriptor(b, ptx, multiplyAdd32(b, group32, layout.getValueBytes() / 2, tile), rowBytes);
+            Value tokens = getDescriptor(b, ptx, multiplyAdd32(b, place.slot, getTokenBytes(), sharedB), kRowBytes);
+            Value metadata;
+            if (layout.isSparse) {
+              Value at =
+                  add32(b, multiplyAdd32(b, group32, 512, multiplyAdd32(b, thread32, 4, tile)), layout.getValueBytes());
+              metadata = ptx.get("ld.shared.b32 $0, [$1];", b.getI32Type(), "r", "r", at);
+            }
+            for (int64_t step = 0; step < steps; ++step) {
+              // 32 bytes of weights a step, and 32 (dense) or 64 of tokens.
+              auto advance = [&](Value descriptor, int64_t bytes) -> Value {
+                return arith::AddIOp::create(b, descriptor,
+                                             arith::ConstantIntOp::create(b, b.getI64Type(), step * bytes / 16));
+              };
+              products.push_back({advance(weights, 32), advance(tokens, layout.isSparse ? 64 : 32)});
+              if (layout.isSparse)
+                products.back().push_back(metadata);
+            }
           }
           ptx.run("wgmma.fence.sync.aligned;");
-          for (int64_t step = 0; step < steps; ++step) {
-            // 32 bytes of weights a step, and 32 (dense) or 64 of tokens.
-            auto advance = [&](Value descriptor, int64_t bytes) -> Value {
-              return arith::AddIOp::create(b, descriptor,
-                                           arith::ConstantIntOp::create(b, b.getI64Type(), step * bytes / 16));
-            };
-            SmallVector<Value> operands{advance(weights, 32), advance(tokens, layout.isSparse ? 64 : 32)};
-            if (layout.isSparse)
-              operands.push_back(metadata);
-            sums = ptx.update(getInstruction(step), sums, layout.isSparse ? "llr" : "ll", operands);
-          }
+          for (auto [i, operands] : llvm::enumerate(products))
+            sums = ptx.update(getInstruction(i % steps), sums, layout.isSparse ? "llr" : "ll", operands);
           ptx.run("wgmma.commit_group.sync.aligned;");
           if (layout.isSparse) {
             // The instructions read the metadata's register until they are done, and ptxas does not know: it gives
             // the register to the next tile's. The other warp group keeps the tensor cores busy in the meantime.
             ptx.run("wgmma.wait_group.sync.aligned 0;");
-            b.ifThen(isSignaller, [&] { release(place.slot); });
+            b.ifThen(isSignaller, [&] { llvm::for_each(slots, release); });
           } else {
             // The products of the tile before are done: its slot may be filled.
             ptx.run("wgmma.wait_group.sync.aligned 1;");
             Value hasPrevious = arith::CmpIOp::create(b, arith::CmpIPredicate::ne, k, firstColumnTile);
-            b.ifThen(arith::AndIOp::create(b, hasPrevious, isSignaller), [&] { release(getPrevious(place.slot)); });
+            b.ifThen(arith::AndIOp::create(b, hasPrevious, isSignaller), [&] { release(getPrevious(slots.front())); });
           }
-          RingPlace next = RingPlace::next(b, place, config.stages);
-          sums.push_back(next.slot);
-          sums.push_back(next.parity);
+          sums.push_back(place.slot);
+          sums.push_back(place.parity);
           return sums;
-        });
+        };
+        Value firstSingle = firstColumnTile;
+        if (config.together > 1) {
+          firstSingle = b.sub(endColumnTile, b.rem(b.sub(endColumnTile, firstColumnTile), config.together));
+          carried = b.forLoop(firstColumnTile, firstSingle, config.together, carried,
+                              [&](Value k, ValueRange carried) { return multiplyTiles(k, config.together, carried); });
+        }
+        carried = b.forLoop(firstSingle, endColumnTile, 1, carried,
+                            [&](Value k, ValueRange carried) { return multiplyTiles(k, 1, carried); });
         RingPlace place{carried[carried.size() - 2], carried.back()};
         SmallVector<Value> sums(ArrayRef<Value>(carried).drop_back(2));
         sums = ptx.update("wgmma.wait_group.sync.aligned 0;", sums);

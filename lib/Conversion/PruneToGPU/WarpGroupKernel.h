@@ -25,6 +25,7 @@ struct WarpGroupConfig {
   int64_t tokens = 256; ///< of a tile
   int64_t cluster = 2;  ///< blocks that share the tokens of a tile
   int64_t stages = 4;   ///< tiles in flight
+  int64_t together = 1; ///< of them, multiplied before a wait
 };
 
 class WarpGroupKernel {
@@ -41,11 +42,11 @@ private:
   int64_t getNumColumnTiles() const { return layout.getNumColumnTiles(layer.numColumns); }
   /// Pieces of work: tiles of rows (of a cluster) and tokens.
   int64_t countTiles() const {
-    return getNumTiles(layer.numRows, kTileRows * config.cluster) *
-           getNumTiles(layer.numTokens, config.tokens);
+    return getNumTiles(layer.numRows, kTileRows * config.cluster) * getNumTiles(layer.numTokens, config.tokens);
   }
 
   WarpGroupConfig chooseConfig() const;
+  double getStepCycles(int64_t tokens) const;
   void setUpShared(KernelBuilder &b);
   void emitCUDA(KernelBuilder &b);
   void emitCopies(KernelBuilder &b, Value rank, Value firstTile);

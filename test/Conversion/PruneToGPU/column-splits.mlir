@@ -1,12 +1,12 @@
-// Columns of a layer with few tokens are split where the chip's cost model finds that it pays: 64 blocks of 128 rows become twice
-// as many for 132 processors. With many tokens they are enough, and for little work a second kernel costs more than it saves.
+// Columns of a layer with few tokens are split where the chip's cost model finds that it pays: 64 blocks of 128 rows become four
+// times as many, two for each of 132 processors. With many tokens they are enough, and for little work a second kernel costs more than it saves.
 // RUN: prune-opt %s --convert-prune-to-gpu="chip=sm_90" | FileCheck %s
 // RUN: prune-opt %s --convert-prune-to-gpu="chip=sm_90 column-splits=1" | FileCheck %s --check-prefix=WHOLE --implicit-check-not=add_parts
 // WHOLE: func.func @few
 
 // CHECK-LABEL: func.func @few
-// CHECK: %[[SUMS:.*]] = memref.alloc() : memref<2x64x4096xf32>
-// CHECK: gpu.launch_func @kernels::@dense_warps blocks in (%c2{{[_0-9]*}}, %c32{{[_0-9]*}}, %c2{{[_0-9]*}})
+// CHECK: %[[SUMS:.*]] = memref.alloc() : memref<4x64x4096xf32>
+// CHECK: gpu.launch_func @kernels::@dense_warps blocks in (%c2{{[_0-9]*}}, %c32{{[_0-9]*}}, %c4{{[_0-9]*}})
 // CHECK: gpu.launch_func @kernels::@add_parts {{.*}} args(%[[SUMS]] :
 func.func @few(%w: memref<33554432xi8>, %x: memref<64x4096xf16>, %y: memref<64x4096xf32>) {
   prune.linear tiles rows 16 chunk 64 lanes 0 storage(%w : memref<33554432xi8>) ins(%x : memref<64x4096xf16>)

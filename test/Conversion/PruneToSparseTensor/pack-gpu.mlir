@@ -29,12 +29,12 @@
 // BLOCKS: prune.linear block_csr rows 2 chunk 4 lanes 0 storage(%{{.*}}, %{{.*}}, %{{.*}} : tensor<3xi32>, tensor<2xi16>, tensor<2x2x4xf16>) ins(%[[X]] : tensor<64x8xf16>) outs(%{{.*}} : tensor<64x4xf32>)
 //
 // Rounding costs a launch: so few multiply-adds are done in f32 with what the mask keeps.
-// REDEFINE: %{options} = chip=sm_90 precision=f16 report=%t.json
+// REDEFINE: %{options} = chip=sm_80 precision=f16 report=%t.json
 // REDEFINE: %{mask} = pattern=2:4
 // RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=FEW
 // FEW: [Passed] {{.*}}main.linear_0: csr in f32, {{.*}}; matrix in f16 declined: slower ({{[0-9.]+}} us estimated); 2:4 declined: M = 64 < 1024
 // RUN: FileCheck %s --check-prefix=JSON --input-file=%t.json
-// JSON: "cost_model": "sm_90"
+// JSON: "cost_model": "sm_80"
 // JSON: "estimated_us":
 // JSON-NEXT: "kernel": "csr"
 // JSON-NEXT: "precision": "f32"
@@ -45,7 +45,7 @@
 // JSON: "density": 0.5
 // JSON: "pattern": "2:4"
 // JSON: "tokens": 64
-// REDEFINE: %{options} = chip=sm_90 precision=f16 kernel=two_of_four
+// REDEFINE: %{options} = chip=sm_80 precision=f16 kernel=two_of_four
 // RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=ASKED
 // ASKED: [Missed] {{.*}}main.linear_0: matrix in f16 at density 0.50 ({{[0-9.]+}} us estimated); 2:4 declined: M = 64 < 1024
 // REDEFINE: %{options} = chip=sm_90 precision=tf32

@@ -248,12 +248,12 @@ TEST(GPUPacking, rows_are_quantized_by_their_largest_kept_weight) {
 
 TEST(GPUCostModel, columns_are_split_where_processors_idle_and_there_is_enough_to_read) {
   GPUCostModel model = load("sm_90"); // 132 processors
-  constexpr double megabyte = 1 << 20;
-  EXPECT_EQ(model.chooseColumnSplits(32, 64, 1.5 * megabyte, 64 * 4096), 4);
-  EXPECT_EQ(model.chooseColumnSplits(132, 64, 1.5 * megabyte, 128 * 16384), 1);
-  EXPECT_EQ(model.chooseColumnSplits(67, 64, 1.5 * megabyte, 64 * 8192), 1); // two parts would take two turns
-  EXPECT_EQ(model.chooseColumnSplits(8, 4, 0.1 * megabyte, 64 * 1024), 1);   // the second kernel costs more
-  EXPECT_EQ(model.chooseColumnSplits(1, 3, 100 * megabyte, 64), 1);          // parts of one tile
+  EXPECT_EQ(model.chooseColumnSplits(32, 1, 64, 36000, 64 * 4096), 4);
+  EXPECT_EQ(model.chooseColumnSplits(32, 2, 64, 36000, 16 * 4096), 8); // two blocks on a processor
+  EXPECT_EQ(model.chooseColumnSplits(132, 1, 64, 36000, 128 * 16384), 1);
+  EXPECT_EQ(model.chooseColumnSplits(67, 1, 64, 36000, 64 * 8192), 1); // two parts would take two turns
+  EXPECT_EQ(model.chooseColumnSplits(8, 1, 4, 2400, 64 * 1024), 1);    // the second kernel costs more
+  EXPECT_EQ(model.chooseColumnSplits(1, 1, 3, 2400000, 64), 1);        // parts of one tile
 }
 
 TEST(GPUCostModel, files_are_checked) {

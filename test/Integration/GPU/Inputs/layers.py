@@ -25,6 +25,10 @@ KINDS = {
     # As two_of_four, dense.
     "tiles": [(None, 37, 70, [5, "2x40"]), (None, 150, 200, [9, 70, 130])],
     "tiles_warp_groups": [(None, 40, 72, [5, "2x70"]), (None, 150, 200, [130])],
+    # Whole tiles of columns: as many as warps, more, and fewer.
+    "tiles_few_tokens": [(None, 37, 128, [1, "2x15"]), (None, 64, 1152, [8, 17])],
+    "two_of_four_few_tokens": [("n_of_m<2, 4>", 37, 128, [1, "2x15"]), ("n_of_m<2, 4>", 64, 1152, [8, 17])],
+    "one_of_two_few_tokens": [("n_of_m<1, 2>", 37, 128, [1, "2x15"]), ("n_of_m<1, 2>", 64, 288, [8, 17])],
     "two_of_four_warp_groups": [("n_of_m<2, 4>", 40, 72, [5, "2x70"]), ("n_of_m<2, 4>", 150, 200, [130])],
     # At most one of two, for tf32.
     "one_of_two": [("n_of_m<1, 2>", 37, 72, [5, "2x40"]), ("n_of_m<1, 2>", 150, 200, [9, 130])],
