@@ -100,6 +100,9 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   addCleanup(pm);
   pm.addPass(createPruneTileBatch());
   pm.addPass(createPruneTileChains());
+  PruneTileStripsOptions strips;
+  strips.threads = options.threads;
+  pm.addPass(createPruneTileStrips(strips));
   pm.addPass(createPruneExpandStorage());
   pm.addPass(createConvertTensorToLinalgPass()); // tensor.pad
 

@@ -74,8 +74,8 @@ void DepthwiseEmitter::loop(int64_t end, function_ref<void(Value)> body) {
 LogicalResult DepthwiseEmitter::run() {
   for (Value operand : op->getOperands()) {
     auto type = dyn_cast<MemRefType>(operand.getType());
-    if (!type || !type.getLayout().isIdentity() || !type.hasStaticShape())
-      return op.emitOpError() << "expected operands of static memref type with identity layout, got "
+    if (!type || !type.hasStaticShape() || !type.isLastDimUnitStride())
+      return op.emitOpError() << "expected operands of static memref type with contiguous rows, got "
                               << operand.getType();
   }
   ArrayRef<int64_t> inputShape = op.getInputType().getShape(), shape = op.getInitType().getShape();

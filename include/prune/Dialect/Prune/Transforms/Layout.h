@@ -36,6 +36,11 @@ constexpr int64_t kMaxChainBytes = 2 << 20;
 /// there already (over a batch). Returns how many chains.
 int64_t tileChains(FunctionOpInterface function, int64_t sliceBytes);
 
+/// Turns 1x1 layers around depthwise convolutions into loops over strips of rows, where the image that a convolution
+/// reads has more than `cacheBytes` bytes. A strip holds at most `stripBytes`, if a row of the result needs no more.
+/// Returns how many loops.
+int64_t tileStrips(FunctionOpInterface function, int64_t cacheBytes, int64_t stripBytes, int64_t threads);
+
 } // namespace mlir::prune
 
 #endif // PRUNE_DIALECT_PRUNE_TRANSFORMS_LAYOUT_H

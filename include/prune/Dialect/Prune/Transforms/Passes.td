@@ -259,6 +259,42 @@ def PruneTileChains : Pass<"prune-tile-chains"> {
   ];
 }
 
+def PruneTileStrips : Pass<"prune-tile-strips"> {
+  let summary = "Run the layers around a depthwise convolution strip by strip";
+  let description = [{
+    A 1x1 layer whose result only a depthwise convolution reads, the convolution, and the 1x1 layer that alone reads its
+    result, if there is one. Where the image between the first two has more than `cache-bytes` bytes, they become a loop over
+    strips of the result, as many rows each as `strip-bytes` bytes of both images in between hold:
+
+    ```mlir
+    %h = prune.linear ... ins(%x : tensor<16x112x112xf32>) -> tensor<96x112x112xf32>
+    %w = tensor.expand_shape %h ... : tensor<96x112x112xf32> into tensor<1x96x112x112xf32>
+    %y = prune.depthwise ... ins(%w, %f) -> tensor<1x96x56x56xf32>
+    // becomes
+    %y, %b = scf.for %i = ... iter_args(%out, %wide = %zeros) -> (tensor<1x96x56x56xf32>, tensor<1x96x10x112xf32>) {
+      %r = tensor.extract_slice %x[0, %row, 0] [16, 9, 112] ...
+      %h = prune.linear ... ins(%r) -> tensor<96x9x112xf32>            // into %wide, between rows of zeros
+      %p = prune.depthwise ... ins(...) -> tensor<1x96x4x56xf32>
+      ...
+    }
+    ```
+
+    The rows that the windows of two strips share are computed twice; a chain whose strips would compute more rows twice than
+    once is left alone, with a remark, and so are several images. With `threads`, each has as many rows of the result; where
+    that does not go evenly the layers stay whole.
+  }];
+  let options = [
+    Option<"cacheBytes", "cache-bytes", "int64_t", "1048576", "An image that is no larger stays whole.">,
+    Option<"stripBytes", "strip-bytes", "int64_t", "393216", "Bytes of the images in between that a strip may have.">,
+    Option<"threads", "threads", "int64_t", "1", "Threads that share the rows of the result.">,
+  ];
+  let statistics = [Statistic<"numChains", "num-chains", "Chains that run strip by strip">];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::scf::SCFDialect",
+    "::mlir::tensor::TensorDialect"
+  ];
+}
+
 def PruneUnshareFills : Pass<"prune-unshare-fills"> {
   let summary = "Let every accumulation fill its own destination";
   let description = [{
