@@ -222,8 +222,10 @@ void Chooser::addDense() {
     return; // one value of the weight for each load
   constexpr int64_t usualRows = 6;
   SmallVector<int64_t> groups{std::min(options.denseRows ? options.denseRows : usualRows, numRows)};
-  // A narrow tile leaves registers for more rows.
-  if (!options.denseRows && 2 * usualRows <= numRows)
+  // Lanes of one vector leave registers for more rows. More lanes are better served by two vectors side by side, which
+  // share what is loaded of the weight.
+  int64_t tileLanes = getTileLanes(shape.tokens.lanes, shape.tokens.registerLanes);
+  if (!options.denseRows && 2 * usualRows <= numRows && shape.tokens.lanes <= tileLanes)
     groups.push_back(2 * usualRows);
   for (int64_t rows : groups) {
     SmallVector<int64_t> vectors = getVectors(rows);
