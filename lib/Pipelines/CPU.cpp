@@ -102,6 +102,8 @@ void mlir::prune::buildCPUPipeline(OpPassManager &pm, const CPUPipelineOptions &
   pm.addPass(createPruneTileChains());
   PruneTileStripsOptions strips;
   strips.threads = options.threads;
+  if (options.threads > 1) // a strip stays with one core, where layers would pass it on to the other
+    strips.cacheBytes = 192 << 10;
   pm.addPass(createPruneTileStrips(strips));
   pm.addPass(createPruneExpandStorage());
   pm.addPass(createConvertTensorToLinalgPass()); // tensor.pad
