@@ -32,9 +32,7 @@ private:
   Value broadcast(Value scalar) {
     return vector::BroadcastOp::create(b, VectorType::get(vectorType.getShape(), scalar.getType()), scalar);
   }
-  Value collapse(Value memref) {
-    return memref::CollapseShapeOp::create(b, memref, ArrayRef<ReassociationIndices>{{0, 1}, {2, 3}});
-  }
+  Value collapse(Value memref) { return memref::CollapseShapeOp::create(b, memref, planesAndPixels); }
   void loop(int64_t end, function_ref<void(Value)> body);
 
   void emitPlane(Value plane);
@@ -45,6 +43,7 @@ private:
   DepthwiseOp op;
   LinearKernelOptions options;
   WindowAttr window;
+  const SmallVector<ReassociationIndices> planesAndPixels{{0, 1}, {2, 3}};
 
   VectorType vectorType;
   Value input, output; // [images x channels, pixels]
@@ -74,8 +73,9 @@ void DepthwiseEmitter::loop(int64_t end, function_ref<void(Value)> body) {
 LogicalResult DepthwiseEmitter::run() {
   for (Value operand : op->getOperands()) {
     auto type = dyn_cast<MemRefType>(operand.getType());
-    if (!type || !type.hasStaticShape() || !type.isLastDimUnitStride())
-      return op.emitOpError() << "expected operands of static memref type with contiguous rows, got "
+    if (!type || !type.hasStaticShape() || !type.isLastDimUnitStride() ||
+        (type.getRank() == 4 && !memref::CollapseShapeOp::isGuaranteedCollapsible(type, planesAndPixels)))
+      return op.emitOpError() << "expected operands of static memref type, images as planes of contiguous pixels, got "
                               << operand.getType();
   }
   ArrayRef<int64_t> inputShape = op.getInputType().getShape(), shape = op.getInitType().getShape();

@@ -40,3 +40,17 @@ func.func @depthwise(%x: memref<1x8x14x14xf32>, %w: memref<8x3x3xf32>, %b: memre
   }
   return
 }
+
+// An image may be some rows of a buffer.
+// CHECK-LABEL: @depthwise_rows
+// CHECK: memref.collapse_shape {{.*}} into memref<8x84xf32, strided<[196, 1], offset: 28>>
+// CHECK-NOT: prune.depthwise
+func.func @depthwise_rows(%x: memref<1x8x6x14xf32, strided<[1568, 196, 14, 1], offset: 28>>, %w: memref<8x3x3xf32>,
+                          %y: memref<1x8x4x14xf32>) {
+  prune.depthwise window <kernel = [3, 3], strides = [1, 1], dilations = [1, 1], low = [0, 1], high = [0, 1]>
+      ins(%x, %w : memref<1x8x6x14xf32, strided<[1568, 196, 14, 1], offset: 28>>, memref<8x3x3xf32>) outs(%y : memref<1x8x4x14xf32>) {
+  ^bb0(%s: f32):
+    prune.yield %s : f32
+  }
+  return
+}
