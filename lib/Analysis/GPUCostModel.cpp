@@ -31,8 +31,29 @@ std::optional<GPUPrecision> mlir::prune::parseGPUPrecision(StringRef name) {
 }
 
 int64_t SparseTile::getSharedBytes() const {
-  int64_t tokens = getNumTokens(), columns = llvm::alignTo(chunk, kWarpThreads);
-  return 4 * std::max(columns * (tokens + 1), tokens * (rows + 1)); // odd strides keep banks apart
+  constexpr int64_t quadBytes = 16;
+  int64_t activations = quadBytes * vectors * (getCopiedColumns() + 1);
+  return std::max(activations, 4 * getNumTokens() * (rows + 1)); // an odd stride keeps banks apart
+}
+
+bool SparseTile::isShared() const {
+  constexpr int64_t halfSharedBytes = 113 << 10; // of chips with the most
+  return getSharedBytes() <= halfSharedBytes;
+}
+
+int64_t SparseTile::getNumWarps() const {
+  constexpr int64_t warpsOfProcessor = 32;
+  int64_t bundles = rows / getRowsOfBundle();
+  int64_t warps = std::min(bundles, isShared() ? warpsOfProcessor / 2 : warpsOfProcessor);
+  while (bundles % warps != 0)
+    --warps;
+  return warps;
+}
+
+int64_t SparseTile::getStepsAhead() const {
+  if (getNumWarps() <= kFewCSRWarps)
+    return 4;
+  return getBundlesOfWarp() <= 2 ? 2 : 1;
 }
 
 //===----------------------------------------------------------------------===//
@@ -118,6 +139,33 @@ static double countRounds(int64_t blocks, int64_t processors) {
   return rounds <= 4 ? static_cast<double>(rounds) : static_cast<double>(blocks) / static_cast<double>(processors);
 }
 
+/// Cycles of all tiles. Measured on an H200: what copies take adds to what entries take, although both go on side by
+/// side.
+double GPUCostModel::estimateCSRTile(const GPULayerCounts &counts) const {
+  // Of shared memory for a step, and until entries that were asked for are there.
+  constexpr double stepCycles = 4.0 * kCSRStep, entryLatency = 380, leastLatency = 120;
+  // Of a bundle in a chunk; of a chunk, whose barrier waits for memory; and of a result on its way out.
+  constexpr double runCycles = 8, chunkCycles = 400, resultCycles = 1.0 / 32;
+  const SparseTile &tile = counts.tile;
+  int64_t columns = counts.columns, chunks = llvm::divideCeil(columns, tile.chunk);
+  int64_t groups = llvm::divideCeil(counts.rows, tile.rows);
+  int64_t blocks = groups * llvm::divideCeil(counts.tokens, tile.getNumTokens());
+  int64_t fitting = tile.isShared() && 2 * tile.getSharedBytes() <= sharedBytes ? 2 : 1;
+  auto together = static_cast<double>(blocks > processors ? fitting : 1);
+  // Eight lanes take different banks; those of several rows may meet.
+  double conflicts = tile.vectors == 8 ? 1 : tile.vectors == 4 ? 1.28 : 2;
+  double entries = counts.entries / static_cast<double>(groups) * counts.imbalance;
+  double steps = entries / static_cast<double>(kCSRStep * tile.getRowsOfBundle());
+  double latency = std::max(entryLatency / static_cast<double>(tile.getStepsAhead()), leastLatency);
+  auto runs = static_cast<double>(tile.rows / tile.getRowsOfBundle() * chunks);
+  double inner = std::max(together * (steps * stepCycles * conflicts + runCycles * runs) / csrEfficiency,
+                          steps / static_cast<double>(tile.getNumWarps()) * latency);
+  double copy = 4.0 * static_cast<double>(columns * tile.getNumTokens()) / tileBytesPerCycle;
+  double results = resultCycles * static_cast<double>(tile.rows * tile.getNumTokens());
+  double round = together * (copy + results) + inner + chunkCycles * static_cast<double>(chunks);
+  return round * countRounds(blocks, processors * static_cast<int64_t>(together));
+}
+
 double GPUCostModel::estimateCSR(const GPULayerCounts &counts) const {
   const SparseTile &tile = counts.tile;
   auto tokens = static_cast<double>(counts.tokens);
@@ -128,14 +176,7 @@ double GPUCostModel::estimateCSR(const GPULayerCounts &counts) const {
     constexpr double gatherCycles = 2;
     cycles = counts.imbalance * counts.entries * tokens * gatherCycles / static_cast<double>(processors);
   } else {
-    int64_t groups = llvm::divideCeil(counts.rows, tile.rows), chunks = llvm::divideCeil(counts.columns, tile.chunk);
-    constexpr double runCycles = 4; // of a row in a chunk, by all four schedulers
-    double copy = 4.0 * counts.columns * tile.getNumTokens() / tileBytesPerCycle;
-    // Shared memory gives 32 words a cycle: a step loads the entries by two words' worth of broadcasts.
-    double entries = counts.entries / groups * counts.imbalance * (tile.vectors + 2.0 / kCSRStep);
-    double inner = (entries + runCycles * tile.rows * chunks) / csrEfficiency;
-    double block = std::max(copy, inner) + std::min(copy, inner) / 4; // they overlap in part
-    cycles = block * countRounds(groups * llvm::divideCeil(counts.tokens, tile.getNumTokens()), processors);
+    cycles = estimateCSRTile(counts);
   }
   return launchNs + std::max(memoryNs, cycles / clockGHz);
 }
@@ -243,40 +284,42 @@ SparseTile GPUCostModel::chooseCSRTile(int64_t tokens, int64_t rows, int64_t col
   counts.tokens = tokens;
   counts.rows = rows;
   counts.columns = columns;
-  auto setRuns = [&](double runs) {
+  auto setEntries = [&](const SparseTile &tile) {
+    int64_t chunks = llvm::divideCeil(columns, tile.chunk);
+    double runs = static_cast<double>(llvm::alignTo(rows, tile.rows) * chunks);
+    double length = density * static_cast<double>(rows * columns) / runs;
     // A run of n entries is padded by (step - 1) / 2 of them on average, an empty one by none.
-    double kept = density * static_cast<double>(rows) * static_cast<double>(columns), length = kept / runs;
     double padding = (kCSRStep - 1) / 2.0 * (1 - std::exp(-length));
-    counts.entries = kept + runs * padding;
+    // The longest of several random rows is longer by so many deviations, and choosing similar ones saves half of it.
+    if (!tile.isByEntry())
+      padding += 0.5 * (0.2 + 0.4 * std::log2(tile.getRowsOfBundle())) * std::sqrt(length * (1 - density));
+    counts.entries = runs * (length + padding);
     counts.bytes = 6 * counts.entries;
   };
   SparseTile best;
   double bestNs = std::numeric_limits<double>::infinity();
   auto consider = [&](const SparseTile &tile) {
     counts.tile = tile;
-    setRuns(static_cast<double>(llvm::alignTo(rows, tile.rows) * llvm::divideCeil(columns, tile.chunk)));
+    setEntries(tile);
     double ns = estimateCSR(counts);
     if (ns < bestNs) {
       bestNs = ns;
       best = tile;
     }
   };
-  constexpr int64_t mostTokensByEntry = 8, maxChunk = 65536, mostSums = 64;
+  constexpr int64_t mostTokensByEntry = 8, maxChunk = 65536, mostBundlesOfWarp = 8;
   if (tokens <= mostTokensByEntry && columns <= maxChunk)
     consider({0, 1, columns});
-  for (int64_t vectors : {4, 2, 1})
-    for (int64_t rowsOfWarp : {16, 8, 4, 2, 1}) {
-      SparseTile tile{vectors, rowsOfWarp * kTileWarps, 0};
-      if (vectors * rowsOfWarp > mostSums || tile.getSharedBytes() > sharedBytes)
-        continue;
-      // Two blocks of threads share a processor: while one copies, the other computes.
-      int64_t fits = sharedBytes / 2 / (4 * (tile.getNumTokens() + 1)) / 32 * 32;
-      for (int64_t most : {int64_t(128), int64_t(256), int64_t(512)}) {
-        tile.chunk = std::min({std::max<int64_t>(fits, 32), most, columns});
-        if (tile.getSharedBytes() <= sharedBytes)
+  for (int64_t vectors : {8, 4, 2})
+    for (int64_t bundles : {256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4})
+      // Chunks as long as fit, for one block of threads on a processor or for two.
+      for (int64_t blocks : {1, 2}) {
+        SparseTile tile{vectors, bundles * (kWarpThreads / vectors), columns};
+        for (int64_t chunks = 2; tile.getSharedBytes() > sharedBytes / blocks && tile.chunk > kWarpThreads; ++chunks)
+          tile.chunk = llvm::alignTo(llvm::divideCeil(columns, chunks), kWarpThreads);
+        if (tile.getSharedBytes() <= sharedBytes && tile.getBundlesOfWarp() <= mostBundlesOfWarp)
           consider(tile);
       }
-    }
   return best;
 }
 

@@ -35,8 +35,9 @@ inline int64_t getElementBytes(GPUPrecision precision) {
 
 /// Warps of a block of threads that runs a sparse tile, and threads of each.
 inline constexpr int64_t kTileWarps = 8, kWarpThreads = 32;
-/// Entries that the CSR kernel loads at once; runs are padded to multiples of it.
-inline constexpr int64_t kCSRStep = 4;
+/// Entries of a row that the CSR kernel loads at once, to multiples of which runs are padded; tokens of a lane; and
+/// warps of a block of threads that are few enough for each to have more in flight.
+inline constexpr int64_t kCSRStep = 4, kCSRTokens = 4, kFewCSRWarps = 8;
 
 /// Rows and columns of the blocks that tensor cores take at once, and tokens.
 inline constexpr int64_t kFragmentSide = 16, kFragmentTokens = 8;
@@ -47,20 +48,38 @@ inline constexpr int64_t kColumnsStep = 8, kMostColumnsTokens = 16;
 /// Most sums of a thread of that kernel, and most chunks, whose sums a second one adds up.
 inline constexpr int64_t kMostColumnsSums = 64, kMostColumnsChunks = 32;
 
-/// How a sparse kernel divides its work. CSR: a block of threads takes a group of `rows` rows and 32 * `vectors`
-/// tokens, and goes through chunks of columns whose activations it copies into shared memory. Without `vectors` the
-/// lanes of a warp run along the entries of one row instead, for few tokens. Blocks on tensor cores: the same with 8 *
-/// `vectors` tokens and fragments of 16 x 16; without `vectors` the kernel is that of multiply-adds. Columns: a block
-/// of threads adds up `rows` results, side by side in a warp, over `chunk` columns, which its warps share.
+/// How a sparse kernel divides its work. CSR: a block of threads takes a group of `rows` rows and 4 * `vectors` tokens,
+/// and goes through chunks of columns whose activations it copies into shared memory; `vectors` lanes have four tokens
+/// of a row each, so that a warp has several rows side by side: a bundle. Without `vectors` the lanes of a warp run
+/// along the entries of one row instead, for few tokens. Blocks on tensor cores: a group of rows and 8 * `vectors`
+/// tokens, and fragments of 16 x 16; without `vectors` the kernel is that of multiply-adds. Columns: a block of threads
+/// adds up `rows` results, side by side in a warp, over `chunk` columns, which its warps share.
 struct SparseTile {
   int64_t vectors = 0;
   int64_t rows = 1;
   int64_t chunk = 0;
 
+  // Of CSR.
   bool isByEntry() const { return vectors == 0; }
-  int64_t getNumTokens() const { return kWarpThreads * vectors; }
+  int64_t getNumTokens() const { return kCSRTokens * vectors; }
+  int64_t getRowsOfBundle() const { return kWarpThreads / vectors; }
+  /// Columns that are copied of a chunk: 32 for each warp at a time.
+  int64_t getCopiedColumns() const { return (chunk + kWarpThreads - 1) / kWarpThreads * kWarpThreads; }
+  /// The first of the quads of 16 bytes, four tokens each, that a column of a chunk has in shared memory. Quads are
+  /// exchanged by the column so that the warp that copies has no bank conflicts: the place of the i-th quad is this one
+  /// exclusive-or i.
+  uint16_t getPlace(int64_t inChunk) const { return static_cast<uint16_t>((inChunk * vectors) ^ (inChunk / 4 % 8)); }
+  /// That of a column of zeros, for padding.
+  uint16_t getZeroPlace() const { return static_cast<uint16_t>(getCopiedColumns() * vectors); }
   /// Shared memory of a block of threads: activations of a chunk, and later the results on their way out.
   int64_t getSharedBytes() const;
+  /// Whether two blocks of threads share a processor: small tiles, of up to 16 warps; others have up to 32.
+  bool isShared() const;
+  /// As many as the bundles of a group can be divided among.
+  int64_t getNumWarps() const;
+  int64_t getBundlesOfWarp() const { return rows / getRowsOfBundle() / getNumWarps(); }
+  /// Steps that a warp loads before it needs them: the fewer others there are to wait beside it, the more.
+  int64_t getStepsAhead() const;
 };
 
 /// What a kernel does.
@@ -124,6 +143,7 @@ public:
 
 private:
   double estimateCSR(const GPULayerCounts &counts) const;
+  double estimateCSRTile(const GPULayerCounts &counts) const;
   double estimateColumns(const GPULayerCounts &counts) const;
 };
 

@@ -5,7 +5,6 @@
 #include "llvm/Support/MathExtras.h"
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -17,57 +16,6 @@ static PackedWeight startPacking(const MaskedMatrix &matrix, StorageFormat forma
   packed.numColumns = matrix.numColumns;
   packed.rows = rows;
   packed.chunk = chunk;
-  return packed;
-}
-
-static int64_t countKept(const MaskedMatrix &matrix, int64_t row) {
-  if (matrix.mask.empty())
-    return matrix.numColumns;
-  return llvm::count_if(matrix.mask.slice(row * matrix.numColumns, matrix.numColumns),
-                        [](uint8_t byte) { return byte != 0; });
-}
-
-/// Slots of the rows of one group: the longest rows first, dealt to the warps back and forth.
-static std::vector<int32_t> orderRows(ArrayRef<int64_t> kept, int64_t warps) {
-  std::vector<int32_t> byCount(kept.size()), slots(kept.size());
-  std::iota(byCount.begin(), byCount.end(), 0);
-  llvm::stable_sort(byCount, [&](int32_t a, int32_t b) { return kept[a] > kept[b]; });
-  int64_t rowsOfWarp = static_cast<int64_t>(kept.size()) / warps;
-  for (int64_t i = 0; i < static_cast<int64_t>(byCount.size()); ++i) {
-    int64_t turn = i / warps, warp = turn % 2 ? warps - 1 - i % warps : i % warps;
-    slots[warp * rowsOfWarp + turn] = byCount[i];
-  }
-  return slots;
-}
-
-PackedWeight mlir::prune::packCSR(const MaskedMatrix &matrix, const SparseTile &tile) {
-  PackedWeight packed = startPacking(matrix, StorageFormat::CSR, tile.rows, tile.chunk);
-  packed.positions.push_back(0);
-  auto append = [&](int64_t row, int64_t begin) {
-    int64_t end = std::min(begin + tile.chunk, matrix.numColumns);
-    for (int64_t column = begin; row < matrix.numRows && column < end; ++column) {
-      if (!matrix.isKept(row, column))
-        continue;
-      packed.coordinates.push_back(column - begin);
-      packed.sources.push_back(row * matrix.numColumns + column);
-      ++packed.numNonzeros;
-    }
-    while (packed.sources.size() % kCSRStep) {
-      packed.coordinates.push_back(packed.coordinates.back());
-      packed.sources.push_back(-1);
-    }
-    packed.positions.push_back(packed.sources.size());
-  };
-  for (int64_t first = 0; first < matrix.numRows; first += tile.rows) {
-    std::vector<int64_t> kept(tile.rows);
-    for (int64_t row = 0; row < tile.rows && first + row < matrix.numRows; ++row)
-      kept[row] = countKept(matrix, first + row);
-    std::vector<int32_t> slots = orderRows(kept, tile.isByEntry() ? 1 : kTileWarps);
-    for (int64_t begin = 0; begin < matrix.numColumns; begin += tile.chunk)
-      for (int32_t row : slots)
-        append(first + row, begin);
-    llvm::append_range(packed.rowOrder, slots);
-  }
   return packed;
 }
 
@@ -176,12 +124,12 @@ GPULayerCounts mlir::prune::countGPUWork(const PackedWeight &packed, int64_t tok
     return counts;
   case StorageFormat::CSR: {
     counts.kind = GPUKernelKind::CSR;
-    int64_t runs = packed.rows * packed.getNumChunks(), most = 0;
+    auto groups = static_cast<int64_t>(llvm::divideCeil(packed.numRows, packed.rows));
+    int64_t runs = (static_cast<int64_t>(packed.positions.size()) - 1) / groups, most = 0;
     for (size_t first = 0; first + 1 < packed.positions.size(); first += runs)
       most = std::max<int64_t>(most, packed.positions[first + runs] - packed.positions[first]);
-    double groups = static_cast<double>(llvm::divideCeil(packed.numRows, packed.rows));
     if (counts.entries > 0)
-      counts.imbalance = static_cast<double>(most) * groups / counts.entries;
+      counts.imbalance = static_cast<double>(most * groups) / counts.entries;
     return counts;
   }
   default:

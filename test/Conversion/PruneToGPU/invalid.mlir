@@ -110,3 +110,14 @@ func.func @matrix_of_a_library(%w: memref<16x8xf32>, %x: memref<4x8xf32>, %y: me
   }
   return
 }
+
+// -----
+
+func.func @csr_of_half_a_bundle(%p: memref<3xi32>, %c: memref<16xi16>, %v: memref<16xf32>, %r: memref<4xi32>, %x: memref<64x8xf32>, %y: memref<64x4xf32>) {
+  // expected-error @below {{expected positions, coordinates, values and rows in groups of whole bundles as storage of csr, got 4 operands and groups of 6 rows with 8 vectors}}
+  prune.linear csr rows 6 chunk 8 vectors 8 lanes 0 storage(%p, %c, %v, %r : memref<3xi32>, memref<16xi16>, memref<16xf32>, memref<4xi32>) ins(%x : memref<64x8xf32>) outs(%y : memref<64x4xf32>) {
+  ^bb0(%s: f32):
+    prune.yield %s : f32
+  }
+  return
+}

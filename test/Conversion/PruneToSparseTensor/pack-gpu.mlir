@@ -10,11 +10,11 @@
 // DENSE: prune.linear matrix rows 1 chunk 8 lanes 0 storage(%[[W]] : tensor<4x8xf32>) ins(%{{.*}} : tensor<64x8xf32>)
 // DENSE-NOT: linalg.contract
 //
-// What is asked for is done where the mask allows it. Runs are whole steps of four entries.
+// What is asked for is done where the mask allows it. A step of CSR is four entries for each of 16 rows, and four more are loaded ahead.
 // REDEFINE: %{options} = chip=sm_80 kernel=csr
 // RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=CSR
-// CSR: [Passed] Pack {{.*}}main.linear_0: csr in f32, groups of {{[0-9]+}} rows x 32 tokens, chunk 8 at density 0.25 ({{[0-9.]+}} us estimated, as asked); matrix in f32 declined: slower
-// CSR: prune.linear csr rows 8 chunk 8 vectors 1 lanes 0 storage(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} : tensor<9xi32>, tensor<16xi16>, tensor<16xf32>, tensor<8xi32>)
+// CSR: [Passed] Pack {{.*}}main.linear_0: csr in f32, groups of 64 rows x 8 tokens, chunk 8 at density 0.25 ({{[0-9.]+}} us estimated, as asked); matrix in f32 declined: slower
+// CSR: prune.linear csr rows 64 chunk 8 vectors 2 lanes 0 storage(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} : tensor<5xi32>, tensor<320xi16>, tensor<320xf32>, tensor<64xi32>)
 // REDEFINE: %{options} = chip=sm_80 kernel=block
 // RUN: %{pack} 2>&1 | FileCheck %s --check-prefix=NOBLOCKS
 // NOBLOCKS: [Missed] {{.*}}matrix in f32 at density 0.25 ({{[0-9.]+}} us estimated); block_csr declined: the pattern has no blocks

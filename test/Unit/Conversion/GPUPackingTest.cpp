@@ -4,6 +4,7 @@
 #include "gtest/gtest.h"
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <random>
 
 using namespace mlir::prune;
@@ -42,41 +43,74 @@ SparseTile makeTile(int64_t vectors, int64_t rows, int64_t chunk) {
   return tile;
 }
 
-/// The matrix as the kernel reads it: a run for each group, chunk and slot.
-std::vector<float> unpackCSR(const PackedWeight &packed, const std::vector<float> &values) {
+/// The matrix as the kernel reads it: a run for each group, warp, chunk and bundle of the warp. Padding must be zeros
+/// of the column of zeros.
+std::vector<float> unpackCSR(const PackedWeight &packed, const SparseTile &tile, const std::vector<float> &values) {
   std::vector<float> matrix(packed.numRows * packed.numColumns);
-  int64_t run = 0;
-  for (int64_t first = 0; first < packed.numRows; first += packed.rows)
-    for (int64_t chunk = 0; chunk < packed.getNumChunks(); ++chunk)
-      for (int64_t slot = 0; slot < packed.rows; ++slot, ++run)
-        for (int32_t p = packed.positions[run]; p < packed.positions[run + 1]; ++p) {
-          int64_t row = first + packed.rowOrder[first + slot];
-          if (packed.sources[p] >= 0)
-            matrix[row * packed.numColumns + chunk * packed.chunk + packed.coordinates[p]] += values[p];
-        }
+  std::map<uint16_t, int64_t> columnAt;
+  for (int64_t column = 0; column < tile.chunk; ++column)
+    columnAt[tile.getPlace(column)] = column;
+  EXPECT_EQ(static_cast<int64_t>(columnAt.size()), tile.chunk);
+  EXPECT_EQ(columnAt.count(tile.getZeroPlace()), 0u);
+  int64_t run = 0, warps = tile.getNumWarps(), bundles = tile.getBundlesOfWarp(), side = tile.getRowsOfBundle();
+  EXPECT_EQ(warps * bundles * side, tile.rows);
+  for (int64_t first = 0; first < packed.numRows; first += tile.rows)
+    for (int64_t warp = 0; warp < warps; ++warp)
+      for (int64_t chunk = 0; chunk < packed.getNumChunks(); ++chunk)
+        for (int64_t bundle = warp * bundles; bundle < (warp + 1) * bundles; ++bundle, ++run)
+          for (int32_t p = packed.positions[run]; p < packed.positions[run + 1]; ++p) {
+            int64_t row = first + packed.rowOrder[first + bundle * side + p / kCSRStep % side];
+            if (packed.sources[p] < 0) {
+              EXPECT_EQ(packed.coordinates[p], tile.getZeroPlace());
+              continue;
+            }
+            int64_t column = chunk * tile.chunk + columnAt.at(packed.coordinates[p]);
+            EXPECT_EQ(packed.sources[p], row * packed.numColumns + column);
+            matrix[row * packed.numColumns + column] += values[p];
+          }
+  EXPECT_EQ(run + 1, static_cast<int64_t>(packed.positions.size()));
+  // What is loaded ahead of the last step.
+  EXPECT_EQ(static_cast<int64_t>(packed.sources.size()),
+            packed.positions.back() + tile.getStepsAhead() * side * kCSRStep);
   return matrix;
 }
 
-TEST(GPUPacking, csr_holds_the_masked_weight_in_whole_steps) {
+TEST(GPUPacking, csr_holds_the_masked_weight_in_whole_steps_of_bundles) {
   for (int64_t rows : {1, 8, 33, 130})
     for (int64_t columns : {1, 70, 300})
-      for (const SparseTile &tile : {makeTile(1, 8, 32), makeTile(2, 64, 128), makeTile(0, 1, columns)})
+      for (const SparseTile &tile :
+           {makeTile(8, 32, 32), makeTile(4, 64, 128), makeTile(2, 96, 96), makeTile(8, 12, columns)})
         for (double density : {0.0, 0.1, 0.5}) {
           RandomMatrix matrix(rows, columns, density, rows + columns);
           PackedWeight packed = packCSR(matrix.view, tile);
-          EXPECT_EQ(unpackCSR(packed, packed.getValues(matrix.weight)), matrix.getMasked());
+          EXPECT_EQ(unpackCSR(packed, tile, packed.getValues(matrix.weight)), matrix.getMasked());
           EXPECT_EQ(packed.numNonzeros, std::count(matrix.mask.begin(), matrix.mask.end(), 1));
           for (int32_t position : packed.positions)
-            EXPECT_EQ(position % kCSRStep, 0);
+            EXPECT_EQ(position % (tile.getRowsOfBundle() * kCSRStep), 0);
         }
 }
 
-TEST(GPUPacking, warps_of_a_group_get_about_the_same_entries) {
-  RandomMatrix matrix(64, 512, 0.3, 1);
-  PackedWeight packed = packCSR(matrix.view, makeTile(1, 64, 512));
-  int64_t least = 1 << 20, most = 0;
-  for (int64_t warp = 0; warp < kTileWarps; ++warp) {
-    int64_t entries = packed.positions[8 * warp + 8] - packed.positions[8 * warp];
+TEST(GPUPacking, csr_for_lanes_along_the_entries_holds_the_masked_weight) {
+  RandomMatrix matrix(33, 70, 0.3, 2);
+  PackedWeight packed = packCSR(matrix.view, makeTile(0, 1, 70));
+  std::vector<float> unpacked(33 * 70), values = packed.getValues(matrix.weight);
+  for (int64_t row = 0; row < 33; ++row)
+    for (int32_t p = packed.positions[row]; p < packed.positions[row + 1]; ++p) {
+      EXPECT_EQ(packed.positions[row] % kCSRStep, 0);
+      unpacked[row * 70 + packed.coordinates[p]] += values[p];
+    }
+  EXPECT_EQ(unpacked, matrix.getMasked());
+}
+
+TEST(GPUPacking, rows_of_a_bundle_are_alike_and_warps_get_about_the_same_entries) {
+  RandomMatrix matrix(256, 512, 0.3, 1);
+  SparseTile tile = makeTile(8, 256, 256);
+  PackedWeight packed = packCSR(matrix.view, tile);
+  // Counts differ by a factor of 256 among the rows.
+  EXPECT_LT(packed.positions.back(), 1.15 * packed.numNonzeros);
+  int64_t least = 1 << 20, most = 0, runs = tile.getBundlesOfWarp() * packed.getNumChunks();
+  for (int64_t warp = 0; warp < tile.getNumWarps(); ++warp) {
+    int64_t entries = packed.positions[runs * (warp + 1)] - packed.positions[runs * warp];
     least = std::min(least, entries);
     most = std::max(most, entries);
   }

@@ -12,7 +12,8 @@ import numpy as np
 # Of each kind: pattern (none: no mask), rows, columns, and tokens.
 KINDS = {
     # Rows and columns that divide nothing, several chunks, and more groups of rows than one.
-    "csr": [("unstructured", 33, 70, [9, "2x37"]), ("unstructured", 300, 700, [64, 130]), ("all_pruned", 9, 40, [20])],
+    "csr": [("unstructured", 33, 70, [9, "2x37"]), ("unstructured", 300, 700, [64, 130]), ("all_pruned", 9, 40, [20]),
+            ("unstructured_infinite", 40, 96, [33])],
     "csr_few_tokens": [("unstructured", 33, 70, [1, 3, 8, "2x3"]), ("unstructured", 70, 900, [4]),
                        ("all_pruned", 5, 12, [2])],
     "block": [("block<16, 16>", 40, 70, [5, "2x50"]), ("block<32, 32>", 64, 96, [33]), ("block<4, 1>", 22, 33, [70]),
@@ -38,6 +39,10 @@ KINDS = {
 }
 
 
+# Columns of unstructured_infinite that are pruned, and infinite in the activations: each so-manieth.
+INFINITE = 3
+
+
 def quantize(matrix, wide):
     """Whole numbers, 127 for the largest magnitude of a row, and these magnitudes; factors of the type `wide`."""
     largest = np.abs(matrix).max(axis=-1, keepdims=True)
@@ -49,8 +54,10 @@ def mask_of(pattern, shape, rng):
     rows, columns = shape
     if pattern.startswith("all_pruned"):
         return np.zeros(shape, bool)
-    if pattern == "unstructured":  # uneven rows, some without a weight
-        return rng.random(shape) < np.linspace(0, 0.4, rows)[:, None]
+    if pattern.startswith("unstructured"):  # uneven rows, some without a weight
+        mask = rng.random(shape) < np.linspace(0, 0.4, rows)[:, None]
+        mask[:, ::INFINITE] &= pattern == "unstructured"
+        return mask
     if pattern.startswith("n_of_m"):  # groups that keep none to n
         n, m = map(int, pattern[len("n_of_m<"):-1].split(","))
         groups = rng.random((rows, columns // m, m)).argsort(axis=2) < rng.integers(0, n + 1, (rows, columns // m, 1))
@@ -75,7 +82,7 @@ def main(kind, module, inputs, reference, mode=""):
         used = f"%w{index}"
         if pattern:
             mask = mask_of(pattern, weight.shape, rng)
-            spelled = {"all_pruned": "unstructured", "all_pruned_block": "block<16, 16>",
+            spelled = {"all_pruned": "unstructured", "unstructured_infinite": "unstructured", "all_pruned_block": "block<16, 16>",
                        "all_pruned_two_of_four": "n_of_m<2, 4>"}.get(pattern, pattern)
             empty = "" if mask.any() else " allow_empty"
             resources.append(f"m{index}: {blob(mask.astype('u1'))}")
@@ -96,6 +103,8 @@ def main(kind, module, inputs, reference, mode=""):
                 product = (xq @ wq.T) * (xs * ws.T / 127**2)
             else:
                 product = x.astype("f8") @ weight.T.astype("f8")
+            if pattern == "unstructured_infinite":  # after the product: NumPy does not skip them
+                x[..., ::INFINITE] = np.inf
             expected["y" + name] = (product if is_bare else np.maximum(product + bias + r, 0)).astype("f4")
             dims = [f"d{i}" for i in range(len(lead))]
             maps = [f"affine_map<({', '.join([*dims, 'n', 'k'])}) -> ({', '.join(to)})>"

@@ -38,7 +38,7 @@ def Prune_LinearOp : Prune_Op<"linear", [AttrSizedOperandSegments, DestinationSt
     | `chunked_csr` | sparse tensor `[C x P x chunk]` (dense, dense, compressed) of P pairs of rows, rows of the pairs `[C x 2P]`, shared counts `[C x P]` |
     | `block_rows` | sparse tensor `[C x N/R x chunk x R]` (dense, dense, compressed, dense), first row of each block `[C x N/R]` |
     | `matrix` | values `[N x K]` |
-    | `csr` | positions `[G x C x R + 1]`, columns relative to the chunk and values `[entries]`, rows of the slots `[G x R]`, for G groups of R rows: the entries of a group, chunk and slot are one run, padded by zeros to a multiple of four; `vectors` is the number of tokens of a tile over 32, 0 for one row in a warp |
+    | `csr` | positions `[G x W x C x B + 1]`, places and values `[entries]`, rows of the slots `[G x R]`, for G groups of R rows. The lanes of a warp share 32 / `vectors` rows, a bundle; each of W warps has B bundles. The entries of a group, warp, chunk and bundle are one run, in turns of four for each row of the bundle, padded by zeros; a place is that of a column in shared memory (`SparseTile::getPlace`). `vectors` is the number of tokens of a tile over four; 0: one row in a warp, positions `[N + 1]`, columns and values `[entries]` padded to a multiple of four |
     | `block_csr` | positions `[N/R + 1]`, block columns and values `[blocks x R x chunk]`; with `vectors` (tokens of a tile over 8) as fragments: positions `[G x C x R/16 + 1]`, block columns in the chunk, values `[blocks x 256]` in the order of tensor cores |
     | `two_of_four` | bytes of tiles of `rows` x `chunk` weights: the two kept of each four columns, and which they are, as tensor cores read it |
     | `tiles` | the same for a dense weight |
