@@ -22,6 +22,13 @@ static LLVM::InlineAsmOp createAsm(KernelBuilder &b, StringRef text, std::string
       LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT), /*operand_attrs=*/ArrayAttr());
 }
 
+static SmallVector<Value> unpack(KernelBuilder &b, LLVM::InlineAsmOp packed, int64_t count) {
+  SmallVector<Value> results;
+  for (int64_t i = 0; i < count; ++i)
+    results.push_back(LLVM::ExtractValueOp::create(b, packed.getResult(0), ArrayRef<int64_t>{i}));
+  return results;
+}
+
 void InlinePTX::run(StringRef text, StringRef constraints, ValueRange operands) {
   std::string list;
   appendConstraints(list, constraints);
@@ -32,6 +39,15 @@ Value InlinePTX::get(StringRef text, Type type, StringRef result, StringRef cons
   std::string list = ("=" + result).str();
   appendConstraints(list, constraints);
   return createAsm(b, text, list, type, operands).getResult(0);
+}
+
+SmallVector<Value> InlinePTX::getWords(StringRef text, int64_t count, StringRef constraints, ValueRange operands) {
+  std::string list = "=r";
+  for (int64_t i = 1; i < count; ++i)
+    list += ",=r";
+  appendConstraints(list, constraints);
+  auto type = LLVM::LLVMStructType::getLiteral(b.getContext(), SmallVector<Type>(count, b.getI32Type()));
+  return unpack(b, createAsm(b, text, list, type, operands), count);
 }
 
 SmallVector<Value> InlinePTX::update(StringRef text, ValueRange registers, StringRef constraints, ValueRange operands) {
@@ -45,11 +61,7 @@ SmallVector<Value> InlinePTX::update(StringRef text, ValueRange registers, Strin
   SmallVector<Value> all(operands);
   llvm::append_range(all, registers);
   auto packedType = LLVM::LLVMStructType::getLiteral(b.getContext(), SmallVector<Type>(registers.size(), type));
-  Value packed = createAsm(b, text, list, packedType, all).getResult(0);
-  SmallVector<Value> results;
-  for (size_t i = 0; i < registers.size(); ++i)
-    results.push_back(LLVM::ExtractValueOp::create(b, packed, ArrayRef<int64_t>{int64_t(i)}));
-  return results;
+  return unpack(b, createAsm(b, text, list, packedType, all), static_cast<int64_t>(registers.size()));
 }
 
 Value InlinePTX::i32(int64_t value) { return arith::ConstantIntOp::create(b, b.getI32Type(), value); }

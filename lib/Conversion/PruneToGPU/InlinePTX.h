@@ -16,6 +16,8 @@ public:
   void run(StringRef text, StringRef constraints = "", ValueRange operands = {});
   /// One result of `type`, with the constraint `result`.
   Value get(StringRef text, Type type, StringRef result, StringRef constraints, ValueRange operands);
+  /// `count` results of i32.
+  SmallVector<Value> getWords(StringRef text, int64_t count, StringRef constraints, ValueRange operands);
   /// Changes `registers`, all of f32 or of i32, in place: they are `$0` and on, the operands follow.
   SmallVector<Value> update(StringRef text, ValueRange registers, StringRef constraints = "", ValueRange operands = {});
 

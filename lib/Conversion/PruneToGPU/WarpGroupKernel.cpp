@@ -161,29 +161,6 @@ void WarpGroupKernel::emitCUDA(KernelBuilder &b) {
   meet(); // nobody leaves while the other may still write here
 }
 
-/// Waits until the barrier at `address` has left the phase of parity `parity`.
-static void waitFor(InlinePTX &ptx, Value address, Value parity) {
-  ptx.run("{\n.reg .pred p;\nAGAIN:\nmbarrier.try_wait.parity.shared::cta.b64 p, [$0], $1;\n@p bra DONE;\nbra "
-          "AGAIN;\nDONE:\n}",
-          "rr", {address, parity});
-}
-
-namespace {
-/// A slot of the ring of stages, and the parity of its turn.
-struct RingPlace {
-  Value slot, parity; ///< i32
-
-  static RingPlace next(KernelBuilder &b, const RingPlace &place, int64_t stages) {
-    InlinePTX ptx(b);
-    Value slot = add32(b, place.slot, 1);
-    Value wraps = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, slot, ptx.i32(stages));
-    Value flipped = arith::XOrIOp::create(b, place.parity, ptx.i32(1));
-    return {arith::SelectOp::create(b, wraps, ptx.i32(0), slot),
-            arith::SelectOp::create(b, wraps, flipped, place.parity)};
-  }
-};
-} // namespace
-
 void WarpGroupKernel::emitCopies(KernelBuilder &b, Value rank, Value firstTile) {
   InlinePTX ptx(b);
   int64_t half = config.tokens / config.cluster;

@@ -7,7 +7,7 @@
 #ifndef PRUNE_LIB_CONVERSION_PRUNETOGPU_WARPGROUPKERNEL_H
 #define PRUNE_LIB_CONVERSION_PRUNETOGPU_WARPGROUPKERNEL_H
 
-#include "InlinePTX.h"
+#include "CopyRing.h"
 #include "TensorCoreKernels.h"
 
 namespace mlir::prune {
@@ -16,7 +16,6 @@ constexpr int64_t kMultiprocessors = 132; ///< of the H100 and H200
 constexpr int64_t kTileRows = 128, kGroupRows = 64;
 constexpr int64_t kRowBytes = TensorCoreLayout::kRowBytes;
 constexpr int64_t kPieceTokens = 64;     ///< of a result that leaves by the tensor copy engine
-constexpr int64_t kTileAlignment = 1024; ///< of swizzled atoms in shared memory
 constexpr int64_t kStagedTokens = 32,
                   kStagedStride = kGroupRows + 4; ///< of the epilogue; the stride avoids bank conflicts
 
@@ -83,12 +82,6 @@ private:
   bool usesRegisters = false;
   Value sharedWeights, sharedTokens, staged, barriers, resultMap;
 };
-
-inline Value add32(KernelBuilder &b, Value x, int64_t y) { return arith::AddIOp::create(b, x, InlinePTX(b).i32(y)); }
-
-inline Value multiplyAdd32(KernelBuilder &b, Value x, int64_t factor, Value y) {
-  return arith::AddIOp::create(b, arith::MulIOp::create(b, x, InlinePTX(b).i32(factor)), y);
-}
 
 } // namespace mlir::prune
 
