@@ -199,6 +199,38 @@ double GPUCostModel::estimateColumns(const GPULayerCounts &counts) const {
   return (chunks > 1 ? 2 : 1) * launchNs + std::max(bytes / (share * memoryGBps), rounds * blockNs);
 }
 
+double GPUCostModel::estimateFragments(const GPULayerCounts &counts) const {
+  constexpr int64_t fragmentBytes = 512;
+  const SparseTile &tile = counts.tile;
+  int64_t tileTokens = tile.vectors * kFragmentTokens;
+  auto tokenTiles = llvm::divideCeil(counts.tokens, tileTokens);
+  double fragments = counts.entries / (kFragmentSide * kFragmentSide);
+  double tokenBytes = 2.0 * static_cast<double>(tileTokens);
+  double memoryNs = (counts.bytes + 2.0 * counts.tokens * (counts.rows + counts.columns)) / memoryGBps;
+  // Rates of an H200, which the measured times of tiles follow within a tenth.
+  double cycles;
+  if (tile.rows == kFragmentSide) {
+    // Every block reads its activations: bytes of the second-level cache.
+    constexpr double cacheBytes = 18, leastCycles = 600;
+    double bytes = fragments * tokenTiles * (fragmentBytes + kFragmentSide * tokenBytes);
+    // Blocks of threads that leave processors idle.
+    double busy = std::min(1.0, static_cast<double>(llvm::divideCeil(counts.rows, kFragmentSide) * tokenTiles) /
+                                    (2.0 * static_cast<double>(processors)));
+    cycles = leastCycles + bytes / (cacheBytes * static_cast<double>(processors) * busy);
+  } else {
+    // Copies, fragments from the cache, activations from shared memory, and what no other block of threads hides; but
+    // chunks do not come faster one after the other.
+    constexpr double copiedBytes = 64, cacheBytes = 32, sharedRate = 128, fixedCycles = 4000, chunkCycles = 1200;
+    int64_t groups = llvm::divideCeil(counts.rows, tile.rows);
+    double ofGroup = fragments / static_cast<double>(groups);
+    double block = fixedCycles + tokenBytes * static_cast<double>(counts.columns) / copiedBytes +
+                   ofGroup * (fragmentBytes / cacheBytes + kFragmentSide * tokenBytes / sharedRate);
+    block = std::max(block, chunkCycles * static_cast<double>(llvm::divideCeil(counts.columns, tile.chunk)));
+    cycles = block * countRounds(groups * tokenTiles, processors);
+  }
+  return launchNs + std::max(memoryNs, cycles / clockGHz);
+}
+
 GPULayerCounts GPUCostModel::countColumns(int64_t tokens, int64_t rows, int64_t columns, double density,
                                           GPUPrecision precision) const {
   GPULayerCounts best;
@@ -241,17 +273,19 @@ double GPUCostModel::estimate(const GPULayerCounts &counts) const {
   const GPUKernelRate *rate = findRate(counts.kind, counts.precision);
   if (!rate)
     return std::numeric_limits<double>::infinity();
+  auto tokens = static_cast<double>(counts.tokens);
+  auto elementBytes = static_cast<double>(getElementBytes(counts.precision));
+  // A pass that reads f32 and writes what is narrower.
+  double convertNs = elementBytes < 4 ? launchNs + (4 + elementBytes) * tokens * counts.columns / memoryGBps : 0;
+  if (counts.kind == GPUKernelKind::BlockCSR && counts.tile.vectors != 0)
+    return convertNs + estimateFragments(counts);
   // Fewer tokens than a tile of tensor cores cost as much as one.
   constexpr int64_t leastTile = 16;
   int64_t blocks = llvm::divideCeil(counts.rows, rate->tileRows) * llvm::divideCeil(counts.tokens, rate->tileTokens);
   double busy = static_cast<double>(blocks) / (countRounds(blocks, processors) * static_cast<double>(processors));
   double flops = 2.0 * counts.entries * llvm::alignTo(counts.tokens, leastTile);
   double computeNs = flops / (rate->teraflops * 1e3 * std::max(busy, 1.0 / static_cast<double>(processors)));
-  auto tokens = static_cast<double>(counts.tokens);
-  auto elementBytes = static_cast<double>(getElementBytes(counts.precision));
   double activationBytes = tokens * (elementBytes * counts.columns + 4.0 * counts.rows);
-  // A pass that reads f32 and writes what is narrower.
-  double convertNs = elementBytes < 4 ? launchNs + (4 + elementBytes) * tokens * counts.columns / memoryGBps : 0;
   // Where few tokens leave processors idle, the kernel splits differently and the memory decides.
   double memoryNs = (counts.bytes + activationBytes) / memoryGBps;
   if (counts.tokens <= leastTile)
@@ -323,21 +357,43 @@ SparseTile GPUCostModel::chooseCSRTile(int64_t tokens, int64_t rows, int64_t col
   return best;
 }
 
-SparseTile GPUCostModel::chooseFragmentTile(int64_t tokens, int64_t rows, int64_t columns) const {
-  constexpr int64_t mostVectors = 8, padding = 8, halfBytes = 2, groupUnit = kTileWarps * kFragmentSide;
-  SparseTile tile;
-  tile.vectors = 1;
-  while (tile.vectors < mostVectors && tile.vectors * kFragmentTokens < tokens)
-    tile.vectors *= 2;
-  // Larger groups of rows copy the activations less often, but must leave two blocks of threads for each processor.
-  int64_t tokenTiles = llvm::divideCeil(tokens, tile.vectors * kFragmentTokens), rowsOfWarp = 4;
-  while (rowsOfWarp > 1 &&
-         static_cast<int64_t>(llvm::divideCeil(rows, rowsOfWarp * groupUnit)) * tokenTiles < 2 * processors)
-    rowsOfWarp /= 2;
-  tile.rows = rowsOfWarp * groupUnit;
-  constexpr int64_t mostColumns = 512;
-  int64_t fits = sharedBytes / 2 / (tile.vectors * kFragmentTokens * halfBytes) - padding;
-  tile.chunk = std::min(
-      {fits / kFragmentSide * kFragmentSide, mostColumns, static_cast<int64_t>(llvm::alignTo(columns, kFragmentSide))});
-  return tile;
+SparseTile GPUCostModel::chooseFragmentTile(int64_t tokens, int64_t rows, int64_t columns, double density) const {
+  GPULayerCounts counts;
+  counts.kind = GPUKernelKind::BlockCSR;
+  counts.precision = GPUPrecision::F16;
+  counts.tokens = tokens;
+  counts.rows = rows;
+  counts.columns = columns;
+  counts.entries = density * static_cast<double>(rows) * static_cast<double>(columns);
+  SparseTile best;
+  double bestNs = std::numeric_limits<double>::infinity();
+  auto consider = [&](int64_t tileRows, int64_t tileTokens, int64_t chunk) {
+    counts.tile = {tileTokens / kFragmentTokens, tileRows, chunk};
+    double ns = estimateFragments(counts);
+    if (ns < bestNs) {
+      bestNs = ns;
+      best = counts.tile;
+    }
+  };
+  constexpr int64_t mostTokens = 512, mostCoordinate = 1 << 16;
+  if (tokens <= mostTokens && columns <= mostCoordinate * kFragmentSide)
+    for (int64_t tileTokens : {32, 16, 8})
+      if (tileTokens == 8 || tileTokens / 2 < tokens)
+        consider(kFragmentSide, tileTokens, llvm::alignTo(columns, kFragmentSide));
+  // Copies come in 64 columns. A chunk of a tile, and a fragment's sums of all warps, fit in shared memory.
+  constexpr int64_t mostColumns = 256, columnUnit = 64, halfBytes = 2, padding = 8, sumBytesOfRow = 32;
+  for (int64_t tileTokens : {128, 96, 64, 48, 32})
+    for (int64_t tileRows : {256, 384}) {
+      auto fits = [&](int64_t chunk) {
+        return tileTokens * (chunk + padding) * halfBytes + tileRows * sumBytesOfRow <= sharedBytes;
+      };
+      int64_t chunk = std::min<int64_t>(mostColumns, llvm::alignTo(columns, columnUnit));
+      while (chunk > columnUnit && !fits(chunk))
+        chunk = llvm::alignTo(chunk / 2, columnUnit);
+      // More sums for each thread, or more threads, than there are registers for.
+      constexpr int64_t mostSums = 256 * 128;
+      if (tileRows * tileTokens <= mostSums && fits(chunk))
+        consider(tileRows, tileTokens, chunk);
+    }
+  return best;
 }

@@ -51,9 +51,10 @@ inline constexpr int64_t kMostColumnsSums = 64, kMostColumnsChunks = 32;
 /// How a sparse kernel divides its work. CSR: a block of threads takes a group of `rows` rows and 4 * `vectors` tokens,
 /// and goes through chunks of columns whose activations it copies into shared memory; `vectors` lanes have four tokens
 /// of a row each, so that a warp has several rows side by side: a bundle. Without `vectors` the lanes of a warp run
-/// along the entries of one row instead, for few tokens. Blocks on tensor cores: a group of rows and 8 * `vectors`
-/// tokens, and fragments of 16 x 16; without `vectors` the kernel is that of multiply-adds. Columns: a block of threads
-/// adds up `rows` results, side by side in a warp, over `chunk` columns, which its warps share.
+/// along the entries of one row instead, for few tokens. Blocks on tensor cores: 8 * `vectors` tokens and
+/// fragments of 16 x 16, a warp for each 16 rows; with 16 rows in all several warps share them. Without `vectors` the
+/// kernel is that of multiply-adds. Columns: a block of threads adds up `rows` results, side by side in a warp, over
+/// `chunk` columns, which its warps share.
 struct SparseTile {
   int64_t vectors = 0;
   int64_t rows = 1;
@@ -90,7 +91,7 @@ struct GPULayerCounts {
   double entries = 0;   ///< stored values, padding included; of the columns kernel those that it reads
   double bytes = 0;     ///< of these and their coordinates
   double imbalance = 1; ///< entries of the group of rows with the most over their mean
-  SparseTile tile;      ///< of the CSR and the columns kernel
+  SparseTile tile;      ///< of the CSR and the columns kernel, and of blocks on tensor cores
 };
 
 /// What one kernel sustains.
@@ -134,8 +135,8 @@ public:
   double estimate(const GPULayerCounts &counts) const;
   /// The tile with the least estimate for a weight that keeps `density` of its elements.
   SparseTile chooseCSRTile(int64_t tokens, int64_t rows, int64_t columns, double density) const;
-  /// The tile of a weight in blocks on tensor cores.
-  SparseTile chooseFragmentTile(int64_t tokens, int64_t rows, int64_t columns) const;
+  /// The same for blocks on tensor cores, of which a share of `density` is kept.
+  SparseTile chooseFragmentTile(int64_t tokens, int64_t rows, int64_t columns, double density) const;
   /// The work of the columns kernel where `density` of the activations are not zero, in the tile with the least
   /// estimate.
   GPULayerCounts countColumns(int64_t tokens, int64_t rows, int64_t columns, double density,
@@ -144,6 +145,7 @@ public:
 private:
   double estimateCSR(const GPULayerCounts &counts) const;
   double estimateCSRTile(const GPULayerCounts &counts) const;
+  double estimateFragments(const GPULayerCounts &counts) const;
   double estimateColumns(const GPULayerCounts &counts) const;
 };
 

@@ -113,8 +113,10 @@ LogicalResult BlockKernel::emit() {
 
 LogicalResult mlir::prune::lowerBlockCSR(RewriterBase &rewriter, LinearOp op, const GPUTarget &target,
                                          const GPUKernelOptions &options) {
+  if (op.getVectors())
+    return lowerBlockFragments(rewriter, op, target, options);
   if (op.getStorage().size() != Input)
     return op.emitOpError() << "expected positions, coordinates and values as storage of block_csr, got "
                             << op.getStorage().size() << " operands";
-  return op.getVectors() ? lowerBlockFragments(rewriter, op, target) : BlockKernel(rewriter, op, target).emit();
+  return BlockKernel(rewriter, op, target).emit();
 }

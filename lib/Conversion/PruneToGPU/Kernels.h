@@ -33,7 +33,8 @@ LogicalResult lowerCSR(RewriterBase &rewriter, LinearOp op, const GPUTarget &tar
 LogicalResult lowerBlockCSR(RewriterBase &rewriter, LinearOp op, const GPUTarget &target,
                             const GPUKernelOptions &options);
 /// Blocks stored as fragments of tensor cores.
-LogicalResult lowerBlockFragments(RewriterBase &rewriter, LinearOp op, const GPUTarget &target);
+LogicalResult lowerBlockFragments(RewriterBase &rewriter, LinearOp op, const GPUTarget &target,
+                                  const GPUKernelOptions &options);
 /// The library whose form the storage has; empty: none.
 StringRef findLibrary(LinearOp op, const GPUKernelOptions &options);
 LogicalResult lowerByLibrary(RewriterBase &rewriter, LinearOp op, StringRef library, const GPUTarget &target,

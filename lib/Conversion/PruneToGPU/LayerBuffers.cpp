@@ -33,6 +33,33 @@ void LayerBuffers::storeResult(KernelBuilder &b, Value sum, Value token, Value r
   memref::StoreOp::create(b, result, b.getBuffer(firstExtra + op.getExtras().size()), indices);
 }
 
+void LayerBuffers::storeResults(KernelBuilder &b, ArrayRef<Value> sums, Value token, Value firstRow) const {
+  int64_t count = sums.size();
+  Value isToken = b.less(token, b.constant(numTokens));
+  auto isInside = [&](Value row) { return arith::AndIOp::create(b, isToken, b.less(row, b.constant(numRows))); };
+  if (getLoadWidth(op.getInit()) % count != 0) {
+    for (auto [i, sum] : llvm::enumerate(sums)) {
+      Value row = b.add(firstRow, i);
+      b.ifThen(isInside(row), [&] { storeResult(b, sum, token, row); });
+    }
+    return;
+  }
+  b.ifThen(isInside(firstRow), [&] {
+    SmallVector<Value> indices = getCoordinates(b, token, op.getInitType().getShape().drop_back()), results;
+    unsigned firstExtra = getInputBuffer() + 1;
+    for (auto [i, sum] : llvm::enumerate(sums)) {
+      indices.push_back(b.add(firstRow, i));
+      results.push_back(b.emitEpilogue(op, sum, indices, firstExtra));
+      indices.pop_back();
+    }
+    auto type = VectorType::get(count, op.getInitType().getElementType());
+    indices.push_back(firstRow);
+    vector::StoreOp::create(b, vector::FromElementsOp::create(b, type, results),
+                            b.getBuffer(firstExtra + op.getExtras().size()), indices, /*nontemporal=*/false,
+                            llvm::MaybeAlign(count * type.getElementTypeBitWidth() / 8));
+  });
+}
+
 SmallVector<Value> mlir::prune::getCoordinates(KernelBuilder &b, Value number, ArrayRef<int64_t> shape) {
   SmallVector<int64_t> sizes;
   llvm::copy_if(shape, std::back_inserter(sizes), [](int64_t size) { return size != 1; });

@@ -22,6 +22,8 @@ struct LayerBuffers {
   SmallVector<Value> getInputIndices(KernelBuilder &b, Value token, Value column) const;
   /// The epilogue on the sum of one token and row, and its result in its place.
   void storeResult(KernelBuilder &b, Value sum, Value token, Value row) const;
+  /// The same for consecutive rows, by one store where they stay together; those beyond the layer's are left out.
+  void storeResults(KernelBuilder &b, ArrayRef<Value> sums, Value token, Value firstRow) const;
 
   mutable LinearOp op;
   int64_t numTokens, numRows, numColumns;

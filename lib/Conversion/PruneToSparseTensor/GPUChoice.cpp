@@ -144,7 +144,7 @@ GPUCandidate GPUChooser::makeCandidate(GPUKernelKind kind, bool isAsked) const {
   bool isHalf = candidate.precision == GPUPrecision::F16 || candidate.precision == GPUPrecision::BF16;
   if (kind == GPUKernelKind::BlockCSR && isHalf && layer.blockRows % kFragmentSide == 0 &&
       layer.blockColumns % kFragmentSide == 0)
-    candidate.tile = model.chooseFragmentTile(layer.tokens, matrix.numRows, matrix.numColumns);
+    candidate.tile = model.chooseFragmentTile(layer.tokens, matrix.numRows, matrix.numColumns, density);
   candidate.estimatedNs = estimate(candidate);
   return candidate;
 }
@@ -158,6 +158,7 @@ double GPUChooser::estimate(const GPUCandidate &candidate) const {
     break;
   case GPUKernelKind::BlockCSR:
     counts = countGPUWork(packBlocks(layer, candidate.tile), layer.tokens, candidate.precision);
+    counts.tile = candidate.tile;
     break;
   case GPUKernelKind::Columns:
     counts = countColumns(*layer.activationDensity, candidate.precision);

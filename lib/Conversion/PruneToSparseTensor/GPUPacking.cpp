@@ -51,30 +51,98 @@ PackedWeight mlir::prune::packBlockCSR(const MaskedMatrix &matrix, int64_t rows,
   return packed;
 }
 
+int64_t mlir::prune::getFragmentPlace(FragmentOrder order, int64_t row, int64_t column) {
+  // A lane has two of each four rows and of a column's neighbours in each of its four registers: a number for the lane
+  // and one for the register along both sides.
+  bool isOfRows = order == FragmentOrder::Rows;
+  int64_t rowOfLane = row / 4 * 2 + row % 2, columnOfLane = isOfRows ? column / 4 : column % 8 / 2;
+  int64_t word = row / 2 % 2 + (isOfRows ? column / 2 % 2 : column / 8) * 2;
+  return (rowOfLane * 4 + columnOfLane) * 8 + word * 2 + column % 2;
+}
+
+namespace {
+/// What a warp has: every `numParts`-th block of a row of blocks from `part` on, and a row whose results it stores.
+struct FragmentSlot {
+  int64_t row, storedRow;
+  int64_t part, numParts;
+};
+} // namespace
+
+/// A group of rows of blocks from `first` on in as many slots. Rows without blocks, or beyond the last one, lend theirs
+/// to those with the most, right behind their own.
+static std::vector<FragmentSlot> dealGroup(ArrayRef<int64_t> blocks, int64_t first, int64_t numSlots) {
+  std::vector<int64_t> count(numSlots), parts(numSlots, 1), lent;
+  for (int64_t i = 0; i < numSlots; ++i) {
+    count[i] = first + i < static_cast<int64_t>(blocks.size()) ? blocks[first + i] : 0;
+    if (count[i] == 0)
+      lent.push_back(i);
+  }
+  auto share = [&](int64_t i) { return llvm::divideCeil(count[i], parts[i]); };
+  for (size_t taken = 0; taken < lent.size(); ++taken) {
+    int64_t fullest = 0;
+    for (int64_t i = 1; i < numSlots; ++i)
+      if (share(i) > share(fullest))
+        fullest = i;
+    if (share(fullest) <= 1)
+      break;
+    ++parts[fullest];
+  }
+  std::vector<FragmentSlot> slots;
+  auto next = lent.begin();
+  for (int64_t i = 0; i < numSlots; ++i)
+    for (int64_t part = 0; count[i] != 0 && part < parts[i]; ++part)
+      slots.push_back({first + i, first + (part == 0 ? i : *next++), part, parts[i]});
+  for (; next != lent.end(); ++next)
+    slots.push_back({first + *next, first + *next, 0, 1});
+  return slots;
+}
+
 PackedWeight mlir::prune::packBlockFragments(const MaskedMatrix &matrix, const SparseTile &tile) {
   constexpr int64_t side = kFragmentSide;
   PackedWeight packed = startPacking(matrix, StorageFormat::BlockCSR, tile.rows, tile.chunk);
-  packed.positions.push_back(0);
-  auto appendRun = [&](int64_t firstRow, int64_t chunk) {
-    int64_t end = std::min(chunk + tile.chunk, matrix.numColumns);
-    for (int64_t column = chunk; firstRow < matrix.numRows && column < end; column += side) {
-      std::vector<int32_t> sources = gatherBlock(matrix, firstRow, column, side, side, packed.numNonzeros);
-      if (sources.empty())
-        continue;
-      packed.coordinates.push_back((column - chunk) / side);
-      // Lane 4 (row % 8) + (column % 8) / 2 has two values in each of four slots, row / 8 + 2 (column / 8).
-      std::vector<int32_t> fragment(side * side);
-      for (int64_t r = 0; r < side; ++r)
-        for (int64_t c = 0; c < side; ++c)
-          fragment[(r % 8 * 4 + c % 8 / 2) * 8 + (r / 8 + c / 8 * 2) * 2 + c % 2] = sources[r * side + c];
-      llvm::append_range(packed.sources, fragment);
+  FragmentOrder order = getFragmentOrder(tile.rows);
+  int64_t rowsOfBlocks = llvm::divideCeil(matrix.numRows, side),
+          blockColumns = llvm::divideCeil(matrix.numColumns, side);
+  // The blocks of each row: their columns and sources.
+  std::vector<std::vector<std::pair<int64_t, std::vector<int32_t>>>> rows(rowsOfBlocks);
+  for (int64_t row = 0; row < rowsOfBlocks; ++row)
+    for (int64_t column = 0; column < blockColumns; ++column) {
+      std::vector<int32_t> sources = gatherBlock(matrix, row * side, column * side, side, side, packed.numNonzeros);
+      if (!sources.empty())
+        rows[row].push_back({column, std::move(sources)});
     }
-    packed.positions.push_back(packed.coordinates.size());
-  };
-  for (int64_t first = 0; first < matrix.numRows; first += tile.rows)
-    for (int64_t chunk = 0; chunk < matrix.numColumns; chunk += tile.chunk)
-      for (int64_t row = first; row < first + tile.rows; row += side)
-        appendRun(row, chunk);
+  std::vector<int64_t> counts;
+  for (const auto &row : rows)
+    counts.push_back(row.size());
+  std::vector<FragmentSlot> slots;
+  for (int64_t row = 0, ofGroup = tile.rows / side; row < rowsOfBlocks; row += ofGroup)
+    if (order == FragmentOrder::Rows)
+      slots.push_back({row, row, 0, 1});
+    else
+      llvm::append_range(slots, dealGroup(counts, row, ofGroup));
+  packed.positions.push_back(0);
+  for (const FragmentSlot &slot : slots) {
+    for (int64_t chunk = 0, next = 0; chunk < packed.getNumChunks(); ++chunk) {
+      int64_t firstColumn = chunk * tile.chunk / side, endColumn = (chunk + 1) * tile.chunk / side;
+      int64_t numBlocks = slot.row < rowsOfBlocks ? rows[slot.row].size() : 0;
+      for (; next < numBlocks && rows[slot.row][next].first < endColumn; ++next) {
+        if (next % slot.numParts != slot.part)
+          continue;
+        const auto &[column, sources] = rows[slot.row][next];
+        packed.coordinates.push_back(column - firstColumn);
+        std::vector<int32_t> fragment(side * side);
+        for (int64_t r = 0; r < side; ++r)
+          for (int64_t c = 0; c < side; ++c)
+            fragment[getFragmentPlace(order, r, c)] = sources[r * side + c];
+        llvm::append_range(packed.sources, fragment);
+      }
+      packed.positions.push_back(packed.coordinates.size());
+    }
+    if (order == FragmentOrder::Tiles) {
+      packed.rowOrder.push_back(slot.storedRow);
+      packed.rowOrder.push_back(slot.part == 0 ? slot.numParts : 0);
+    }
+  }
   return packed;
 }
 

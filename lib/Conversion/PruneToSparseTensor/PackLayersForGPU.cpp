@@ -107,11 +107,12 @@ static SmallVector<Value> makeGPUStorage(ImplicitLocOpBuilder &b, PackedWeight p
     if (isFragmented)
       shape = {numEntries, kFragmentSide * kFragmentSide};
     storage.push_back(makeValues(b, packed, weight, shape, element));
-    return storage;
+  } else {
+    storage.push_back(makeValues(b, packed, weight, numEntries, element));
   }
-  storage.push_back(makeValues(b, packed, weight, numEntries, element));
-  storage.push_back(makeConstant<int32_t>(b, packed.rowOrder, static_cast<int64_t>(packed.rowOrder.size()),
-                                          b.getI32Type(), name + ".rows"));
+  if (!packed.rowOrder.empty())
+    storage.push_back(makeConstant<int32_t>(b, packed.rowOrder, static_cast<int64_t>(packed.rowOrder.size()),
+                                            b.getI32Type(), name + ".rows"));
   return storage;
 }
 

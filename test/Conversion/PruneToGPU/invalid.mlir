@@ -121,3 +121,16 @@ func.func @csr_of_half_a_bundle(%p: memref<3xi32>, %c: memref<16xi16>, %v: memre
   }
   return
 }
+
+// -----
+
+func.func @fragments_without_rows(%p: memref<3xi32>, %c: memref<1xi16>, %w: memref<1x256xf16>, %x: memref<64x64xf16>,
+                                  %y: memref<64x32xf16>) {
+  // expected-error @below {{expected 4 operands as storage of block_csr in groups of 16 rows or a multiple, got 3 and groups of 32 rows}}
+  prune.linear block_csr rows 32 chunk 64 vectors 2 lanes 0 storage(%p, %c, %w : memref<3xi32>, memref<1xi16>, memref<1x256xf16>)
+    ins(%x : memref<64x64xf16>) outs(%y : memref<64x32xf16>) {
+  ^bb0(%sum: f16):
+    prune.yield %sum : f16
+  }
+  return
+}

@@ -3,6 +3,7 @@
 #include "prune/Conversion/PruneToSparseTensor/GPUChoice.h"
 #include "gtest/gtest.h"
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <random>
@@ -134,6 +135,60 @@ TEST(GPUPacking, blocks_hold_the_masked_weight_and_zeros_beyond_the_edges) {
         }
     EXPECT_EQ(unpacked, matrix.getMasked());
   }
+}
+
+/// The matrix as the kernels read it: a run for each slot and chunk.
+std::vector<float> unpackFragments(const PackedWeight &packed, const std::vector<float> &values) {
+  std::vector<float> matrix(packed.numRows * packed.numColumns);
+  int64_t chunks = packed.getNumChunks(), row = 0;
+  for (int64_t run = 0; run + 1 < static_cast<int64_t>(packed.positions.size()); ++run) {
+    int64_t slot = run / chunks;
+    if (packed.rowOrder.empty())
+      row = slot;
+    else if (packed.rowOrder[2 * slot + 1] != 0) // else it has blocks of the row before
+      row = packed.rowOrder[2 * slot];
+    for (int32_t block = packed.positions[run]; block < packed.positions[run + 1]; ++block)
+      for (int64_t i = 0; i < 256; ++i) {
+        // PTX ISA, mma.m16n8k16: lane, register and half of the first operand.
+        int64_t lane = i / 8, word = i % 8 / 2;
+        int64_t r = lane / 4 + word % 2 * 8, c = lane % 4 * 2 + word / 2 * 8 + i % 2;
+        r = r % 8 / 2 * 4 + r % 2 + r / 8 * 2;
+        if (packed.rows == 16)
+          c = c % 8 / 2 * 4 + c % 2 + c / 8 * 2;
+        int64_t column = run % chunks * packed.chunk + packed.coordinates[block] * 16 + c;
+        if (row * 16 + r < packed.numRows && column < packed.numColumns)
+          matrix[(row * 16 + r) * packed.numColumns + column] += values[block * 256 + i];
+        else
+          EXPECT_EQ(values[block * 256 + i], 0);
+      }
+  }
+  return matrix;
+}
+
+TEST(GPUPacking, fragments_are_the_registers_of_the_matrix_instruction) {
+  RandomMatrix matrix(40, 70, 0.02, 3);
+  // Several groups, of which the last one is not whole, and chunks; one row of blocks, whose columns are in fours.
+  for (const SparseTile &tile : {makeTile(2, 32, 64), makeTile(1, 16, 80)}) {
+    PackedWeight packed = packBlockFragments(matrix.view, tile);
+    EXPECT_EQ(unpackFragments(packed, packed.getValues(matrix.weight)), matrix.getMasked());
+  }
+}
+
+TEST(GPUPacking, rows_without_blocks_lend_their_warps_to_those_with_the_most) {
+  RandomMatrix matrix(112, 1024, 0, 3);
+  for (int64_t i = 0; i < 1024; ++i)
+    for (int64_t row : {16, 50, 60, 70, 90})
+      matrix.mask[row * 1024 + i] = row == 16 || i < 100;
+  PackedWeight packed = packBlockFragments(matrix.view, makeTile(2, 64, 256));
+  EXPECT_EQ(unpackFragments(packed, packed.getValues(matrix.weight)), matrix.getMasked());
+  // 64 and 7 blocks in rows of blocks 1 and 3 of the first group, 7 and 7 in 4 and 5 of the second, which has no row 7.
+  EXPECT_EQ(packed.rowOrder, (std::vector<int32_t>{1, 3, 0, 0, 2, 0, 3, 1, 4, 2, 6, 0, 5, 2, 7, 0}));
+  int64_t slot = 0;
+  for (int32_t blocks : {22, 21, 21, 7, 4, 3, 4, 3}) {
+    EXPECT_EQ(packed.positions[4 * slot + 4] - packed.positions[4 * slot], blocks) << slot;
+    ++slot;
+  }
+  EXPECT_LE(packed.positions[1], 6); // of the 16 in a chunk
 }
 
 TEST(GPUPacking, columns_are_the_transposed_weight_and_zeros_beyond_its_rows) {
@@ -288,6 +343,31 @@ TEST(GPUCostModel, columns_are_split_where_processors_idle_and_there_is_enough_t
   EXPECT_EQ(model.chooseColumnSplits(67, 1, 64, 36000, 64 * 8192), 1); // two parts would take two turns
   EXPECT_EQ(model.chooseColumnSplits(8, 1, 4, 2400, 64 * 1024), 1);    // the second kernel costs more
   EXPECT_EQ(model.chooseColumnSplits(1, 1, 3, 2400000, 64), 1);        // parts of one tile
+}
+
+TEST(GPUCostModel, tiles_of_fragments_are_those_that_were_fastest) {
+  GPUCostModel model = load("sm_90");
+  auto choose = [&](int64_t rows, int64_t columns, int64_t tokens) {
+    SparseTile tile = model.chooseFragmentTile(tokens, rows, columns, 0.1);
+    return std::array<int64_t, 3>{tile.rows, tile.vectors * kFragmentTokens, tile.chunk};
+  };
+  using Tile = std::array<int64_t, 3>;
+  EXPECT_EQ(choose(4096, 4096, 2048), (Tile{256, 128, 256}));
+  EXPECT_EQ(choose(3072, 768, 2048), (Tile{384, 64, 256}));
+  EXPECT_EQ(choose(768, 3072, 2048), (Tile{256, 48, 256}));
+  EXPECT_EQ(choose(4096, 4096, 512), (Tile{256, 64, 256}));
+  EXPECT_EQ(choose(4096, 4096, 128), (Tile{16, 32, 4096}));
+  EXPECT_EQ(choose(768, 3072, 128), (Tile{16, 16, 3072}));
+  EXPECT_EQ(choose(4096, 4096, 1), (Tile{16, 8, 4096}));
+  for (llvm::StringRef chip : GPUCostModel::getChips())
+    for (int64_t tokens : {1, 3000}) {
+      model = load(chip);
+      SparseTile tile = model.chooseFragmentTile(tokens, 5000, 500, 0.1);
+      EXPECT_EQ(tile.rows == kFragmentSide, tokens == 1);
+      if (tile.rows != kFragmentSide) {
+        EXPECT_LE(2 * tile.vectors * kFragmentTokens * tile.chunk, model.sharedBytes);
+      }
+    }
 }
 
 TEST(GPUCostModel, files_are_checked) {

@@ -21,9 +21,18 @@ PackedWeight packCSR(const MaskedMatrix &matrix, const SparseTile &tile);
 /// beyond the edges of the matrix. `coordinates` are numbers of blocks.
 PackedWeight packBlockCSR(const MaskedMatrix &matrix, int64_t rows, int64_t columns);
 
-/// The same for tensor cores: blocks of 16 x 16 as fragments, 8 values for each of 32 lanes, for each group of
-/// `tile.rows` rows, each chunk of columns and each 16 rows of the group. `coordinates` are numbers of blocks in the
-/// chunk.
+/// Which lane has which column of a block: two neighbours and those eight further, as loads of matrices from shared
+/// memory give them (Tiles), or four neighbours, which it loads at once (Rows).
+enum class FragmentOrder { Tiles, Rows };
+/// The order of the fragments in groups of `rows` rows: those of one row of blocks are of the kernel for few tokens.
+inline FragmentOrder getFragmentOrder(int64_t rows) {
+  return rows == kFragmentSide ? FragmentOrder::Rows : FragmentOrder::Tiles;
+}
+/// The place of an element of a block of 16 x 16 in its fragment, 8 values for each of 32 lanes.
+int64_t getFragmentPlace(FragmentOrder order, int64_t row, int64_t column);
+
+/// The same for tensor cores: blocks of 16 x 16 as fragments, for each 16 rows, up to whole groups of `tile.rows`, and
+/// each chunk of columns. `coordinates` are numbers of blocks in the chunk.
 PackedWeight packBlockFragments(const MaskedMatrix &matrix, const SparseTile &tile);
 
 /// Packs for `StorageFormat::Matrix`: row-major as it is, zeros where the mask prunes.

@@ -18,6 +18,10 @@ KINDS = {
                        ("all_pruned", 5, 12, [2])],
     "block": [("block<16, 16>", 40, 70, [5, "2x50"]), ("block<32, 32>", 64, 96, [33]), ("block<4, 1>", 22, 33, [70]),
               ("block<8, 4>", 24, 50, [65]), ("block<64, 32>", 100, 130, [10]), ("all_pruned_block", 32, 32, [4])],
+    # More tokens than the kernel for few takes, rows of several groups, columns that end inside of a block, and a row of
+    # blocks that two warps share.
+    "block_many_tokens": [("uneven_block<16, 16>", 300, 150, [519, "2x270"]), ("block<32, 32>", 64, 264, [530]),
+                          ("all_pruned_block", 32, 32, [520])],
     "matrix": [(None, 33, 70, [17, "2x50"]), (None, 130, 64, [200]), (None, 50, 16, [50])],
     "matrix_few_tokens": [(None, 33, 70, [1, "2x8"]), (None, 40, 256, [4, 16])],
     # Groups of four with two, one or no weight; rows and tokens that divide nothing, and few tokens.
@@ -62,9 +66,13 @@ def mask_of(pattern, shape, rng):
         n, m = map(int, pattern[len("n_of_m<"):-1].split(","))
         groups = rng.random((rows, columns // m, m)).argsort(axis=2) < rng.integers(0, n + 1, (rows, columns // m, 1))
         return groups.reshape(shape)
-    r, c = map(int, pattern[len("block<"):-1].split(","))
+    is_uneven = pattern.startswith("uneven_")
+    r, c = map(int, pattern.removeprefix("uneven_")[len("block<"):-1].split(","))
     grid = rng.random((-(-rows // r), -(-columns // c))) < 0.4
     grid[0] = False  # a row of blocks without any
+    if is_uneven:
+        grid &= rng.random(grid.shape) < 0.3
+        grid[1] = True
     return np.kron(grid, np.ones((r, c), bool))[:rows, :columns]
 
 
@@ -83,6 +91,7 @@ def main(kind, module, inputs, reference, mode=""):
         if pattern:
             mask = mask_of(pattern, weight.shape, rng)
             spelled = {"all_pruned": "unstructured", "unstructured_infinite": "unstructured", "all_pruned_block": "block<16, 16>",
+                       "uneven_block<16, 16>": "block<16, 16>",
                        "all_pruned_two_of_four": "n_of_m<2, 4>"}.get(pattern, pattern)
             empty = "" if mask.any() else " allow_empty"
             resources.append(f"m{index}: {blob(mask.astype('u1'))}")
