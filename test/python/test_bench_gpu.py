@@ -90,23 +90,26 @@ def test_an_archive_that_is_too_large_is_refused(tmp_path, monkeypatch):
 
 
 def test_layers_by_libraries_multiply_as_they_should_and_others_are_left_out(tmp_path, capsys):
-    settings = gpu.Settings(tmp_path / "layers", shapes=[(32, 64)], tokens=[16, 1024],
-                            kinds=["dense-f16+cublas", "csr-98+cusparse", "2:4+cusparselt"])
-    assert gpu.prepare(settings, Steps("test")) == 0
-    # 2:4 pays from 1024 tokens on.
+    def prepare(chip, tokens, kinds):
+        folder = tmp_path / chip
+        assert gpu.prepare(gpu.Settings(folder, chip=chip, shapes=[(32, 64)], tokens=tokens, kinds=kinds), Steps("test")) == 0
+        described = json.loads((folder / "cases.json").read_text())["cases"]
+        return [case["choice"].rpartition("; by ")[2] for case in described]
+    # On this chip 2:4 pays from 1024 tokens on.
+    assert prepare("sm_80", [16], ["dense-f16+cublas", "2:4+cusparselt"]) == ["cublas"]
     assert "layer_2_4_cusparselt_32x64_16: left out, since no library multiplies" in capsys.readouterr().err
-    described = json.loads((tmp_path / "layers" / "cases.json").read_text())["cases"]
-    assert [case["choice"].rpartition("; by ")[2] for case in described] == 2 * ["cublas"] + 2 * ["cusparse"] + ["cusparselt"]
+    libraries = prepare("sm_90", [16, 1024], ["dense-f16+cublas", "csr-98+cusparse", "2:4+cusparselt"])
+    assert libraries == 2 * ["cublas"] + 2 * ["cusparse"] + 2 * ["cusparselt"]
     fake = tmp_path / "fake"
     fake.mkdir()
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-w", ROOT / "test/Integration/GPU/Inputs/fake-cuda.c", "-o",
                     fake / "libcuda.so.1"], check=True)
     for name in ("libcublas.so.13", "libcusparse.so.12", "libcusparseLt.so.0"):
         (fake / name).symlink_to("libcuda.so.1")
-    done = run_script(tmp_path / "layers", "--json=r.json", "--rounds=1", "--no-peers", LD_LIBRARY_PATH=str(fake))
+    done = run_script(tmp_path / "sm_90", "--json=r.json", "--rounds=1", "--no-peers", LD_LIBRARY_PATH=str(fake))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "launch" not in done.stdout  # results come from the libraries as they are
-    assert all(row["right"] for row in json.loads((tmp_path / "layers" / "r.json").read_text())["rows"])
+    assert all(row["right"] for row in json.loads((tmp_path / "sm_90" / "r.json").read_text())["rows"])
 
 
 def test_libraries_come_last_and_need_a_chip_of_nvidia():
