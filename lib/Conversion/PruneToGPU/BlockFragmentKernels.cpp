@@ -122,11 +122,8 @@ SmallVector<Value> BlockFragmentKernel::multiplyRun(Value begin, Value end, Valu
 SmallVector<Value> BlockFragmentKernel::loadTokens(Value firstColumn, int64_t firstToken) {
   Value token = b.add(b.div(lane, 4), firstToken), column = b.add(firstColumn, b.mul(b.rem(lane, 4), 2));
   SmallVector<Value> words;
-  for (int64_t half = 0; half < 2; ++half) {
-    Value pair = loadVector(b, shared, {token, b.add(column, half * 8)}, 2);
-    words.push_back(
-        vector::ExtractOp::create(b, vector::BitCastOp::create(b, VectorType::get(1, b.getI32Type()), pair), 0));
-  }
+  for (int64_t half = 0; half < 2; ++half)
+    llvm::append_range(words, loadWords(b, shared, {token, b.add(column, half * 8)}, 1));
   return words;
 }
 

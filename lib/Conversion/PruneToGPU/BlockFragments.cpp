@@ -7,12 +7,7 @@ using namespace mlir::prune;
 
 SmallVector<Value> mlir::prune::loadFragment(KernelBuilder &b, Value values, Value block, Value lane) {
   constexpr int64_t halvesOfLane = 8, words = 4;
-  Value halves = loadVector(b, values, {block, b.mul(lane, halvesOfLane)}, halvesOfLane);
-  Value packed = vector::BitCastOp::create(b, VectorType::get(words, b.getI32Type()), halves);
-  SmallVector<Value> registers;
-  for (int64_t i = 0; i < words; ++i)
-    registers.push_back(vector::ExtractOp::create(b, packed, i));
-  return registers;
+  return loadWords(b, values, {block, b.mul(lane, halvesOfLane)}, words);
 }
 
 SmallVector<Value> mlir::prune::multiplyFragment(KernelBuilder &b, Type element, ValueRange weights, ValueRange tokens,

@@ -125,18 +125,15 @@ SmallVector<Value> BlockRowKernel::multiplyStep(Value position, Value end, Value
 SmallVector<Value> BlockRowKernel::loadTokens(Value firstColumn, int64_t fragment) {
   constexpr int64_t columnsOfLane = 4;
   Value token = b.add(b.add(firstToken, fragment * kFragmentTokens), b.div(lane, 4));
-  Value column = b.add(firstColumn, b.mul(b.rem(lane, 4), columnsOfLane)), halves;
-  auto type = VectorType::get(columnsOfLane, element);
-  bool isAligned = layer.numColumns % kFragmentSide == 0 && getLoadWidth(layer.op.getInput()) % columnsOfLane == 0;
-  if (isAligned) {
+  Value column = b.add(firstColumn, b.mul(b.rem(lane, 4), columnsOfLane));
+  if (layer.numColumns % kFragmentSide == 0 && getLoadWidth(layer.op.getInput()) % columnsOfLane == 0) {
     Value inside = clampBelow(b, token, layer.numTokens);
-    halves = loadVector(b, b.getBuffer(Input), layer.getInputIndices(b, inside, column), columnsOfLane);
-  } else {
-    SmallVector<Value> columns;
-    for (int64_t i = 0; i < columnsOfLane; ++i)
-      columns.push_back(loadOrZero(token, b.add(column, i)));
-    halves = vector::FromElementsOp::create(b, type, columns);
+    return loadWords(b, b.getBuffer(Input), layer.getInputIndices(b, inside, column), columnsOfLane / 2);
   }
+  SmallVector<Value> columns;
+  for (int64_t i = 0; i < columnsOfLane; ++i)
+    columns.push_back(loadOrZero(token, b.add(column, i)));
+  Value halves = vector::FromElementsOp::create(b, VectorType::get(columnsOfLane, element), columns);
   Value words = vector::BitCastOp::create(b, VectorType::get(columnsOfLane / 2, b.getI32Type()), halves);
   return {vector::ExtractOp::create(b, words, 0), vector::ExtractOp::create(b, words, 1)};
 }
@@ -155,21 +152,7 @@ void BlockRowKernel::storeSums(ValueRange sums) {
     Value token = b.add(getFragmentToken(b, lane), i / kFragmentSums * kFragmentTokens + i % 2);
     memref::StoreOp::create(b, sum, shared, ValueRange{warp, token, getFragmentRow(b, lane, i % kFragmentSums)});
   }
-  b.barrier();
-  b.forLoop(b.threadId(), b.constant(tokens * kFragmentSide), warps * kWarpThreads, [&](Value number) {
-    Value inTile = b.div(number, kFragmentSide), inBlock = b.rem(number, kFragmentSide);
-    Value token = b.add(firstToken, inTile), ownRow = b.add(b.mul(row, kFragmentSide), inBlock);
-    Value isInside =
-        arith::AndIOp::create(b, b.less(ownRow, b.constant(layer.numRows)), b.less(token, b.constant(layer.numTokens)));
-    b.ifThen(isInside, [&] {
-      Value sum;
-      for (int64_t i = 0; i < warps; ++i) {
-        Value part = memref::LoadOp::create(b, shared, ValueRange{b.constant(i), inTile, inBlock});
-        sum = sum ? arith::AddFOp::create(b, sum, part).getResult() : part;
-      }
-      layer.storeResult(b, sum, token, ownRow);
-    });
-  });
+  storeTilesOfWarps(b, layer, shared, firstToken, b.mul(row, kFragmentSide));
 }
 
 LogicalResult mlir::prune::lowerBlockRows(RewriterBase &rewriter, LinearOp op, const GPUTarget &target,

@@ -100,6 +100,17 @@ Value mlir::prune::loadVector(KernelBuilder &b, Value buffer, ValueRange indices
                                 llvm::MaybeAlign(width * element.getIntOrFloatBitWidth() / 8));
 }
 
+SmallVector<Value> mlir::prune::loadWords(KernelBuilder &b, Value buffer, ValueRange indices, int64_t count) {
+  constexpr int64_t wordBits = 32;
+  unsigned elementBits = cast<MemRefType>(buffer.getType()).getElementTypeBitWidth();
+  Value loaded = loadVector(b, buffer, indices, count * wordBits / elementBits);
+  loaded = vector::BitCastOp::create(b, VectorType::get(count, b.getI32Type()), loaded);
+  SmallVector<Value> words;
+  for (int64_t i = 0; i < count; ++i)
+    words.push_back(vector::ExtractOp::create(b, loaded, i));
+  return words;
+}
+
 int64_t mlir::prune::getLoadWidth(ValueRange buffers) {
   constexpr int64_t loadBits = 128;
   int64_t width = loadBits;
@@ -143,6 +154,34 @@ void mlir::prune::storeSumsOfWarps(KernelBuilder &b, const LayerBuffers &layer, 
   });
 }
 
+/// Of floats or of integers.
+static Value addSums(KernelBuilder &b, Value x, Value y) {
+  if (isa<FloatType>(x.getType()))
+    return arith::AddFOp::create(b, x, y);
+  return arith::AddIOp::create(b, x, y);
+}
+
+void mlir::prune::storeTilesOfWarps(KernelBuilder &b, const LayerBuffers &layer, Value shared, Value firstToken,
+                                    Value firstRow) {
+  ArrayRef<int64_t> shape = cast<MemRefType>(shared.getType()).getShape();
+  int64_t warps = shape[0], tokens = shape[1], rows = shape[2] - 1;
+  b.barrier();
+  b.forLoop(b.threadId(), b.constant(tokens * rows), b.getBlock()[0], [&](Value number) {
+    Value inTile = b.div(number, rows), rowInTile = b.rem(number, rows);
+    Value token = b.add(firstToken, inTile), row = b.add(firstRow, rowInTile);
+    Value isInside =
+        arith::AndIOp::create(b, b.less(row, b.constant(layer.numRows)), b.less(token, b.constant(layer.numTokens)));
+    b.ifThen(isInside, [&] {
+      Value sum;
+      for (int64_t i = 0; i < warps; ++i) {
+        Value part = memref::LoadOp::create(b, shared, ValueRange{b.constant(i), inTile, rowInTile});
+        sum = sum ? addSums(b, sum, part) : part;
+      }
+      layer.storeResult(b, sum, token, row);
+    });
+  });
+}
+
 LogicalResult mlir::prune::addParts(RewriterBase &rewriter, const LayerBuffers &layer, Value sums,
                                     const GPUTarget &target) {
   constexpr int64_t kThreads = 128;
@@ -160,9 +199,7 @@ LogicalResult mlir::prune::addParts(RewriterBase &rewriter, const LayerBuffers &
     };
     Value sum = b.forLoop(b.constant(1), b.constant(type.getDimSize(0)), 1, load(b.constant(0)),
                           [&](Value part, ValueRange sum) -> SmallVector<Value> {
-                            if (isa<FloatType>(type.getElementType()))
-                              return {arith::AddFOp::create(b, sum.front(), load(part))};
-                            return {arith::AddIOp::create(b, sum.front(), load(part))};
+                            return {addSums(b, sum.front(), load(part))};
                           })
                     .front();
     layer.storeResult(b, sum, token, row);

@@ -44,6 +44,9 @@ Value clampBelow(KernelBuilder &b, Value index, int64_t size);
 /// `width` consecutive elements by one load, aligned to their size.
 Value loadVector(KernelBuilder &b, Value buffer, ValueRange indices, int64_t width);
 
+/// `count` words of i32, of consecutive elements of any type, by one load, aligned to their size.
+SmallVector<Value> loadWords(KernelBuilder &b, Value buffer, ValueRange indices, int64_t count);
+
 /// Elements that one load of 16 bytes takes along the last dimension of all of `buffers`; 1 where one is no whole
 /// number of them or not contiguous.
 int64_t getLoadWidth(ValueRange buffers);
@@ -51,6 +54,10 @@ int64_t getLoadWidth(ValueRange buffers);
 /// Adds up what the lanes of each warp hold and stores it. `sums` has the tokens of each of `rowsOfWarp` rows, the
 /// first of which is `row`; rows beyond the layer's are left out. All threads of the block, one-dimensional, take part.
 void storeSumsOfWarps(KernelBuilder &b, const LayerBuffers &layer, ArrayRef<Value> sums, Value row, int64_t rowsOfWarp);
+
+/// Adds up the tiles that warps have put into `shared` [warp, token, row and one for the stride], in their order, and
+/// stores those of the layer's tokens and rows. All threads of the block, one-dimensional, take part.
+void storeTilesOfWarps(KernelBuilder &b, const LayerBuffers &layer, Value shared, Value firstToken, Value firstRow);
 
 /// Launches a kernel that adds up `sums` [part, token, row] in the order of the parts and finishes the layer's results.
 LogicalResult addParts(RewriterBase &rewriter, const LayerBuffers &layer, Value sums, const GPUTarget &target);

@@ -16,7 +16,6 @@ using namespace mlir::prune;
 namespace {
 
 constexpr int64_t kWarps = 8, kThreads = kWarps * 32, kRows = 16, kPiece = 16;
-constexpr int64_t kTokenStride = TensorCoreLayout::kRowBytes + kPiece; ///< in shared memory: no bank conflicts
 
 class WarpColumnsKernel {
 public:
@@ -35,7 +34,7 @@ public:
   LogicalResult emit();
 
 private:
-  int64_t getStageBytes() const { return layout.getTileBytes() + tokenFragments * 8 * kTokenStride; }
+  int64_t getStageBytes() const { return layout.getTileBytes() + tokenFragments * 8 * kTokenStrideBytes; }
   int64_t getSumBytes() const { return kWarps * tokenFragments * 8 * (kRows + 1) * 4; }
   /// The first byte of the warp's stage for a turn.
   Value getStage(Value turn);
@@ -124,7 +123,7 @@ void WarpColumnsKernel::copy(Value turn) {
       Value column = b.add(b.mul(tile, layout.getColumns()), b.div(inRow, elementBytes));
       Value element = b.add(b.mul(token, layer.numColumns), column);
       copyPiece(input, {token, column}, b.mul(element, elementBytes),
-                b.add(b.add(stage, b.mul(token, kTokenStride)), b.add(inRow, tileBytes)));
+                b.add(b.add(stage, b.mul(token, kTokenStrideBytes)), b.add(inRow, tileBytes)));
     });
   });
   if (!b.target.isOpenCL)
@@ -148,11 +147,9 @@ SmallVector<Value> WarpColumnsKernel::multiply(Value turn, ValueRange sums) {
   for (Value &word : weights)
     word = orZero(word);
   auto loadTokens = [&](Value token, Value column) {
-    Value at = b.add(b.add(stage, b.mul(token, kTokenStride)),
+    Value at = b.add(b.add(stage, b.mul(token, kTokenStrideBytes)),
                      b.add(b.mul(column, layout.getElementBytes()), layout.getTileBytes()));
-    Value bytes = loadVector(b, shared, at, 4);
-    Value word = vector::BitCastOp::create(b, VectorType::get({1}, b.getI32Type()), bytes);
-    return orZero(vector::ExtractOp::create(b, word, 0));
+    return orZero(loadWords(b, shared, at, 1).front());
   };
   return fragments.multiplyTile(weights, loadTokens, sums);
 }
@@ -162,23 +159,7 @@ void WarpColumnsKernel::store(ValueRange sums) {
   fragments.forEachSum(sums, [&](Value sum, Value row, Value token) {
     memref::StoreOp::create(b, sum, sumsOfWarps, ValueRange{fragments.getWarp(), token, row});
   });
-  b.barrier();
-  b.forLoop(b.threadId(), b.constant(layer.numTokens * kRows), kThreads, [&](Value number) {
-    Value inBlock = b.rem(number, kRows), token = b.div(number, kRows), row = b.add(b.mul(b.blockId(), kRows), inBlock);
-    b.ifThen(b.less(row, b.constant(layer.numRows)), [&] {
-      Value sum;
-      for (int64_t warp = 0; warp < kWarps; ++warp) {
-        Value part = memref::LoadOp::create(b, sumsOfWarps, ValueRange{b.constant(warp), token, inBlock});
-        if (!sum)
-          sum = part;
-        else if (isa<FloatType>(part.getType()))
-          sum = arith::AddFOp::create(b, sum, part);
-        else
-          sum = arith::AddIOp::create(b, sum, part);
-      }
-      layer.storeResult(b, sum, token, row);
-    });
-  });
+  storeTilesOfWarps(b, layer, sumsOfWarps, b.constant(0), b.mul(b.blockId(), kRows));
 }
 
 LogicalResult mlir::prune::lowerByWarpColumns(RewriterBase &rewriter, LinearOp op, const GPUTarget &target) {

@@ -18,22 +18,14 @@ WarpFragments::WarpFragments(KernelBuilder &builder, const LayerBuffers &layer, 
 }
 
 SmallVector<Value> WarpFragments::loadWeights(Value bytes, ArrayRef<Value> places) {
-  auto load = [&](Value at, int64_t words) -> Value {
-    auto type = VectorType::get({words * 4}, b.getI8Type());
-    Value loaded = vector::LoadOp::create(b, type, bytes, at, /*nontemporal=*/false, llvm::MaybeAlign(words * 4));
-    return vector::BitCastOp::create(b, VectorType::get({words}, b.getI32Type()), loaded);
-  };
   SmallVector<Value> words;
   for (int64_t step = 0; step < getNumSteps(); ++step)
-    for (Value place : places) {
-      Value loaded = load(b.add(b.add(place, b.mul(lane, 16)), step * 512), 4);
-      for (int64_t i = 0; i < 4; ++i)
-        words.push_back(vector::ExtractOp::create(b, loaded, i));
-    }
+    for (Value place : places)
+      llvm::append_range(words, loadWords(b, bytes, b.add(b.add(place, b.mul(lane, 16)), step * 512), 4));
   for (int64_t word = 0; word < getNumMetadataWords(); ++word)
     for (Value place : places) {
       Value at = b.add(b.add(place, b.mul(lane, 4)), layout.getValueBytes() + word * 128);
-      words.push_back(vector::ExtractOp::create(b, load(at, 1), 0));
+      llvm::append_range(words, loadWords(b, bytes, at, 1));
     }
   return words;
 }

@@ -6,6 +6,9 @@
 
 namespace mlir::prune {
 
+/// Bytes from a token's part of a tile of columns to the next one's in shared memory: no bank conflicts.
+inline constexpr int64_t kTokenStrideBytes = TensorCoreLayout::kRowBytes + 16;
+
 /// What a warp multiplies by `mma.sync` or `mma.sp`: fragments of 16 rows of a packed weight, and of 8 tokens. OpenCL
 /// has the instruction's meaning written out on fragments that lanes exchange through shared memory; there all warps of
 /// a block must multiply together.

@@ -15,8 +15,6 @@ using namespace mlir::prune;
 
 namespace {
 
-constexpr int64_t kTokenStrideBytes =
-    TensorCoreLayout::kRowBytes + 16; ///< of tokens in shared memory: no bank conflicts
 constexpr int64_t kWarps = 8, kThreads = kWarps * 32;
 
 /// How the warps of a block divide its rows and tokens.
@@ -88,7 +86,6 @@ LogicalResult WarpKernel::emit(const GPUKernelOptions &options) {
         tokenWarp = b.rem(fragments->getWarp(), config.tokenWarps);
   firstRow = b.add(b.mul(b.blockId(1), config.getRows()), b.mul(rowWarp, config.rowFragments * 16));
   Value firstToken = b.mul(b.blockId(), config.getTokens());
-
   Value warpToken = b.mul(tokenWarp, config.tokenFragments * 8);
 
   Value first = parts.getFirstTile(b, b.blockId(2)), end = parts.getEndTile(b, b.blockId(2));
@@ -163,10 +160,7 @@ SmallVector<Value> WarpKernel::loadWeights(KernelBuilder &b, Value tile) {
 }
 
 Value WarpKernel::loadTokens(KernelBuilder &b, Value slot, Value token, Value column) {
-  auto word = VectorType::get({4 / layout.getElementBytes()}, getElementType(b, layout));
-  Value loaded = vector::LoadOp::create(b, word, shared, ValueRange{slot, token, column}, /*nontemporal=*/false,
-                                        llvm::MaybeAlign(4));
-  return vector::ExtractOp::create(b, vector::BitCastOp::create(b, VectorType::get({1}, b.getI32Type()), loaded), 0);
+  return loadWords(b, shared, {slot, token, column}, 1).front();
 }
 
 /// The copies up to here are one part; waits, if asked, for all parts of this thread before it.

@@ -95,12 +95,7 @@ static std::vector<Bundle> dealBundles(std::vector<Bundle> bundles, int64_t warp
 }
 
 static PackedWeight startCSR(const MaskedMatrix &matrix, const SparseTile &tile) {
-  PackedWeight packed;
-  packed.format = StorageFormat::CSR;
-  packed.numRows = matrix.numRows;
-  packed.numColumns = matrix.numColumns;
-  packed.rows = tile.rows;
-  packed.chunk = tile.chunk;
+  PackedWeight packed = startPacking(matrix, StorageFormat::CSR, tile.rows, tile.chunk);
   packed.positions.push_back(0);
   return packed;
 }

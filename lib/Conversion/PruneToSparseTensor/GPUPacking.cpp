@@ -9,7 +9,7 @@
 using namespace mlir;
 using namespace mlir::prune;
 
-static PackedWeight startPacking(const MaskedMatrix &matrix, StorageFormat format, int64_t rows, int64_t chunk) {
+PackedWeight mlir::prune::startPacking(const MaskedMatrix &matrix, StorageFormat format, int64_t rows, int64_t chunk) {
   PackedWeight packed;
   packed.format = format;
   packed.numRows = matrix.numRows;

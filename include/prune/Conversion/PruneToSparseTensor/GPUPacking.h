@@ -12,9 +12,12 @@
 
 namespace mlir::prune {
 
+/// An empty weight in groups of `rows` rows and chunks of `chunk` columns.
+PackedWeight startPacking(const MaskedMatrix &matrix, StorageFormat format, int64_t rows, int64_t chunk);
+
 /// Packs for `StorageFormat::CSR`: groups of `tile.rows` consecutive rows, in each of which the warps of a block of
-/// threads get rows with about the same number of entries; runs of a row in a chunk are padded by zeros to whole steps.
-/// `rowOrder` has the row of each slot, relative to its group.
+/// threads get bundles of rows with about the same number of entries; runs of a bundle in a chunk are padded by zeros to
+/// whole steps of its longest row. `rowOrder` has the row of each slot, relative to its group.
 PackedWeight packCSR(const MaskedMatrix &matrix, const SparseTile &tile);
 
 /// Packs for `StorageFormat::BlockCSR`: all values of each block of `rows` x `columns` that keeps any, row-major, zeros
