@@ -252,7 +252,19 @@ Tile LinearEmitter::accumulateDense(Tile tile, Value group, Value chunkIndex) {
   };
   Value columns = countColumns(firstColumn);
   Value stepsEnd = arith::AndIOp::create(b, columns, index(~(kEntriesPerStep - 1)));
+  // The next group's part of this chunk lies elsewhere: the processor would not see a stream go on.
+  Value weight = op.getStorage()[0];
+  Value next = arith::MinUIOp::create(b, add(group, 1), index(cast<MemRefType>(weight.getType()).getDimSize(0) - 1));
+  auto prefetch = [&](Value column) {
+    constexpr int64_t perLine = 64 / 4;
+    Value ahead = add(firstColumn, column);
+    for (int64_t i = 0, size = kEntriesPerStep * static_cast<int64_t>(op.getRows()); i < size; i += perLine)
+      memref::PrefetchOp::create(b, weight, ValueRange{next, ahead, index(i)}, /*isWrite=*/false, /*localityHint=*/3,
+                                 /*isDataCache=*/true);
+  };
   tile = loop(std::move(tile), index(0), stepsEnd, kEntriesPerStep, [&](Tile tile, Value column) {
+    if (numChunks > 1)
+      prefetch(column);
     for (int64_t i = 0; i < kEntriesPerStep; ++i)
       multiply(tile, add(column, i), i);
     return tile;
