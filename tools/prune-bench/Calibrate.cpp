@@ -30,6 +30,7 @@ struct Trial {
   int64_t chunk;  ///< 0: all columns
   int64_t batches, lanes;
   std::optional<ConvolutionShape> convolution = std::nullopt;
+  int64_t vectors = 0; ///< of the kernel behind a window
 };
 
 /// Trials that run one tile alone.
@@ -221,7 +222,8 @@ TrialGroup Calibration::makeConvolutions(KernelKind kind) const {
     // Few filters and entries, so that the copy is most of the time.
     for (int64_t chunk : {96, 384}) {
       chunk = std::min(std::max(chunk / taps, int64_t(1)) * taps, columns);
-      group.trials.push_back({16, columns, 0.05, chunk, 1, result * result, convolution});
+      for (int64_t vectors : {4, 2})
+        group.trials.push_back({16, columns, 0.05, chunk, 1, result * result, convolution, vectors});
     }
   }
   return group;
@@ -254,7 +256,7 @@ void Calibration::measureGroup(const TrialGroup &group) {
     candidate.kind = isWindow ? KernelKind::ChunkedCSR : tile.kind;
     candidate.rows = isWindow ? 2 : tile.rows;
     candidate.chunk = trial.chunk;
-    candidate.vectors = isWindow ? 4 : tile.vectors;
+    candidate.vectors = isWindow ? trial.vectors : tile.vectors;
     shape.tokens = {trial.batches, trial.lanes, units.bits / 32, units.registers, candidate.vectors, trial.convolution};
     auto layer = TimedLayer::create(registry, shape, candidate, target.cpu, target.features, /*threads=*/1);
     if (!layer) {
