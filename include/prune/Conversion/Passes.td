@@ -350,6 +350,9 @@ def PrunePack : Pass<"prune-pack"> {
     chunk. Groups become one weight over all channels, whose rows keep nothing of the channels of other groups; dense, a grouped
     convolution stays. Masked convolutions of other forms stay, with a remark.
 
+    A transposed convolution arrives as an image spread between zeros and a convolution of it. Where its strides are the size of
+    its kernel, it becomes one product with a matrix for each element of the kernel, masked or not, whose results interleave.
+
     A `linalg.depthwise_conv_2d_nchw_chw`, masked or not, becomes `prune.depthwise` with such a window, unless the filter has more
     than 25 elements or the stride is above 4.
 

@@ -143,6 +143,26 @@ void LayerWeight::expandGroups(int64_t groups) {
     blockRows = 0;
 }
 
+void LayerWeight::splitTaps(int64_t numTaps) {
+  int64_t filters = matrix.numRows, channels = matrix.numColumns / numTaps;
+  auto split = [&](auto from) {
+    std::vector<typename decltype(from)::value_type> to;
+    to.reserve(from.size());
+    for (int64_t tap = numTaps - 1; tap >= 0 && !from.empty(); --tap)
+      for (int64_t row = 0; row < filters * channels; ++row)
+        to.push_back(from[row * numTaps + tap]);
+    return to;
+  };
+  std::vector<uint8_t> newMask = split(matrix.mask);
+  std::vector<float> newWeight = split(matrix.weight);
+  ranks = split(ArrayRef(ranks));
+  ownMask = std::move(newMask);
+  ownWeight = std::move(newWeight);
+  matrix = {ownWeight, ownMask, filters * numTaps, channels};
+  if (blockRows && filters % blockRows != 0)
+    blockRows = 0;
+}
+
 SmallVector<Value> mlir::prune::makeStorage(ImplicitLocOpBuilder &b, const PackedWeight &packed,
                                             const LayerWeight &weight) {
   MLIRContext *context = b.getContext();

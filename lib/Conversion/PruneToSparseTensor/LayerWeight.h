@@ -39,6 +39,10 @@ struct LayerWeight {
   /// Makes the masked filter of a grouped convolution that of one over all channels: rows keep nothing of the channels
   /// of other groups.
   void expandGroups(int64_t groups);
+
+  /// Makes the filter of a convolution one matrix [filters, channels] for each element of the kernel, the last one
+  /// first, below each other.
+  void splitTaps(int64_t numTaps);
 };
 
 bool isZeroFill(Value value);

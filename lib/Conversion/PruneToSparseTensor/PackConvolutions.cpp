@@ -1,6 +1,7 @@
 //===- PackConvolutions.cpp - prune-pack for convolutions -----------------------===//
 
 #include "LayerWeight.h"
+#include "TransposedConvolutions.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/PatternMatch.h"
@@ -127,6 +128,9 @@ LogicalResult mlir::prune::packConvolution(RewriterBase &rewriter, linalg::Linal
   FailureOr<LayerWeight> layer = LayerWeight::read(op, weight);
   if (failed(layer))
     return failure();
+  if (auto plain = dyn_cast<linalg::Conv2DNchwFchwOp>(op.getOperation()))
+    if (Value image = findSpreadImage(plain))
+      return packTransposedConvolution(rewriter, plain, image, std::move(*layer), options);
   if (match->groups > 1 && isMasked)
     layer->expandGroups(match->groups);
   LayerShape shape;

@@ -132,3 +132,50 @@ func.func @masked_depthwise(%x: tensor<1x2x8x8xf32>) -> tensor<1x2x7x7xf32> {
     ins(%x, %p : tensor<1x2x8x8xf32>, tensor<2x2x2xf32>) outs(%f : tensor<1x2x7x7xf32>) -> tensor<1x2x7x7xf32>
   return %r : tensor<1x2x7x7xf32>
 }
+
+// -----
+
+// A transposed convolution whose strides are its kernel: one product for the four elements of the kernel, the last one first. The mask
+// keeps the first element of the first filter and the last one of the second, which are rows 6 and 1.
+// CHECK-LABEL: @transposed
+// CHECK-DAG: arith.constant dense<{{\[\[}}1, 6, {{.*}}> : tensor<1x8xi32>
+// CHECK-NOT: tensor.insert_slice
+// CHECK: prune.linear chunked_csr {{.*}} lanes 2 {{.*}} : tensor<1x4x4xf32>) outs({{.*}} : tensor<8x4x4xf32>)
+// CHECK: tensor.expand_shape {{.*}} into tensor<1x2x2x2x4x4xf32>
+// CHECK: linalg.transpose {{.*}} permutation = [0, 3, 4, 1, 5, 2]
+// CHECK: tensor.collapse_shape {{.*}} into tensor<1x2x8x8xf32>
+func.func @transposed(%x: tensor<1x1x4x4xf32>) -> tensor<1x2x8x8xf32> {
+  %w = arith.constant dense<1.0> : tensor<2x1x2x2xf32>
+  %m = arith.constant dense<[[[[true, false], [false, false]]], [[[false, false], [false, true]]]]> : tensor<2x1x2x2xi1>
+  %p = prune.apply %w, %m as(#prune.unstructured) : tensor<2x1x2x2xf32>
+  %z = arith.constant 0.0 : f32
+  %s = tensor.empty() : tensor<1x1x9x9xf32>
+  %zeros = linalg.fill ins(%z : f32) outs(%s : tensor<1x1x9x9xf32>) -> tensor<1x1x9x9xf32>
+  %spread = tensor.insert_slice %x into %zeros[0, 0, 1, 1] [1, 1, 4, 4] [1, 1, 2, 2] : tensor<1x1x4x4xf32> into tensor<1x1x9x9xf32>
+  %e = tensor.empty() : tensor<1x2x8x8xf32>
+  %f = linalg.fill ins(%z : f32) outs(%e : tensor<1x2x8x8xf32>) -> tensor<1x2x8x8xf32>
+  %r = linalg.conv_2d_nchw_fchw {dilations = dense<1> : vector<2xi64>, strides = dense<1> : vector<2xi64>}
+    ins(%spread, %p : tensor<1x1x9x9xf32>, tensor<2x1x2x2xf32>) outs(%f : tensor<1x2x8x8xf32>) -> tensor<1x2x8x8xf32>
+  return %r : tensor<1x2x8x8xf32>
+}
+
+// -----
+
+// With a kernel larger than the strides some results meet several pixels: the zeros stay.
+// CHECK-LABEL: @transposed_overlapping
+// CHECK: %[[SPREAD:.*]] = tensor.insert_slice
+// CHECK: prune.linear chunked_csr {{.*}} window <kernel = [3, 3]{{.*}} ins(%[[SPREAD]] :
+func.func @transposed_overlapping(%x: tensor<1x1x4x4xf32>) -> tensor<1x1x9x9xf32> {
+  %w = arith.constant dense<1.0> : tensor<1x1x3x3xf32>
+  %m = arith.constant dense<[[[[true, false, false], [false, true, false], [false, false, false]]]]> : tensor<1x1x3x3xi1>
+  %p = prune.apply %w, %m as(#prune.unstructured) : tensor<1x1x3x3xf32>
+  %z = arith.constant 0.0 : f32
+  %s = tensor.empty() : tensor<1x1x11x11xf32>
+  %zeros = linalg.fill ins(%z : f32) outs(%s : tensor<1x1x11x11xf32>) -> tensor<1x1x11x11xf32>
+  %spread = tensor.insert_slice %x into %zeros[0, 0, 2, 2] [1, 1, 4, 4] [1, 1, 2, 2] : tensor<1x1x4x4xf32> into tensor<1x1x11x11xf32>
+  %e = tensor.empty() : tensor<1x1x9x9xf32>
+  %f = linalg.fill ins(%z : f32) outs(%e : tensor<1x1x9x9xf32>) -> tensor<1x1x9x9xf32>
+  %r = linalg.conv_2d_nchw_fchw {dilations = dense<1> : vector<2xi64>, strides = dense<1> : vector<2xi64>}
+    ins(%spread, %p : tensor<1x1x11x11xf32>, tensor<1x1x3x3xf32>) outs(%f : tensor<1x1x9x9xf32>) -> tensor<1x1x9x9xf32>
+  return %r : tensor<1x1x9x9xf32>
+}
