@@ -35,7 +35,7 @@ private:
   // The nest, from outside to inside.
   void emitTiles(bool isParallel);
   void emitShares();
-  void startLaneTile(Value batch, Value lane, int64_t vectors, int64_t tailLanes);
+  void startLaneTile(Value batch, Value lane, int64_t vectors, int64_t lanesOfTail);
   void overChunks(function_ref<void(Value chunk)> body);
   void emitChunk(Value chunk);
   Value countColumns(Value firstColumn);
@@ -107,6 +107,7 @@ private:
   int64_t vectors = 0;
   /// Accumulators of one row and vector, summed at the end: few accumulators alone would wait for each other.
   int64_t chains = 1;
+  int64_t tailLanes = 0; ///< of the last vector, 0 where it is full
   Value batch, lane, tailMask;
   Value scratch;
   Value activations; ///< what the inner loops read: the columns of the chunk one after the other, in one dimension

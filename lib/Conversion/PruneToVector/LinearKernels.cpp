@@ -179,10 +179,11 @@ void LinearEmitter::overChunks(function_ref<void(Value)> body) {
   body(chunks.getInductionVar());
 }
 
-void LinearEmitter::startLaneTile(Value batchIndex, Value laneIndex, int64_t tileVectors, int64_t tailLanes) {
+void LinearEmitter::startLaneTile(Value batchIndex, Value laneIndex, int64_t tileVectors, int64_t lanesOfTail) {
   batch = batchIndex;
   lane = laneIndex;
   vectors = tileVectors;
+  tailLanes = lanesOfTail;
   chains = 1;
   int64_t perChain = vectors * static_cast<int64_t>(op.getRows()), most = std::min<int64_t>(8, options.registers / 2);
   while (chains < kEntriesPerStep && 2 * chains * perChain <= most)
@@ -271,6 +272,8 @@ void LinearEmitter::storeLanes(Value value, Value memref, SmallVector<Value> ind
   value = bitcastTo(value, cast<MemRefType>(memref.getType()).getElementType());
   if (!tailMask || vector != vectors - 1)
     vector::StoreOp::create(b, value, memref, indices);
+  else if (tailLanes == 1) // LLVM 22 stores 32 bits where one lane of truncated integers is masked in (issue 179489)
+    memref::StoreOp::create(b, vector::ExtractOp::create(b, value, ArrayRef<int64_t>{0}), memref, indices);
   else
     vector::MaskedStoreOp::create(b, memref, indices, tailMask, value);
 }
