@@ -72,7 +72,7 @@ std::vector<TileWork> CostModel::countWork(const WeightCounts &weight, const Tok
     at(work.counts, Cost::Single) = count * weight.single;
     at(work.counts, Cost::Group) = count * weight.groups;
     at(work.counts, Cost::Partial) = count * weight.groups * (chunks - 1) / chunks;
-    bool inPlace = tokens.convolution || tokens.lanes == tileLanes * tileVectors;
+    bool inPlace = tokens.convolution || (!isOfWords && tokens.lanes == tileLanes * tileVectors);
     at(work.counts, Cost::Column) = inPlace ? 0 : count * weight.numColumns;
     at(work.counts, Cost::Miss) =
         count * loads * getMissShare(rowBytes * std::min(weight.chunk, weight.numColumns), firstLevelBytes);
@@ -145,11 +145,15 @@ std::optional<CostArray> CostModel::findMeasured(const KernelTile &tile) const {
 
 CostModel CostModel::forWords() const {
   CostModel words = *this;
+  words.isOfWords = true;
+  for (const KernelCosts &measured : word.kernels)
+    llvm::erase_if(words.kernels, [&](const KernelCosts &kernel) { return kernel.tile.kind == measured.tile.kind; });
   for (KernelCosts &kernel : words.kernels) {
     for (Cost cost : {Cost::Shared, Cost::Rest, Cost::Single})
       at(kernel.ns, cost) *= word.step;
     at(kernel.ns, Cost::Column) *= word.column;
   }
+  llvm::append_range(words.kernels, word.kernels);
   return words;
 }
 

@@ -25,6 +25,29 @@ static const BuiltIn kBuiltIns[] = {
 static constexpr StringRef kCostNames[kNumCosts] = {"shared", "rest", "single", "group", "partial",
                                                     "column", "miss", "byte",   "call"};
 
+static std::vector<KernelCosts> parseKernels(JSONReader &reader, const llvm::json::Object &object,
+                                             const std::string &objectPath) {
+  std::vector<KernelCosts> result;
+  const llvm::json::Array *kernels = reader.array(object, "kernels", objectPath);
+  auto kindNames = llvm::map_to_vector(kKernelKinds, stringifyKernelKind);
+  for (size_t i = 0; i < kernels->size() && reader.error.empty(); ++i) {
+    std::string path = (objectPath + ".kernels[" + llvm::Twine(i) + "]").str();
+    const llvm::json::Object *entry = reader.entry(*kernels, i, path);
+    KernelCosts costs;
+    costs.tile.kind = kKernelKinds[reader.choice(*entry, "kind", kindNames, path)];
+    costs.tile.rows = reader.count(*entry, "rows", path);
+    costs.tile.lanes = reader.count(*entry, "lanes", path);
+    costs.tile.vectors = reader.count(*entry, "vectors", path);
+    const llvm::json::Object *ns = entry->getObject("ns");
+    if (!ns)
+      reader.fail(path + ".ns", "an object", entry->get("ns"));
+    for (size_t cost = 0; ns && cost < kNumCosts; ++cost)
+      costs.ns[cost] = reader.number(*ns, kCostNames[cost], path + ".ns");
+    result.push_back(costs);
+  }
+  return result;
+}
+
 llvm::Expected<CostModel> CostModel::parse(StringRef text, StringRef file) {
   llvm::Expected<llvm::json::Value> value = JSONReader::parse(text, file);
   if (!value)
@@ -44,24 +67,10 @@ llvm::Expected<CostModel> CostModel::parse(StringRef text, StringRef file) {
     else
       model.word = {reader.number(*word, "step", "$.word"), reader.number(*word, "column", "$.word"),
                     reader.string(*word, "source", "$.word")};
+    if (word && word->get("kernels"))
+      model.word.kernels = parseKernels(reader, *word, "$.word");
   }
-  const llvm::json::Array *kernels = reader.array(*root, "kernels", "$");
-  auto kindNames = llvm::map_to_vector(kKernelKinds, stringifyKernelKind);
-  for (size_t i = 0; i < kernels->size() && reader.error.empty(); ++i) {
-    std::string path = ("$.kernels[" + llvm::Twine(i) + "]").str();
-    const llvm::json::Object *entry = reader.entry(*kernels, i, path);
-    KernelCosts costs;
-    costs.tile.kind = kKernelKinds[reader.choice(*entry, "kind", kindNames, path)];
-    costs.tile.rows = reader.count(*entry, "rows", path);
-    costs.tile.lanes = reader.count(*entry, "lanes", path);
-    costs.tile.vectors = reader.count(*entry, "vectors", path);
-    const llvm::json::Object *ns = entry->getObject("ns");
-    if (!ns)
-      reader.fail(path + ".ns", "an object", entry->get("ns"));
-    for (size_t cost = 0; ns && cost < kNumCosts; ++cost)
-      costs.ns[cost] = reader.number(*ns, kCostNames[cost], path + ".ns");
-    model.kernels.push_back(costs);
-  }
+  model.kernels = parseKernels(reader, *root, "$");
   for (KernelKind kind : {KernelKind::Dense, KernelKind::ChunkedCSR})
     if (llvm::none_of(model.kernels, [&](const KernelCosts &costs) { return costs.tile.kind == kind; }))
       reader.fail("$.kernels", "a kernel of kind " + stringifyKernelKind(kind), nullptr);
@@ -94,7 +103,7 @@ StringRef CostModel::findBuiltIn(StringRef cpu, const VectorUnits &units) {
   return units.bits == 512 ? "znver4" : units.bits == 256 ? "x86-64-v3" : "x86-64";
 }
 
-llvm::json::Value CostModel::toJSON() const {
+static llvm::json::Array printKernels(llvm::ArrayRef<KernelCosts> kernels) {
   llvm::json::Array list;
   for (const KernelCosts &costs : kernels) {
     llvm::json::Object ns;
@@ -106,13 +115,19 @@ llvm::json::Value CostModel::toJSON() const {
                                       {"vectors", costs.tile.vectors},
                                       {"ns", std::move(ns)}});
   }
-  return llvm::json::Object{
-      {"version", 1},
-      {"cpu", cpu},
-      {"machine", machine},
-      {"lanes", lanes},
-      {"first_level_bytes", firstLevelBytes},
-      {"second_level_bytes", secondLevelBytes},
-      {"word", llvm::json::Object{{"step", word.step}, {"column", word.column}, {"source", word.source}}},
-      {"kernels", std::move(list)}};
+  return list;
+}
+
+llvm::json::Value CostModel::toJSON() const {
+  llvm::json::Object words{{"step", word.step}, {"column", word.column}, {"source", word.source}};
+  if (!word.kernels.empty())
+    words["kernels"] = printKernels(word.kernels);
+  return llvm::json::Object{{"version", 1},
+                            {"cpu", cpu},
+                            {"machine", machine},
+                            {"lanes", lanes},
+                            {"first_level_bytes", firstLevelBytes},
+                            {"second_level_bytes", secondLevelBytes},
+                            {"word", std::move(words)},
+                            {"kernels", printKernels(kernels)}};
 }

@@ -71,7 +71,9 @@ public:
 private:
   RankedTensorType getType(ArrayRef<int64_t> sizes) { return RankedTensorType::get(sizes, b.getF32Type()); }
   Value makeWeight(ArrayRef<int64_t> sizes, ArrayRef<float> values, ArrayRef<uint8_t> bytes);
+  Value applyMask(Value weight, ArrayRef<uint8_t> bytes);
   Value buildProduct(KernelKind kind);
+  Value buildWordProduct();
   Value buildByColumns(KernelKind kind);
   Value buildConvolution(bool isDepthwise);
   Value startFunction(RankedTensorType x, RankedTensorType y);
@@ -87,7 +89,9 @@ private:
 OwningOpRef<ModuleOp> LayerBuilder::build(KernelKind kind) {
   OwningOpRef<ModuleOp> module(ModuleOp::create(b.getLoc()));
   b.setInsertionPointToStart(module->getBody());
-  Value y = shape.tokens.convolution ? buildConvolution(kind == KernelKind::Depthwise) : buildProduct(kind);
+  Value y = shape.tokens.convolution ? buildConvolution(kind == KernelKind::Depthwise)
+            : shape.wordColumns > 1  ? buildWordProduct()
+                                     : buildProduct(kind);
   func::ReturnOp::create(b, y);
   return module;
 }
@@ -95,26 +99,32 @@ OwningOpRef<ModuleOp> LayerBuilder::build(KernelKind kind) {
 Value LayerBuilder::startFunction(RankedTensorType xType, RankedTensorType yType) {
   auto function = func::FuncOp::create(b, "main", b.getFunctionType({xType}, {yType}));
   b.setInsertionPointToStart(function.addEntryBlock());
-  Value zero = arith::ConstantOp::create(b, b.getF32FloatAttr(0));
-  Value empty = tensor::EmptyOp::create(b, yType.getShape(), b.getF32Type());
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(yType.getElementType()));
+  Value empty = tensor::EmptyOp::create(b, yType.getShape(), yType.getElementType());
   init = linalg::FillOp::create(b, ValueRange{zero}, ValueRange{empty}).getResult(0);
   x = function.getArgument(0);
   return zero;
 }
 
+template <typename T> static ArrayRef<char> viewBytes(ArrayRef<T> array) {
+  return ArrayRef<char>(reinterpret_cast<const char *>(array.data()), array.size() * sizeof(T));
+}
+
 Value LayerBuilder::makeWeight(ArrayRef<int64_t> sizes, ArrayRef<float> values, ArrayRef<uint8_t> bytes) {
   auto type = getType(sizes);
-  auto view = [](const auto &array) {
-    return ArrayRef<char>(reinterpret_cast<const char *>(array.data()), array.size() * sizeof(array[0]));
-  };
   // Values that come at run time may be any.
   std::vector<float> ones(values.empty() ? type.getNumElements() : 0, 1.0f);
   ArrayRef<float> known = values.empty() ? ArrayRef(ones) : values;
-  Value weight = arith::ConstantOp::create(b, cast<TypedAttr>(makeResourceAttr(type, view(known), "weight")));
+  return applyMask(arith::ConstantOp::create(b, cast<TypedAttr>(makeResourceAttr(type, viewBytes(known), "weight"))),
+                   bytes);
+}
+
+/// `weight` with what `bytes` keep, all of it where there are none.
+Value LayerBuilder::applyMask(Value weight, ArrayRef<uint8_t> bytes) {
   if (bytes.empty())
     return weight;
-  auto maskType = RankedTensorType::get(sizes, b.getI1Type());
-  Value mask = arith::ConstantOp::create(b, cast<TypedAttr>(makeResourceAttr(maskType, view(bytes), "mask")));
+  auto maskType = cast<RankedTensorType>(weight.getType()).clone(b.getI1Type());
+  Value mask = arith::ConstantOp::create(b, cast<TypedAttr>(makeResourceAttr(maskType, viewBytes(bytes), "mask")));
   auto pattern = cast<PatternAttrInterface>(UnstructuredAttr::get(b.getContext()));
   if (shape.blockRows > 1)
     pattern = cast<PatternAttrInterface>(BlockAttr::get(b.getContext(), shape.blockRows, 1));
@@ -179,6 +189,44 @@ Value LayerBuilder::buildProduct(KernelKind kind) {
   return linalg::ContractOp::create(b, TypeRange{yType}, ValueRange{x, weight}, ValueRange{init},
                                     b.getAffineMapArrayAttr(maps))
       ->getResult(0);
+}
+
+/// main(x) = x w^T in integers, as prune-quantize has them: activations [panel, column, token].
+Value LayerBuilder::buildWordProduct() {
+  int64_t rows = matrix.numRows, columns = matrix.numColumns * shape.wordColumns;
+  auto getActivations = [&](int64_t size, unsigned bits) {
+    return RankedTensorType::get({shape.tokens.batches, size, shape.tokens.lanes}, b.getIntegerType(bits));
+  };
+  RankedTensorType yType = getActivations(rows, 32);
+  startFunction(getActivations(columns, 8), yType);
+  std::vector<int8_t> values(rows * columns);
+  std::vector<uint8_t> bytes(matrix.mask.empty() ? 0 : values.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<int8_t>(i % 255 - 127);
+    if (!bytes.empty())
+      bytes[i] = matrix.mask[i / shape.wordColumns];
+  }
+  auto type = RankedTensorType::get({rows, columns}, b.getI8Type());
+  auto attr = makeResourceAttr(type, viewBytes(ArrayRef(values)), "weight");
+  Value weight = applyMask(arith::ConstantOp::create(b, cast<TypedAttr>(attr)), bytes);
+  MLIRContext *context = b.getContext();
+  SmallVector<AffineExpr> d(4);
+  bindDimsList<AffineExpr>(context, d);
+  SmallVector<AffineMap> maps{AffineMap::get(4, 0, {d[0], d[3], d[2]}, context),
+                              AffineMap::get(4, 0, {d[1], d[3]}, context),
+                              AffineMap::get(4, 0, {d[0], d[1], d[2]}, context)};
+  SmallVector<utils::IteratorType> loops(4, utils::IteratorType::parallel);
+  loops.back() = utils::IteratorType::reduction;
+  return linalg::GenericOp::create(
+             b, yType, ValueRange{x, weight}, init, maps, loops,
+             [](OpBuilder &builder, Location loc, ValueRange args) {
+               ImplicitLocOpBuilder body(loc, builder);
+               Type i32 = body.getI32Type();
+               Value product = arith::MulIOp::create(body, arith::ExtUIOp::create(body, i32, args[0]),
+                                                     arith::ExtSIOp::create(body, i32, args[1]));
+               linalg::YieldOp::create(body, arith::AddIOp::create(body, args[2], product).getResult());
+             })
+      .getResult(0);
 }
 
 /// main(x) = the convolution of padded images, in the form that models have.
@@ -262,6 +310,7 @@ llvm::Expected<std::unique_ptr<TimedLayer>> TimedLayer::create(const DialectRegi
   options.chunk = candidate.chunk;
   options.vectors = candidate.vectors;
   options.denseRows = candidate.kind == KernelKind::Dense ? candidate.rows : 0;
+  options.wordColumns = shape.wordColumns > 1 ? shape.wordColumns : 0;
   PassManager passes(&context);
   buildCPUPipeline(passes, options);
   if (failed(passes.run(*module)))

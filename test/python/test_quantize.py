@@ -138,7 +138,8 @@ def test_layers(tools, tmp_path, prune):
     weights = masked(tools, tmp_path, weights, prune)
     scales = observe(weights, examples)
     found = run(tools, tmp_path, module, x)
-    np.testing.assert_array_equal(found, run(tools, tmp_path, module, x, "kernel=sparse word-columns=4"))
+    for options in ("kernel=sparse word-columns=4", "features=-avx512vnni,-avxvnni"):
+        np.testing.assert_array_equal(found, run(tools, tmp_path, module, x, options))
     step = scales[1][0] * np.abs(weights["b"]).max()
     expected = integer_chain(weights, scales, x)
     differences = np.abs(found - expected)

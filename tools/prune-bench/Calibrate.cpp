@@ -37,6 +37,7 @@ struct Trial {
 struct TrialGroup {
   KernelTile tile;
   std::vector<Trial> trials;
+  int64_t wordColumns = 1; ///< columns of int8 in each column of a trial; 1: f32
 };
 
 /// A weight with rows and columns of uneven density, as pruning by magnitude leaves them.
@@ -80,6 +81,7 @@ public:
 private:
   std::vector<TrialGroup> makeGroups() const;
   TrialGroup makeConvolutions(KernelKind kind) const;
+  std::vector<TrialGroup> makeWords() const;
   void measureGroup(const TrialGroup &group);
   int fail(const llvm::Twine &message) {
     llvm::errs() << "prune-bench: " << message << "\n";
@@ -184,6 +186,45 @@ std::vector<TrialGroup> Calibration::makeGroups() const {
   for (KernelKind kind : {KernelKind::Convolution, KernelKind::Depthwise, KernelKind::Window})
     if (wants(kind))
       groups.push_back(makeConvolutions(kind));
+  if (units.hasVNNI && (options.kinds.empty() || StringRef(options.kinds).contains("words")))
+    llvm::append_range(groups, makeWords());
+  return groups;
+}
+
+/// Products of words of four columns of int8; the sizes of these trials are in words.
+std::vector<TrialGroup> Calibration::makeWords() const {
+  int64_t lanes = units.bits / 32;
+  std::vector<TrialGroup> groups;
+  auto add = [&](KernelKind kind, int64_t rows, int64_t tileLanes, int64_t vectors, ArrayRef<double> densities) {
+    TrialGroup group{{kind, rows, tileLanes, vectors}, {}, /*wordColumns=*/4};
+    size_t index = 0;
+    for (auto [numRows, numColumns] :
+         {std::pair<int64_t, int64_t>{96, 96}, {384, 96}, {1536, 96}, {384, 384}, {768, 768}, {2048, 512}})
+      for (double density : densities)
+        for (int64_t chunk : {int64_t(96), int64_t(192), numColumns}) {
+          bool isWhole = chunk == numColumns;
+          // Every second combination of what cuts the columns.
+          if (chunk > numColumns || (chunk < 192 && isWhole && numColumns > 96) || (!isWhole && ++index % 2))
+            continue;
+          int64_t tokens = tileLanes * vectors;
+          group.trials.push_back({numRows, numColumns, density, chunk, tileLanes == lanes ? 2 : 1, tokens});
+        }
+    groups.push_back(std::move(group));
+  };
+  auto addTiles = [&](KernelKind kind, int64_t rows, ArrayRef<double> densities) {
+    for (int64_t vectors = 4; vectors >= 1; vectors /= 2)
+      if (getTileVectors(vectors, rows, units.registers) == vectors)
+        add(kind, rows, lanes, vectors, densities);
+    for (int64_t narrow = lanes / 2; narrow >= 4; narrow /= 2)
+      add(kind, rows, narrow, 1, densities);
+    add(kind, rows, 1, 1, densities);
+  };
+  addTiles(KernelKind::ChunkedCSR, 2, {0.1, 0.35, 0.6});
+  for (int64_t rows : {2, 4, 8})
+    addTiles(KernelKind::BlockRows, rows, {0.1, 0.4});
+  for (int64_t rows : {6, 12})
+    addTiles(KernelKind::Dense, rows, {1.0});
+  add(KernelKind::Dense, lanes, 1, 1, {1.0});
   return groups;
 }
 
@@ -231,11 +272,13 @@ TrialGroup Calibration::makeConvolutions(KernelKind kind) const {
 
 void Calibration::measureGroup(const TrialGroup &group) {
   const KernelTile &tile = group.tile;
-  llvm::outs() << llvm::formatv("{0,-12} rows {1,2} lanes {2,2} vectors {3}", stringifyKernelKind(tile.kind), tile.rows,
-                                tile.lanes, tile.vectors);
+  bool isOfWords = group.wordColumns > 1;
+  llvm::outs() << llvm::formatv("{0,-12} rows {1,2} lanes {2,2} vectors {3}{4}", stringifyKernelKind(tile.kind),
+                                tile.rows, tile.lanes, tile.vectors, isOfWords ? " words" : "");
   llvm::outs().flush();
   std::vector<std::unique_ptr<TimedLayer>> layers;
   std::vector<CostSample> samples;
+  CostModel counting = isOfWords ? model.forWords() : model;
   for (const Trial &trial : group.trials) {
     int64_t blockRows = tile.kind == KernelKind::BlockRows ? tile.rows : 1;
     bool skips = tile.kind == KernelKind::Columns, skipsResults = tile.kind == KernelKind::Rows,
@@ -251,6 +294,7 @@ void Calibration::measureGroup(const TrialGroup &group) {
       shape.resultDensity = trial.density;
     shape.matrix = {weight.weight, weight.mask, trial.numRows, trial.numColumns};
     shape.blockRows = blockRows > 1 ? blockRows : 0;
+    shape.wordColumns = group.wordColumns;
     bool isWindow = tile.kind == KernelKind::Window;
     LayerCandidate candidate;
     candidate.kind = isWindow ? KernelKind::ChunkedCSR : tile.kind;
@@ -270,7 +314,7 @@ void Calibration::measureGroup(const TrialGroup &group) {
     layers.push_back(std::move(*layer));
     // A trial runs one kind of tile only, but for the kernel behind a window, whose constants are there already.
     CostSample sample;
-    for (const TileWork &work : model.countWork(counts, shape.tokens)) {
+    for (const TileWork &work : counting.countWork(counts, shape.tokens)) {
       if (isWindow && work.tile.kind != KernelKind::Window)
         sample.knownNs += multiply(work.counts, model.getCosts(work.tile).value_or(CostArray{}));
       else if (at(sample.counts, Cost::Call) == 0)
@@ -289,10 +333,13 @@ void Calibration::measureGroup(const TrialGroup &group) {
       at(sample.counts, Cost::Call) = 0;
     ns = fitCosts(samples);
     at(ns, Cost::Call) = tile.kind == KernelKind::Window ? 0 : callNs; // that of the kernel behind it
-    llvm::erase_if(model.kernels, [&](const KernelCosts &costs) { return costs.tile == tile; });
-    model.kernels.push_back({tile, ns});
+    std::vector<KernelCosts> &kernels = isOfWords ? model.word.kernels : model.kernels;
+    llvm::erase_if(kernels, [&](const KernelCosts &costs) { return costs.tile == tile; });
+    kernels.push_back({tile, ns});
+    if (isOfWords)
+      model.word.source = "measured by prune-bench calibrate";
   } else {
-    ns = model.getCosts(tile).value_or(CostArray{});
+    ns = counting.getCosts(tile).value_or(CostArray{});
   }
   double sum = 0, worst = 0;
   for (const CostSample &sample : samples) {

@@ -53,7 +53,7 @@ static cl::opt<std::string, true> calibrationFeatures("features", cl::sub(calibr
 static cl::opt<std::string, true>
     calibrationKinds("kinds", cl::sub(calibrateCommand),
                      cl::desc("Kernels to measure: contract, convolution, depthwise, dense, chunked_csr, "
-                              "block_rows, window, columns (all)"),
+                              "block_rows, window, columns, and words of int8 where the target has VNNI (all)"),
                      cl::location(calibration.kinds), cl::value_desc("names"));
 static cl::opt<std::string, true> calibrationBase("base", cl::sub(calibrateCommand),
                                                   cl::desc("Model whose constants stay where none are measured"),

@@ -129,11 +129,13 @@ struct KernelCosts {
   CostArray ns{};
 };
 
-/// What words of int8 columns cost where the target has vpdpbusd, as multiples of columns of f32.
+/// What words of int8 columns cost where the target has vpdpbusd: constants of their own where they were measured, else
+/// those of columns of f32 times these.
 struct WordCosts {
   double step = 1;                     ///< a word multiplied and added, instead of a column
   double column = 2;                   ///< a word brought together from four columns, instead of a column copied
   std::string source = "not measured"; ///< where the numbers are from, for readers
+  std::vector<KernelCosts> kernels{};
 };
 
 /// Counts of one tile and how often it runs.
@@ -152,6 +154,7 @@ public:
   int64_t secondLevelBytes = 1 << 20;
   std::vector<KernelCosts> kernels;
   WordCosts word;
+  bool isOfWords = false; ///< what forWords gives: columns are words, which are always copied
 
   /// Reads what toJSON writes. `file` is named in errors.
   static llvm::Expected<CostModel> parse(llvm::StringRef text, llvm::StringRef file);

@@ -136,6 +136,7 @@ FailureOr<LayerChoice> mlir::prune::chooseQuantizedCode(Operation *op, Value con
   LayerShape wordShape = shape;
   wordShape.matrix = words->matrix;
   wordShape.blockRows = words->blockRows;
+  wordShape.wordColumns = words->wordColumns;
   LayerChoice inWords = choose(*words, wordShape, options.model.forWords());
   double wordNs = inWords.getBest().estimatedNs, floatNs = inFloats.getBest().estimatedNs;
   if (options.hasVNNI && !options.wordColumns && floatNs < wordNs && largestSum <= exactLimit) {

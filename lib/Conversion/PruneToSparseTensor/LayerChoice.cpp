@@ -222,6 +222,13 @@ void Chooser::addDense() {
     return; // one value of the weight for each load
   constexpr int64_t usualRows = 6;
   SmallVector<int64_t> groups{std::min(options.denseRows ? options.denseRows : usualRows, numRows)};
+  // One token of words: the rows of a group are the lanes of a register.
+  if (!options.denseRows && shape.wordColumns > 1 && shape.tokens.lanes == 1 && shape.tokens.registerLanes <= numRows) {
+    for (int64_t chunk : getChunks())
+      addTiles(KernelKind::Dense, countDense(KernelKind::Dense, numRows, numColumns, shape.tokens.registerLanes, chunk),
+               {1});
+    return;
+  }
   // Lanes of one vector leave registers for more rows. More lanes are better served by two vectors side by side, which
   // share what is loaded of the weight.
   int64_t tileLanes = getTileLanes(shape.tokens.lanes, shape.tokens.registerLanes);

@@ -59,6 +59,7 @@ private:
   Tile accumulateSingleBlock(Tile tile, Value begin, Value end);
   Tile accumulateSingleEntries(Tile tile, Value begin, Value end);
   Tile accumulateDense(Tile tile, Value group, Value chunk);
+  Tile accumulateSingleDense(Tile tile, Value group, Value chunk);
 
   Tile loopOverPair(Tile tile, Value begin, Value end, Value shared, int64_t step,
                     function_ref<Tile(Tile, Value position, bool isShared)> body, Value &left);

@@ -8,6 +8,7 @@
 
 #include "LinearEmitter.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "llvm/Support/MathExtras.h"
 #include <limits>
 
 using namespace mlir;
@@ -240,7 +241,41 @@ Tile LinearEmitter::accumulateBlock(Tile tile, Value begin, Value end) {
   });
 }
 
+/// Dense rows of words that fill a vector times one lane: the lanes of the vector are rows, one word of the activations
+/// is broadcast to them.
+Tile LinearEmitter::accumulateSingleDense(Tile tile, Value group, Value chunkIndex) {
+  auto type = VectorType::get(op.getRows(), vectorType.getElementType());
+  Value firstColumn = mul(chunkIndex, chunk), columns = countColumns(firstColumn);
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type));
+  // Each column of a step has its own sums: one alone would wait for itself.
+  Tile sums(1, SmallVector<Value>(kEntriesPerStep, zero));
+  auto multiply = [&](Tile &sums, Value column, int64_t i) {
+    Value word = memref::LoadOp::create(b, activations, mul(column, activationsStride));
+    Value values =
+        vector::LoadOp::create(b, type, op.getStorage()[0], ValueRange{group, add(firstColumn, column), index(0)});
+    sums[0][i] = multiplyAdd(values, vector::BroadcastOp::create(b, type, word), sums[0][i]);
+  };
+  Value stepsEnd = arith::AndIOp::create(b, columns, index(~(kEntriesPerStep - 1)));
+  sums = loop(std::move(sums), index(0), stepsEnd, kEntriesPerStep, [&](Tile sums, Value column) {
+    for (int64_t i = 0; i < kEntriesPerStep; ++i)
+      multiply(sums, add(column, i), i);
+    return sums;
+  });
+  sums = loop(std::move(sums), stepsEnd, columns, 1, [&](Tile sums, Value column) {
+    multiply(sums, column, 0);
+    return sums;
+  });
+  Value low = addSums(sums[0][0], sums[0][1]), high = addSums(sums[0][2], sums[0][3]);
+  Value sum = addSums(low, high);
+  for (auto [r, row] : llvm::enumerate(tile))
+    row[0] = addSums(row[0], vector::ShuffleOp::create(b, sum, sum, SmallVector<int64_t>(1, r)));
+  return tile;
+}
+
 Tile LinearEmitter::accumulateDense(Tile tile, Value group, Value chunkIndex) {
+  int64_t rows = op.getRows();
+  if (numLanes == 1 && op.hasWords() && rows >= 4 && rows <= registerLanes && llvm::isPowerOf2_64(rows))
+    return accumulateSingleDense(std::move(tile), group, chunkIndex);
   Value firstColumn = mul(chunkIndex, chunk);
   auto multiply = [&](Tile &tile, Value column, int64_t i) {
     SmallVector<Value> activations = loadActivations(mul(column, activationsStride));

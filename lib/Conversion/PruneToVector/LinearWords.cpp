@@ -8,6 +8,7 @@
 #include "LinearEmitter.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include <numeric>
 
 using namespace mlir;
 using namespace mlir::prune;
@@ -78,12 +79,22 @@ Value LinearEmitter::multiplyAddWords(Value values, Value activations, Value sum
   auto view = [&](VectorType type, Value words) -> Value { return vector::BitCastOp::create(b, type, words); };
   if (op.getWordColumns() == 2)
     return addSums(sum, multiplyPairs(b, view(halves, activations), view(halves, values)));
-  if (options.vnni && lanes >= 4) {
-    auto bytes = VectorType::get(4 * lanes, b.getI8Type());
-    auto name = b.getStringAttr("llvm.x86.avx512.vpdpbusd." + Twine(32 * lanes));
-    return LLVM::CallIntrinsicOp::create(b, sum.getType(), name,
-                                         ValueRange{sum, view(bytes, activations), view(bytes, values)})
-        .getResult(0);
+  if (options.vnni) {
+    // Fewer lanes than a register has are the first ones of it.
+    int64_t width = std::max<int64_t>(lanes, 4);
+    SmallVector<int64_t> order(width, vector::ShuffleOp::kPoisonIndex);
+    std::iota(order.begin(), order.begin() + lanes, 0);
+    auto widen = [&](Value words) -> Value {
+      return lanes == width ? words : vector::ShuffleOp::create(b, words, words, order).getResult();
+    };
+    auto bytes = VectorType::get(4 * width, b.getI8Type());
+    auto name = b.getStringAttr("llvm.x86.avx512.vpdpbusd." + Twine(32 * width));
+    Value wide = widen(sum);
+    wide = LLVM::CallIntrinsicOp::create(b, wide.getType(), name,
+                                         ValueRange{wide, view(bytes, widen(activations)), view(bytes, widen(values))})
+               .getResult(0);
+    return lanes == width ? wide
+                          : vector::ShuffleOp::create(b, wide, wide, ArrayRef(order).take_front(lanes)).getResult();
   }
   // Bytes 0 and 2 of each word, then 1 and 3.
   Value eight = arith::ConstantOp::create(b, DenseElementsAttr::get(halves, b.getI16IntegerAttr(8)));

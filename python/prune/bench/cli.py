@@ -17,6 +17,8 @@ from prune.console import Steps
 from prune.errors import PruneError, one_line
 
 KINDS = ("unstructured", "4x1", "2:4", "dense")
+# The encoder's, with those whose units are words of int8.
+ENCODER_KINDS = (*KINDS, "1x4", "4x4")
 NETS = ("cnn", "minilm")
 
 
@@ -127,8 +129,10 @@ def _parser() -> argparse.ArgumentParser:
         "minilm", help="MiniLM-L6 with real weights, pruned, against ONNX Runtime, OpenVINO and DeepSparse",
         description="Prunes all-MiniLM-L6-v2, writes the same masked weights as ONNX for the peers, compares outputs, "
                     "and times all programs in turn with the same inputs and cores.")
-    encoder.add_argument("--weights", type=_list(str, lambda v: v in KINDS, f"names out of {', '.join(KINDS)}"),
-                         default=list(KINDS), help=f"kinds of weights ({','.join(KINDS)})")
+    encoder.add_argument("--weights", type=_list(str, lambda v: v in ENCODER_KINDS, f"names out of {', '.join(ENCODER_KINDS)}"),
+                         default=list(KINDS), help=f"kinds of weights out of {', '.join(ENCODER_KINDS)} ({','.join(KINDS)})")
+    encoder.add_argument("--int8", action="store_true", help="linear layers in int8, the peers' by ONNX Runtime's quantizer; "
+                         "also against the same in f32 and in int8 without VNNI")
     encoder.add_argument("--sparsity", type=_SPARSITY, default=[0.5, 0.8, 0.9, 0.95], metavar="PERCENT",
                          help="zeros in pruned matrices (50,80,90,95)")
     encoder.add_argument("--batch", type=_COUNTS, default=[1, 16], help="sentences at once (1,16)")
@@ -368,7 +372,7 @@ def _minilm(options: argparse.Namespace, steps: Steps) -> int:
     from prune.quickstart.report import machine
     settings = minilm.Settings(
         _folder(options), options.weights, options.sparsity, _threads_of(options), _peers_of(options), options.runs, options.timeout,
-        Quiet(options.lock, options.priority), options.peers is None, False, options.batch, options.tokens)
+        Quiet(options.lock, options.priority), options.peers is None, False, batch=options.batch, tokens=options.tokens, int8=options.int8)
     return minilm.run(settings, steps, machine(), options.json, options.html)
 
 
@@ -385,8 +389,8 @@ def _nets(options: argparse.Namespace, steps: Steps) -> int:
         raise PruneError("nets", "models", "no ONNX file", "files, or --models=DIR with some")
     settings = nets.Settings(
         _folder(options), options.weights, options.sparsity, options.threads, _peers_of(options), options.runs,
-        options.timeout, Quiet(options.lock, options.priority), options.peers is None, True, options.files, found,
-        dict(map(parse_shape, options.shape)), dict(map(parse_dim, options.dim)))
+        options.timeout, Quiet(options.lock, options.priority), options.peers is None, True, named=options.files, found=found,
+        shapes=dict(map(parse_shape, options.shape)), dims=dict(map(parse_dim, options.dim)))
     return nets.run(settings, steps, machine(), options.json, options.html)
 
 
@@ -396,7 +400,8 @@ def _train(options: argparse.Namespace, steps: Steps) -> int:
     settings = train.Settings(
         _folder(options), options.weights, options.sparsity, _threads_of(options),
         list(TRAINERS) if options.peers is None else options.peers, options.runs, options.timeout,
-        Quiet(options.lock, options.priority), options.peers is None, False, options.nets, options.tokens)
+        Quiet(options.lock, options.priority), options.peers is None, False, nets=options.nets,
+        tokens=options.tokens)
     return train.run(settings, steps, machine(), options.json)
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Iterator, Mapping, Sequence
+from typing import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -42,6 +42,25 @@ class Settings:
     optional: bool = False
     # The tolerance is relative to the largest output where that is above 1: random weights make values of any size.
     relative: bool = False
+    # Who decides whether outputs are right, and how far from it they may be.
+    judge: str = REFERENCE
+    tolerance: float = TOLERANCE
+    # Programs besides the peers, and what the linear layers of ours compute with.
+    rivals: Sequence[str] = ()
+    numbers: str = "f32"
+
+    @property
+    def others(self) -> list[str]:
+        """All that is timed in turn with ours."""
+        return [*self.peers, *self.rivals]
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A program besides the peers: a model of its own in one of their programs, or in ours."""
+
+    kind: str
+    model: Path
 
 
 @dataclass
@@ -58,16 +77,18 @@ class Result:
     versions: dict[str, str]
     # Nanoseconds between the cores and back; 0 for one core.
     distance: float
+    judge: str = REFERENCE
+    tolerance: float = TOLERANCE
 
     @property
     def difference(self) -> float:
-        """The largest difference to the reference."""
-        return self.differences.get(REFERENCE, max(self.differences.values(), default=0.0))
+        """The largest difference to the judge, or to all others where there is none."""
+        return self.differences.get(self.judge, max(self.differences.values(), default=0.0))
 
     @property
     def right(self) -> bool:
-        """Whether the reference agrees."""
-        return self.difference <= TOLERANCE * self.scale
+        """Whether the judge agrees."""
+        return self.difference <= self.tolerance * self.scale
 
     def rows(self) -> list[dict[str, object]]:
         """The rows of the JSON report, one for each peer."""
@@ -132,23 +153,29 @@ class Arena:
         self.loop = programs.timed_loop(settings.folder)
         self.distances = {n: Distance(partial(programs.round_trip, self.loop, cores_for(n))) for n in settings.threads}
 
-    def compile_and_time(self, module: Path, model: Path, inputs: Mapping[str, np.ndarray],
-                         label: dict) -> Iterator[Result]:
-        """`module` is compiled for each number of threads, compared with the peers' `model`, then timed."""
+    def compile_and_time(self, module: Path, model: Path, inputs: Mapping[str, np.ndarray], label: dict,
+                         rivals: Callable[[int], Mapping[str, Rival]] = lambda threads: {}) -> Iterator[Result]:
+        """`module` is compiled for each number of threads, compared with the peers' `model` and the rivals, then timed."""
         for threads in self.settings.threads:
             with self.steps.step(f"{title(label)}: compile for {threads} thread(s)"):
                 compiled = ours.compile_library(module, self.scratch / "ours.so", threads, self.settings.timeout)
-            yield self._time(compiled, model, inputs, {**label, "threads": threads})
+                found = rivals(threads)
+            yield self._time(compiled, model, found, inputs, {**label, "threads": threads})
 
-    def _time(self, compiled: ours.Compiled, model: Path, inputs: Mapping[str, np.ndarray], label: dict) -> Result:
+    def _time(self, compiled: ours.Compiled, model: Path, rivals: Mapping[str, Rival], inputs: Mapping[str, np.ndarray],
+              label: dict) -> Result:
         settings, threads = self.settings, label["threads"]
         cores = cores_for(threads)
         with ExitStack() as stack:
             started: dict[str, programs.Program] = {}
             with self.steps.step(f"{title(label)}: start the programs, compare outputs"):
-                for name, python in {"prune": Path(sys.executable), **self.pythons}.items():
-                    source = compiled.library if name == "prune" else model
-                    program = programs.Program(name, python, source, cores, inputs, self.scratch, self.loop)
+                contestants = {"prune": Rival("prune", compiled.library),
+                               **{peer: Rival(peer, model) for peer in self.pythons}, **rivals}
+                for name, rival in contestants.items():
+                    if rival.kind != "prune" and rival.kind not in self.pythons:
+                        continue
+                    python = self.pythons.get(rival.kind, Path(sys.executable))
+                    program = programs.Program(rival.kind, python, rival.model, cores, inputs, self.scratch, self.loop)
                     stack.callback(program.stop)
                     try:
                         program.ready(settings.timeout)
@@ -167,7 +194,8 @@ class Arena:
                 times, apart = interleave(started, settings.runs, settings.timeout, settings.quiet,
                                           distance=self.distances[threads])
         versions = {name: started[name].version for name in peers}
-        return Result(label, times.pop("prune"), times, differences, scale, compiled, versions, apart)
+        return Result(label, times.pop("prune"), times, differences, scale, compiled, versions, apart, settings.judge,
+                      settings.tolerance)
 
 
 def title(label: Mapping) -> str:
@@ -184,9 +212,9 @@ class Reporter:
         self.heading, self.what, self.machine, self.settings = heading, what, machine, settings
         self.as_json, self.as_html = as_json, as_html
         self.results: list[Result] = []
-        print(f"{heading}, f32, {machine['cpu']} ({machine['features']}); medians of at least {settings.runs} "
+        print(f"{heading}, {settings.numbers}, {machine['cpu']} ({machine['features']}); medians of at least {settings.runs} "
               "interleaved runs; apart: from core to core and back; x: times as fast as the peer on the same weights")
-        peers = [column for peer in settings.peers for column in ((peer, 11), ("x", 12))]
+        peers = [column for other in settings.others for column in ((other, max(11, len(other))), ("x", 12))]
         self.table = Table([*((name, width) for name, width, _ in what), ("threads", 7), ("ours ms", 8),
                             ("p10-p90", 13), ("apart", 7), *peers, ("difference", 10)], left=len(what))
 
@@ -195,7 +223,7 @@ class Reporter:
         cells = [*(text(result.label) for _, _, text in self.what), str(result.label["threads"]),
                  f"{result.ours.median:.2f}", f"{result.ours.low:.2f}-{result.ours.high:.2f}",
                  f"{result.distance:.0f} ns" if result.distance else "-"]
-        for name in self.settings.peers:
+        for name in self.settings.others:
             timing = result.peers.get(name)
             cells += [f"{timing.median:.2f}", ratio(result.ours.median, timing.median)] if timing else ["-", "-"]
         cells.append((f"{result.difference:.1e}" if result.peers else "-") + ("" if result.right else " WRONG"))
@@ -223,7 +251,7 @@ class Reporter:
         if self.as_html:
             versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
             write_html(self.as_html, self.heading, f"Milliseconds, shorter is better. {machine['cpu']} "
-                       f"({machine['features']}), f32; {versions}; medians of interleaved runs.",
+                       f"({machine['features']}), {self.settings.numbers}; {versions}; medians of interleaved runs.",
                        [self._bars(r) for r in self.results], [self.compile_note(r) for r in self.results])
 
     def _bars(self, result: Result) -> tuple[str, list[tuple[str, float, str]]]:
@@ -236,17 +264,17 @@ class Reporter:
         """The closing lines; 2 if outputs differed."""
         for result in self.results:
             print(self.compile_note(result))
-        if self.settings.peers:
+        if self.settings.others:
             slower = [f"{self.name(r.label)} than {name}" for r in self.results for name, t in r.peers.items()
                       if t.median < r.ours.median]
             print("slower: " + ("; ".join(slower) or "nowhere"))
             wrong = [self.name(r.label) for r in self.results if not r.right]
-            for name in self.settings.peers:
+            for name in self.settings.others:
                 found = [r.differences[name] for r in self.results if name in r.differences]
                 if found:
                     print(f"largest difference to {name}: {max(found):.1e}")
-            limit = f"{TOLERANCE:g}" + (" of the largest output" if self.settings.relative else "")
-            judge = REFERENCE if REFERENCE in self.settings.peers else "a peer"
+            limit = f"{self.settings.tolerance:g}" + (" of the largest output" if self.settings.relative else "")
+            judge = self.settings.judge if self.settings.judge in self.settings.others else "a peer"
             print(f"outputs: within {limit} of {judge}" if not wrong else
                   f"outputs: MORE THAN {limit} from {judge}: {'; '.join(wrong)}")
         return 0 if all(r.right for r in self.results) else 2

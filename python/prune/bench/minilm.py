@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Sequence
 
-from prune.bench import compare, ours
+from prune.bench import compare, int8, ours
 from prune.console import Steps
 from prune.errors import PruneError
 
 # The encoder's 36 matrices; not the embedding tables.
 INCLUDE = r"include=^encoder\."
+# Sentences that the ranges of int8 activations are read off, at least.
+EXAMPLES = 32
 
 
 @dataclass
@@ -20,6 +23,7 @@ class Settings(compare.Settings):
 
     batch: Sequence[int] = (1, 16)
     tokens: int = 128
+    int8: bool = False
 
 
 def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None, as_html: Path | None) -> int:
@@ -31,6 +35,8 @@ def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None, a
     from prune.quickstart.job import sentences
     from prune.weights import masked_weights, put_into_onnx
 
+    if settings.int8:
+        settings.numbers, settings.rivals, settings.judge, settings.tolerance = "int8", int8.RIVALS, int8.JUDGE, 0.0
     with compare.scratch_folder(settings.folder) as folder:
         scratch = Path(folder)
         arena = compare.Arena(settings, scratch, steps)
@@ -58,6 +64,17 @@ def run(settings: Settings, steps: Steps, machine: dict, as_json: Path | None, a
                         if not masked or put_into_onnx(graph, masked) != len(masked):
                             raise PruneError(str(pruned), "pruned weights", "some without an ONNX initializer", "none")
                         onnx.save(graph, model)
-                for result in arena.compile_and_time(pruned, model, inputs, label):
+                rivals = {}
+                if settings.int8:
+                    label["type"] = "int8"
+                    examples = minilm.tokenize([lines[i % len(lines)] for i in range(-(-EXAMPLES // batch) * batch)],
+                                               settings.tokens)
+                    quantized, static, dynamic = scratch / "int8.mlirbc", scratch / "static.onnx", scratch / "dynamic.onnx"
+                    with steps.step(f"{compare.title(label)}: quantize, for the peers too"):
+                        int8.quantize(pruned, quantized, examples, INCLUDE, settings.timeout)
+                        int8.write_onnx(model, examples, batch, static, dynamic)
+                    rivals = {"rivals": partial(int8.make_rivals, pruned, quantized, dynamic, scratch, settings.timeout)}
+                    pruned, model = quantized, static
+                for result in arena.compile_and_time(pruned, model, inputs, label, **rivals):
                     report(result)
     return report.finish()

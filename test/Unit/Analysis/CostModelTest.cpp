@@ -107,6 +107,31 @@ TEST(CostModel, words_cost_multiples_of_columns) {
             "cost model 'f': expected an object at $.word, got 1");
 }
 
+TEST(CostModel, measured_words_have_constants_of_their_own) {
+  CostModel model = makeModel();
+  model.word = {2, 3, "test", {{{KernelKind::Dense, 6, 8, 1}, CostArray{5, 5, 5, 5, 5, 5, 5, 5, 5}}}};
+  auto parsed = CostModel::parse(print(model), "f");
+  ASSERT_TRUE(static_cast<bool>(parsed));
+  EXPECT_EQ(print(*parsed), print(model));
+  // Those of the kind that was measured are replaced, others multiplied.
+  CostModel words = parsed->forWords();
+  EXPECT_EQ(words.getCosts({KernelKind::Dense, 6, 8, 1}), (CostArray{5, 5, 5, 5, 5, 5, 5, 5, 5}));
+  EXPECT_EQ(llvm::count_if(words.kernels, [](const KernelCosts &k) { return k.tile.kind == KernelKind::Dense; }), 1);
+  EXPECT_EQ(at(*words.getCosts({KernelKind::ChunkedCSR, 2, 8, 4}), Cost::Rest), 2);
+  // Words are copied even where the tile is the whole row of lanes.
+  WeightCounts weight;
+  weight.numRows = weight.numColumns = weight.chunk = 12;
+  auto countCopied = [&](const CostModel &counting) {
+    return at(counting.countWork(weight, {1, 8, 8, 16, 1}).front().counts, Cost::Column);
+  };
+  EXPECT_EQ(countCopied(*parsed), 0);
+  EXPECT_EQ(countCopied(words), 12);
+  llvm::json::Value broken = model.toJSON();
+  (*broken.getAsObject()->getObject("word"))["kernels"] = 1;
+  EXPECT_EQ(takeMessage(CostModel::parse(llvm::formatv("{0}", broken).str(), "f")),
+            "cost model 'f': expected an array at $.word.kernels, got 1");
+}
+
 TEST(CostModel, built_in_models_cover_every_register_width) {
   for (auto [bits, lanes] : {std::pair<int64_t, int64_t>{128, 4}, {256, 8}, {512, 16}}) {
     llvm::StringRef name = CostModel::findBuiltIn("no such cpu", {bits, 16, true});

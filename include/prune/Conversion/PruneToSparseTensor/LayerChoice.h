@@ -34,6 +34,8 @@ struct LayerShape {
   MaskedMatrix matrix;   ///< of a grouped convolution with all channels as columns
   int64_t blockRows = 0; ///< rows of the mask's blocks; 0: no such blocks
   TokenShape tokens;     ///< `vectors` is the most that any candidate may have
+  /// Columns of int8 that a column of `matrix` is a word of; 1: columns of f32.
+  int64_t wordColumns = 1;
   /// The share of the activations that is not zero, where code may skip what belongs to the others.
   std::optional<double> activationDensity = std::nullopt;
   /// The share of the results that is needed, where a mask says of which.
