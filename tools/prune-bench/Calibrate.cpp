@@ -203,8 +203,9 @@ std::vector<TrialGroup> Calibration::makeWords() const {
       for (double density : densities)
         for (int64_t chunk : {int64_t(96), int64_t(192), numColumns}) {
           bool isWhole = chunk == numColumns;
-          // Every second combination of what cuts the columns.
-          if (chunk > numColumns || (chunk < 192 && isWhole && numColumns > 96) || (!isWhole && ++index % 2))
+          // Every second combination of what cuts the columns, but all of those whose steps differ most.
+          bool isUneven = kind == KernelKind::ChunkedCSR;
+          if (chunk > numColumns || (!isWhole && !isUneven && ++index % 2))
             continue;
           int64_t tokens = tileLanes * vectors;
           group.trials.push_back({numRows, numColumns, density, chunk, tileLanes == lanes ? 2 : 1, tokens});
@@ -219,7 +220,7 @@ std::vector<TrialGroup> Calibration::makeWords() const {
       add(kind, rows, narrow, 1, densities);
     add(kind, rows, 1, 1, densities);
   };
-  addTiles(KernelKind::ChunkedCSR, 2, {0.1, 0.35, 0.6});
+  addTiles(KernelKind::ChunkedCSR, 2, {0.03, 0.1, 0.35, 0.6, 0.95});
   for (int64_t rows : {2, 4, 8})
     addTiles(KernelKind::BlockRows, rows, {0.1, 0.4});
   for (int64_t rows : {6, 12})
