@@ -258,6 +258,19 @@ def test_minilm_runs(tools, tmp_path):
     assert row["max_abs_diff"] < 1e-4 and row["tokens"] == 8
 
 
+def test_minilm_runs_in_int8(tools, tmp_path):
+    """Bits do not depend on VNNI; ONNX Runtime rounds other products to integers, so that its outputs are near and not equal."""
+    pytest.importorskip("onnxruntime")
+    text, data = run_bench(tools, tmp_path, "minilm", "--int8", "--weights=1x4", "--sparsity=80", "--batch=1", "--tokens=8",
+                           "--threads=1", "--peers=onnxruntime")
+    rows = {row["peer"]: row for row in data["rows"]}
+    assert list(rows) == ["onnxruntime", "prune-f32", "prune-no-vnni", "onnxruntime-dynamic"]
+    assert all(row["type"] == "int8" and row["weights"] == "1x4" for row in rows.values())
+    assert rows["prune-no-vnni"]["max_abs_diff"] == 0
+    assert 0 < rows["prune-f32"]["max_abs_diff"] < 2 and 0 < rows["onnxruntime-dynamic"]["max_abs_diff"] < 2
+    assert "outputs: within 0 of prune-no-vnni" in text
+
+
 def test_training_steps_run(tools, tmp_path):
     """The losses of three steps are compared with JAX's where that is installed."""
     peer = "jax" if importlib.util.find_spec("jax") else "none"
