@@ -372,7 +372,8 @@ def _minilm(options: argparse.Namespace, steps: Steps) -> int:
     from prune.quickstart.report import machine
     settings = minilm.Settings(
         _folder(options), options.weights, options.sparsity, _threads_of(options), _peers_of(options), options.runs, options.timeout,
-        Quiet(options.lock, options.priority), options.peers is None, False, batch=options.batch, tokens=options.tokens, int8=options.int8)
+        Quiet(options.lock, options.priority), options.peers is None, False, batch=options.batch,
+        tokens=options.tokens, int8=options.int8)
     return minilm.run(settings, steps, machine(), options.json, options.html)
 
 
