@@ -93,6 +93,7 @@ void mlir::prune::buildGPUPipeline(OpPassManager &pm, const GPUPipelineOptions &
   kernels.useTF32 = options.precision == "tf32";
   kernels.useCuBLAS = llvm::is_contained(options.libraries, "cublas");
   kernels.columnSplits = options.columnSplits;
+  kernels.copies = options.copies;
   pm.addPass(createConvertPruneToGPU(kernels));
   addCleanup(pm);
   pm.addPass(createPrunePlanMemory());

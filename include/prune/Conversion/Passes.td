@@ -115,7 +115,8 @@ def ConvertPruneToGPU : Pass<"convert-prune-to-gpu", "::mlir::ModuleOp"> {
     Option<"chip", "chip", "std::string", "\"sm_80\"", "Chip: sm_80, sm_86, sm_89, sm_90 or opencl">,
     Option<"useTF32", "tf32", "bool", "false", "Multiply f32 on tensor cores, rounded to tf32">,
     Option<"useCuBLAS", "cublas", "bool", "false", "Multiply by matrices with cuBLAS">,
-    Option<"columnSplits", "column-splits", "int64_t", "0", "Parts of the columns of layers on tensor cores; 0: by the cost model of the chip">];
+    Option<"columnSplits", "column-splits", "int64_t", "0", "Parts of the columns of layers on tensor cores; 0: by the cost model of the chip">,
+    Option<"copies", "copies", "std::string", "\"auto\"", "Who copies the activations of blocks into shared memory: threads, engine (the tensor copy engine of sm_90; for opencl written out), or auto">];
   let statistics = [
     Statistic<"numLaunches", "num-launches", "Launches">,
     Statistic<"numLibraryCalls", "num-library-calls", "Products by libraries of CUDA">,

@@ -36,6 +36,11 @@ struct GPUPipelineOptions : PassPipelineOptions<GPUPipelineOptions> {
       llvm::cl::desc(
           "Parts of the columns of layers on tensor cores, for more blocks of threads; 0: by the cost model"),
       llvm::cl::init(0)};
+  PassOptions::Option<std::string> copies{
+      *this, "copies",
+      llvm::cl::desc("Who copies the activations of blocks into shared memory: threads, engine (the tensor copy engine "
+                     "of sm_90; for opencl written out), or auto"),
+      llvm::cl::init("auto")};
   PassOptions::Option<std::string> costModel{
       *this, "cost-model", llvm::cl::desc("Cost model: a file like the built-in one of the chip, which is the default"),
       llvm::cl::init("")};

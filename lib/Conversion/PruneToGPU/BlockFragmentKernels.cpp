@@ -137,7 +137,9 @@ LogicalResult mlir::prune::lowerBlockFragments(RewriterBase &rewriter, LinearOp 
                             << " and groups of " << op.getRows() << " rows";
   if (isOfRows)
     return lowerBlockRows(rewriter, op, target, options);
-  if (suitsBlockRing(op, target))
+  bool isByEngine =
+      options.copies == ActivationCopies::Auto ? target.sm >= 90 : options.copies == ActivationCopies::Engine;
+  if (isByEngine && suitsBlockRing(op))
     return lowerBlockRing(rewriter, op, target);
   return BlockFragmentKernel(rewriter, op, target).emit();
 }

@@ -46,7 +46,7 @@ LogicalResult lowerBlockRows(RewriterBase &rewriter, LinearOp op, const GPUTarge
                              const GPUKernelOptions &options);
 
 /// True if the tensor copy engine can bring the activations, and warps read them as it leaves them.
-bool suitsBlockRing(LinearOp op, const GPUTarget &target);
+bool suitsBlockRing(LinearOp op);
 /// Many tokens: a warp for each row of blocks, activations from a ring of chunks that the tensor copy engine fills.
 LogicalResult lowerBlockRing(RewriterBase &rewriter, LinearOp op, const GPUTarget &target);
 

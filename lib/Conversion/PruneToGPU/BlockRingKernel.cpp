@@ -5,82 +5,16 @@
 // tensor copy engine fills it: the warps start a chunk's copies by turns, so that no registers are lent to a warp that
 // only copies, and warps with fewer blocks in a chunk go on to the next ones while others are still busy.
 //
+// OpenCL gets the same kernel with the instructions written out, and with all warps in the same chunk.
+//
 //===----------------------------------------------------------------------===//
 
-#include "BlockFragments.h"
-#include "CopyRing.h"
+#include "BlockRingKernel.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
 using namespace mlir::prune;
-
-namespace {
-
-/// Buffers of the kernel, in order: storage, input, extras, init.
-enum RingBuffer { Positions, Coordinates, Values, Rows };
-
-/// A copy of the tensor copy engine brings so many columns, 128 bytes, of each token: a swizzled row of shared memory.
-constexpr int64_t kBoxColumns = 64, kBoxRowBytes = 128;
-/// Blocks that are loaded before they are needed.
-constexpr int64_t kBlocksAhead = 2;
-constexpr int64_t kMostStages = 4;
-
-class BlockRingKernel {
-public:
-  BlockRingKernel(RewriterBase &rewriter, LinearOp op, const GPUTarget &target)
-      : layer(op), tokens(op.getVectors() * kFragmentTokens), chunk(op.getChunk()), numChunks(op.getNumChunks()),
-        warps(op.getRows() / kFragmentSide), element(op.getInputType().getElementType()),
-        b(rewriter, op, target, "block_csr_ring", layer.getBuffers(),
-          {getNumTiles(layer.numRows, op.getRows()), getNumTiles(layer.numTokens, tokens), 1},
-          {warps * kWarpThreads, 1, 1}),
-        ptx(b) {}
-
-  LogicalResult emit();
-
-private:
-  /// Where a warp is, besides its block: all i32.
-  struct State {
-    Value chunk;
-    RingPlace place, fill;   ///< of the chunk, and of the next one that is filled
-    Value chunkEnd, nextEnd; ///< the first block of the next chunk and of the one after it
-
-    State() = default;
-    explicit State(ValueRange values)
-        : chunk(values[0]), place{values[1], values[2]}, fill{values[3], values[4]}, chunkEnd(values[5]),
-          nextEnd(values[6]) {}
-    SmallVector<Value> toValues() const {
-      return {chunk, place.slot, place.parity, fill.slot, fill.parity, chunkEnd, nextEnd};
-    }
-  };
-  static constexpr int64_t kStateValues = 7;
-  struct Block {
-    SmallVector<Value> weights;
-    Value coordinate; ///< i32
-  };
-
-  void chooseStages();
-  void setUp();
-  void startCopies(Value chunk, const RingPlace &place);
-  void waitForChunk(const State &state);
-  State advance(const State &state);
-  State advanceWhile(State state, function_ref<Value(const State &state)> condition);
-  Value loadPosition(Value chunk);
-  Block loadBlock(Value number);
-  SmallVector<Value> multiply(const Block &block, const RingPlace &place, ValueRange sums);
-  void storeSums(ValueRange sums, Value rowOfBlocks);
-  int64_t getStageBytes() const { return tokens * chunk * 2; }
-
-  LayerBuffers layer;
-  int64_t tokens, chunk, numChunks, warps, stages = 2, chunksAhead = 1;
-  Type element;
-  KernelBuilder b;
-  InlinePTX ptx;
-  Value lane, warp, slot, firstToken; ///< of type index
-  Value stageBytes, isFirstLane, mapAddress, barriers, ring, laneSwizzle;
-};
-
-} // namespace
 
 /// As many as fit beside what the registers allow of blocks of threads.
 void BlockRingKernel::chooseStages() {
@@ -101,7 +35,6 @@ void BlockRingKernel::setUp() {
   // The ring, and when it is not needed any more the sums of all threads.
   int64_t size = std::max(stages * getStageBytes(), warps * kWarpThreads * tokens * 2);
   stageBytes = b.allocShared(MemRefType::get({size}, b.getI8Type()), kTileAlignment);
-  Value slots = b.allocShared(MemRefType::get({2 * stages}, b.getI64Type()));
   lane = b.rem(b.threadId(), kWarpThreads);
   warp = b.div(b.threadId(), kWarpThreads);
   slot = b.add(b.mul(b.blockId(0), warps), warp);
@@ -110,13 +43,14 @@ void BlockRingKernel::setUp() {
     return arith::CmpIOp::create(b, arith::CmpIPredicate::eq, value, b.constant(0));
   };
   isFirstLane = isZero(lane);
+  if (b.target.isOpenCL) { // places in the ring are bytes from its start
+    ownPlace = getLanePlace(lane, ptx.i32(0));
+    return;
+  }
+  Value slots = b.allocShared(MemRefType::get({2 * stages}, b.getI64Type()));
   mapAddress = ptx.getGlobalAddress(b.addTensorMap(layer.op.getInput(), {kBoxColumns, tokens}, kBoxRowBytes));
   barriers = ptx.getSharedAddress(slots);
-  // Lanes 0 to 7 load the first eight tokens' first 16 bytes of a block, the next eight lanes their other 16, the rest
-  // those of the next eight tokens. The engine has exchanged the 16 bytes by the token's number.
-  Value token = b.add(b.rem(lane, 8), b.mul(b.div(lane, 16), 8)), half = b.rem(b.div(lane, 8), 2);
-  ring = arith::AddIOp::create(b, ptx.getSharedAddress(stageBytes), ptx.toI32(b.mul(token, kBoxRowBytes)));
-  laneSwizzle = ptx.toI32(b.mul(arith::XOrIOp::create(b, b.rem(lane, 8), half), 16));
+  ownPlace = getLanePlace(lane, ptx.getSharedAddress(stageBytes));
   b.ifThen(isZero(b.threadId()), [&] {
     for (int64_t stage = 0; stage < stages; ++stage)
       for (bool isEmpty : {false, true})
@@ -128,29 +62,59 @@ void BlockRingKernel::setUp() {
   b.barrier();
 }
 
+/// Lanes 0 to 7 load the first eight tokens' first 16 bytes of a block, the next eight lanes their other 16, the rest
+/// those of the next eight tokens. The engine has exchanged the 16 bytes by the token's number.
+BlockRingKernel::LanePlace BlockRingKernel::getLanePlace(Value lane, Value ring) {
+  Value token = b.add(b.rem(lane, 8), b.mul(b.div(lane, 16), 8)), half = b.rem(b.div(lane, 8), 2);
+  LanePlace place;
+  place.ring = arith::AddIOp::create(b, ring, ptx.toI32(b.mul(token, kBoxRowBytes)));
+  place.swizzle = ptx.toI32(b.mul(arith::XOrIOp::create(b, b.rem(lane, 8), half), 16));
+  return place;
+}
+
 /// The warp whose turn it is brings chunk `chunk`, if there is one.
 void BlockRingKernel::startCopies(Value chunkNumber, const RingPlace &place) {
   Value number = arith::IndexCastUIOp::create(b, b.getIndexType(), chunkNumber);
   Value isMine = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, b.rem(number, warps), warp);
   isMine = arith::AndIOp::create(b, isMine, b.less(number, b.constant(numChunks)));
   b.ifThen(arith::AndIOp::create(b, isMine, isFirstLane), [&] {
-    Value full = multiplyAdd32(b, place.slot, 8, barriers);
-    waitFor(ptx, add32(b, full, 8 * stages), place.parity);
-    ptx.run("mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;", "rr", {full, ptx.i32(getStageBytes())});
+    Value full;
+    if (!b.target.isOpenCL) {
+      full = multiplyAdd32(b, place.slot, 8, barriers);
+      waitFor(ptx, add32(b, full, 8 * stages), place.parity);
+      ptx.run("mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;", "rr", {full, ptx.i32(getStageBytes())});
+    }
     // This is the first lane: its place in the ring is the ring's.
-    Value destination = multiplyAdd32(b, place.slot, getStageBytes(), ring), token = ptx.toI32(firstToken);
-    for (int64_t column = 0; column < chunk; column += kBoxColumns)
-      ptx.run("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [$0], [$1, {$2, $3}], "
-              "[$4];",
-              "rlrrr",
-              {add32(b, destination, column / kBoxColumns * tokens * kBoxRowBytes), mapAddress,
-               add32(b, arith::MulIOp::create(b, chunkNumber, ptx.i32(chunk)), column), token, full});
+    Value destination = multiplyAdd32(b, place.slot, getStageBytes(), ownPlace.ring), token = ptx.toI32(firstToken);
+    for (int64_t column = 0; column < chunk; column += kBoxColumns) {
+      Value to = add32(b, destination, column / kBoxColumns * tokens * kBoxRowBytes);
+      Value from = add32(b, arith::MulIOp::create(b, chunkNumber, ptx.i32(chunk)), column);
+      if (b.target.isOpenCL)
+        copyBoxReference(to, from, token);
+      else
+        ptx.run("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [$0], [$1, {$2, "
+                "$3}], [$4];",
+                "rlrrr", {to, mapAddress, from, token, full});
+    }
   });
-  ptx.run("bar.warp.sync 0xffffffff;");
+  if (!b.target.isOpenCL)
+    ptx.run("bar.warp.sync 0xffffffff;");
 }
 
+/// For the chunk of `state`; OpenCL: and for all warps.
 void BlockRingKernel::waitForChunk(const State &state) {
+  if (b.target.isOpenCL)
+    return b.barrier();
   waitFor(ptx, multiplyAdd32(b, state.place.slot, 8, barriers), state.place.parity);
+}
+
+/// Tells that this warp is done with the chunk of `state`; OpenCL: all of them are, afterwards.
+void BlockRingKernel::leaveChunk(const State &state) {
+  if (b.target.isOpenCL)
+    return b.barrier();
+  ptx.run("bar.warp.sync 0xffffffff;");
+  Value empty = add32(b, multiplyAdd32(b, state.place.slot, 8, barriers), 8 * stages);
+  b.ifThen(isFirstLane, [&] { ptx.run("mbarrier.arrive.shared::cta.b64 _, [$0];", "r", {empty}); });
 }
 
 /// The end of the blocks of a chunk of this warp; beyond the last chunk any number.
@@ -163,9 +127,7 @@ Value BlockRingKernel::loadPosition(Value chunkNumber) {
 
 /// To the next chunk, which is there afterwards.
 BlockRingKernel::State BlockRingKernel::advance(const State &state) {
-  ptx.run("bar.warp.sync 0xffffffff;");
-  Value empty = add32(b, multiplyAdd32(b, state.place.slot, 8, barriers), 8 * stages);
-  b.ifThen(isFirstLane, [&] { ptx.run("mbarrier.arrive.shared::cta.b64 _, [$0];", "r", {empty}); });
+  leaveChunk(state);
   State next = state;
   next.chunk = add32(b, state.chunk, 1);
   next.place = RingPlace::next(b, state.place, stages);
@@ -193,22 +155,34 @@ BlockRingKernel::State BlockRingKernel::advanceWhile(State state, function_ref<V
 BlockRingKernel::Block BlockRingKernel::loadBlock(Value number) {
   Value inside = clampBelow(b, number, cast<MemRefType>(b.getBuffer(Values).getType()).getDimSize(0));
   Value coordinate = memref::LoadOp::create(b, b.getBuffer(Coordinates), inside);
-  return {loadFragment(b, b.getBuffer(Values), inside, lane), arith::ExtUIOp::create(b, b.getI32Type(), coordinate)};
+  Block block;
+  block.weights =
+      b.target.isOpenCL ? SmallVector<Value>{ptx.toI32(inside)} : loadFragment(b, b.getBuffer(Values), inside, lane);
+  block.coordinate = arith::ExtUIOp::create(b, b.getI32Type(), coordinate);
+  return block;
+}
+
+/// What a lane loads of the block of `coordinate` in the chunk at `place`, of the first 16 tokens.
+Value BlockRingKernel::getBlockAddress(Value coordinate, const RingPlace &place, const LanePlace &lane) {
+  // Four blocks lie side by side in the columns of a copy, 32 bytes apart.
+  constexpr int64_t blocksOfBox = kBoxColumns / kFragmentSide;
+  Value box = arith::ShRUIOp::create(b, coordinate, ptx.i32(llvm::Log2_64(blocksOfBox)));
+  Value inBox = arith::AndIOp::create(b, coordinate, ptx.i32(blocksOfBox - 1));
+  Value inRow = arith::XOrIOp::create(b, arith::ShLIOp::create(b, inBox, ptx.i32(5)), lane.swizzle);
+  Value address = multiplyAdd32(b, place.slot, getStageBytes(), lane.ring);
+  return arith::AddIOp::create(b, multiplyAdd32(b, box, tokens * kBoxRowBytes, address), inRow);
 }
 
 SmallVector<Value> BlockRingKernel::multiply(const Block &block, const RingPlace &place, ValueRange sums) {
-  // Four blocks lie side by side in the columns of a copy, 32 bytes apart.
-  constexpr int64_t blocksOfBox = kBoxColumns / kFragmentSide, tokensOfLoad = 2 * kFragmentTokens, mostLoads = 4;
-  Value box = arith::ShRUIOp::create(b, block.coordinate, ptx.i32(llvm::Log2_64(blocksOfBox)));
-  Value inBox = arith::AndIOp::create(b, block.coordinate, ptx.i32(blocksOfBox - 1));
-  Value inRow = arith::XOrIOp::create(b, arith::ShLIOp::create(b, inBox, ptx.i32(5)), laneSwizzle);
-  Value address = multiplyAdd32(b, place.slot, getStageBytes(), ring);
-  address = arith::AddIOp::create(b, multiplyAdd32(b, box, tokens * kBoxRowBytes, address), inRow);
+  if (b.target.isOpenCL)
+    return multiplyReference(block, place, sums);
+  constexpr int64_t mostLoads = 4;
+  Value address = getBlockAddress(block.coordinate, place, ownPlace);
   SmallVector<Value> results;
-  for (int64_t first = 0; first < tokens; first += mostLoads * tokensOfLoad) {
+  for (int64_t first = 0; first < tokens; first += mostLoads * kLoadTokens) {
     SmallVector<Value> words;
-    int64_t end = std::min(first + mostLoads * tokensOfLoad, tokens);
-    for (int64_t token = first; token < end; token += tokensOfLoad)
+    int64_t end = std::min(first + mostLoads * kLoadTokens, tokens);
+    for (int64_t token = first; token < end; token += kLoadTokens)
       llvm::append_range(words, ptx.getWords("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {$0, $1, $2, $3}, [$4];", 4, "r",
                                              {add32(b, address, token * kBoxRowBytes)}));
     for (int64_t token = first; token < end; token += kFragmentTokens)
@@ -219,47 +193,25 @@ SmallVector<Value> BlockRingKernel::multiply(const Block &block, const RingPlace
   return results;
 }
 
-LogicalResult BlockRingKernel::emit() {
-  chooseStages();
-  setUp();
-  for (int64_t i = 0; i < std::min(chunksAhead, numChunks); ++i)
-    startCopies(ptx.i32(i), {ptx.i32(i), ptx.i32(1)});
-  State state;
-  state.chunk = ptx.i32(0);
-  state.place = {ptx.i32(0), ptx.i32(0)};
-  state.fill = {ptx.i32(chunksAhead), ptx.i32(1)};
-  state.chunkEnd = loadPosition(ptx.i32(1));
-  state.nextEnd = loadPosition(ptx.i32(2));
-  auto toIndex = [&](Value value) -> Value { return arith::IndexCastUIOp::create(b, b.getIndexType(), value); };
-  Value begin = toIndex(loadPosition(ptx.i32(0))), end = toIndex(loadPosition(ptx.i32(numChunks)));
-  SmallVector<Value> carried(tokens / kFragmentTokens * kFragmentSums, b.zero(b.getF32Type()));
-  int64_t numSums = carried.size();
-  constexpr int64_t blockValues = 5;
-  auto append = [](SmallVectorImpl<Value> &values, const Block &block) {
-    llvm::append_range(values, block.weights);
-    values.push_back(block.coordinate);
-  };
-  for (int64_t i = 0; i < kBlocksAhead; ++i)
-    append(carried, loadBlock(b.add(begin, i)));
-  startCopies(ptx.i32(chunksAhead), state.fill);
-  state.fill = RingPlace::next(b, state.fill, stages);
-  waitForChunk(state);
-  llvm::append_range(carried, state.toValues());
-  carried = b.forLoop(begin, end, kBlocksAhead, carried, [&](Value first, ValueRange values) {
+/// Sums, blocks that are loaded ahead, and state, after the blocks from `begin` to `end`; `carried` is what they were.
+SmallVector<Value> BlockRingKernel::multiplyBlocks(Value begin, Value end, ValueRange carried) {
+  return b.forLoop(begin, end, kBlocksAhead, carried, [&](Value first, ValueRange values) {
     SmallVector<Value> all(values);
     // Places of the block's registers stay what they are: moving them to another place would wait for their load.
     for (int64_t i = 0; i < kBlocksAhead; ++i) {
       Value number = b.add(first, i);
       auto step = [&] {
-        MutableArrayRef<Value> own = MutableArrayRef(all).slice(numSums + i * blockValues, blockValues);
+        MutableArrayRef<Value> own = MutableArrayRef(all).slice(getNumSums() + i * getBlockValues(), getBlockValues());
         Block block{llvm::to_vector(own.drop_back()), own.back()};
-        Value number32 = ptx.toI32(number);
-        State state = advanceWhile(State(ValueRange(all).take_back(kStateValues)), [&](const State &state) -> Value {
-          return arith::CmpIOp::create(b, arith::CmpIPredicate::eq, number32, state.chunkEnd);
-        });
-        SmallVector<Value> results = multiply(block, state.place, ValueRange(all).take_front(numSums));
-        SmallVector<Value> next;
-        append(next, loadBlock(b.add(number, kBlocksAhead)));
+        State state(ValueRange(all).take_back(kStateValues));
+        if (!b.target.isOpenCL) {
+          Value number32 = ptx.toI32(number);
+          state = advanceWhile(state, [&](const State &state) -> Value {
+            return arith::CmpIOp::create(b, arith::CmpIPredicate::eq, number32, state.chunkEnd);
+          });
+        }
+        SmallVector<Value> results = multiply(block, state.place, ValueRange(all).take_front(getNumSums()));
+        SmallVector<Value> next = loadBlock(b.add(number, kBlocksAhead)).toValues();
         llvm::copy(results, all.begin());
         llvm::copy(next, own.begin());
         llvm::copy(state.toValues(), all.end() - kStateValues);
@@ -280,33 +232,73 @@ LogicalResult BlockRingKernel::emit() {
     }
     return all;
   });
-  // The chunks that are left: others may wait for this warp's turn to copy.
-  advanceWhile(State(ValueRange(carried).take_back(kStateValues)), [&](const State &state) -> Value {
-    return arith::CmpIOp::create(b, arith::CmpIPredicate::ult, add32(b, state.chunk, 1), ptx.i32(numChunks));
-  });
+}
+
+LogicalResult BlockRingKernel::emit() {
+  chooseStages();
+  setUp();
+  for (int64_t i = 0; i < std::min(chunksAhead, numChunks); ++i)
+    startCopies(ptx.i32(i), {ptx.i32(i), ptx.i32(1)});
+  State state;
+  state.chunk = ptx.i32(0);
+  state.place = {ptx.i32(0), ptx.i32(0)};
+  state.fill = {ptx.i32(chunksAhead), ptx.i32(1)};
+  state.chunkEnd = loadPosition(ptx.i32(1));
+  state.nextEnd = loadPosition(ptx.i32(2));
+  auto toIndex = [&](Value value) -> Value { return arith::IndexCastUIOp::create(b, b.getIndexType(), value); };
+  Value begin = toIndex(loadPosition(ptx.i32(0))), end = toIndex(loadPosition(ptx.i32(numChunks)));
+  SmallVector<Value> carried(getNumSums(), b.zero(b.getF32Type()));
+  for (int64_t i = 0; i < kBlocksAhead; ++i)
+    llvm::append_range(carried, loadBlock(b.add(begin, i)).toValues());
+  startCopies(ptx.i32(chunksAhead), state.fill);
+  state.fill = RingPlace::next(b, state.fill, stages);
+  waitForChunk(state);
+  llvm::append_range(carried, state.toValues());
+  if (b.target.isOpenCL) {
+    carried = multiplyChunks(begin, carried);
+  } else {
+    carried = multiplyBlocks(begin, end, carried);
+    // The chunks that are left: others may wait for this warp's turn to copy.
+    advanceWhile(State(ValueRange(carried).take_back(kStateValues)), [&](const State &state) -> Value {
+      return arith::CmpIOp::create(b, arith::CmpIPredicate::ult, add32(b, state.chunk, 1), ptx.i32(numChunks));
+    });
+  }
   FragmentSlot row(b, b.getBuffer(Rows), slot);
-  auto type = MemRefType::get({warps, numSums, kWarpThreads}, b.getF32Type(), MemRefLayoutAttrInterface(),
-                              cast<MemRefType>(stageBytes.getType()).getMemorySpace());
-  Value exchanged = memref::ViewOp::create(b, type, stageBytes, b.constant(0), ValueRange());
-  storeSums(addSlots(b, exchanged, warp, lane, row, ValueRange(carried).take_front(numSums)), row.rowOfBlocks);
+  Value exchanged = viewRing({warps, getNumSums(), kWarpThreads}, b.getF32Type());
+  storeSums(addSlots(b, exchanged, warp, lane, row, ValueRange(carried).take_front(getNumSums())), row.rowOfBlocks);
   return b.finish();
+}
+
+Value BlockRingKernel::viewRing(ArrayRef<int64_t> shape, Type type) {
+  auto viewed = MemRefType::get(shape, type, MemRefLayoutAttrInterface(),
+                                cast<MemRefType>(stageBytes.getType()).getMemorySpace());
+  return memref::ViewOp::create(b, viewed, stageBytes, b.constant(0), ValueRange());
+}
+
+/// The bytes of `x` and `y`, which count as 0 to 7, that the four digits of `bytes` say; the last digit is the lowest.
+Value BlockRingKernel::permuteBytes(Value x, Value y, int64_t bytes) {
+  if (b.target.isOpenCL)
+    return permuteBytesReference(x, y, bytes);
+  return ptx.get("prmt.b32 $0, $1, $2, $3;", b.getI32Type(), "r", "rrr", {x, y, ptx.i32(bytes)});
+}
+
+/// Of a matrix of 8 x 8, 16 bits each: a lane has two neighbours of row lane / 4.
+Value BlockRingKernel::transpose(Value halves) {
+  if (b.target.isOpenCL)
+    return transposeReference(halves);
+  return ptx.get("movmatrix.sync.aligned.m8n8.trans.b16 $0, $1;", b.getI32Type(), "r", "r", halves);
 }
 
 /// A lane has two rows and two tokens of a fragment; exchanged as matrices of 16 bits, low and high halves by
 /// themselves, it has four rows of one token, which are side by side in the result.
 void BlockRingKernel::storeSums(ValueRange sums, Value rowOfBlocks) {
   auto exchange = [&](Value first, Value second) {
-    auto select = [&](Value x, Value y, int64_t bytes) {
-      return ptx.get("prmt.b32 $0, $1, $2, $3;", b.getI32Type(), "r", "rrr", {x, y, ptx.i32(bytes)});
-    };
-    auto transpose = [&](Value halves) {
-      return ptx.get("movmatrix.sync.aligned.m8n8.trans.b16 $0, $1;", b.getI32Type(), "r", "r", halves);
-    };
     Value x = arith::BitcastOp::create(b, b.getI32Type(), first);
     Value y = arith::BitcastOp::create(b, b.getI32Type(), second);
-    Value low = transpose(select(x, y, 0x5410)), high = transpose(select(x, y, 0x7632));
-    return SmallVector<Value>{arith::BitcastOp::create(b, b.getF32Type(), select(low, high, 0x5410)),
-                              arith::BitcastOp::create(b, b.getF32Type(), select(low, high, 0x7632))};
+    constexpr int64_t lowHalves = 0x5410, highHalves = 0x7632;
+    Value low = transpose(permuteBytes(x, y, lowHalves)), high = transpose(permuteBytes(x, y, highHalves));
+    return SmallVector<Value>{arith::BitcastOp::create(b, b.getF32Type(), permuteBytes(low, high, lowHalves)),
+                              arith::BitcastOp::create(b, b.getF32Type(), permuteBytes(low, high, highHalves))};
   };
   constexpr int64_t rowsOfLane = 4;
   Value firstRow = b.add(b.mul(rowOfBlocks, kFragmentSide), b.mul(b.rem(lane, 4), rowsOfLane));
@@ -318,11 +310,11 @@ void BlockRingKernel::storeSums(ValueRange sums, Value rowOfBlocks) {
   }
 }
 
-bool mlir::prune::suitsBlockRing(LinearOp op, const GPUTarget &target) {
+bool mlir::prune::suitsBlockRing(LinearOp op) {
   int64_t tokens = op.getVectors() * kFragmentTokens;
   constexpr int64_t columnUnit = 8; // 16 bytes, as the engine wants rows
-  return !target.isOpenCL && target.sm >= 90 && op.getChunk() % kBoxColumns == 0 &&
-         tokens % (2 * kFragmentTokens) == 0 && LayerBuffers(op).numColumns % columnUnit == 0 &&
+  return op.getChunk() % BlockRingKernel::kBoxColumns == 0 && tokens % (2 * kFragmentTokens) == 0 &&
+         LayerBuffers(op).numColumns % columnUnit == 0 &&
          cast<MemRefType>(op.getInput().getType()).getLayout().isIdentity();
 }
 

@@ -15,6 +15,10 @@
 
 namespace mlir::prune {
 
+/// Who copies the activations of blocks into shared memory: the threads that multiply, or the tensor copy engine of
+/// sm_90, whose instructions are written out for OpenCL. Auto: the engine of sm_90.
+enum class ActivationCopies { Auto, Threads, Engine };
+
 /// What kernels may do to be faster than plain f32.
 struct GPUKernelOptions {
   /// Multiply f32 on tensor cores, rounded to tf32.
@@ -23,6 +27,7 @@ struct GPUKernelOptions {
   bool useCuBLAS = false;
   /// Parts of the columns of layers on tensor cores; 0: by the cost model.
   int64_t columnSplits = 0;
+  ActivationCopies copies = ActivationCopies::Auto;
   GPUCostModel model;
 };
 

@@ -12,6 +12,8 @@
 #include "prune/Conversion/LinalgToVector/LinalgToVector.h"
 #include "prune/Conversion/Passes.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSwitch.h"
+#include <optional>
 
 namespace mlir::prune {
 #define GEN_PASS_DEF_CONVERTPRUNETOGPU
@@ -94,7 +96,19 @@ struct ConvertPruneToGPU : prune::impl::ConvertPruneToGPUBase<ConvertPruneToGPU>
       emitError(getOperation().getLoc()) << "expected column-splits of 0 or more, got " << int64_t(columnSplits);
       return signalPassFailure();
     }
-    options = {useTF32, useCuBLAS, columnSplits, std::move(*model)};
+    std::optional<ActivationCopies> parsedCopies =
+        llvm::StringSwitch<std::optional<ActivationCopies>>(copies)
+            .Case("auto", ActivationCopies::Auto)
+            .Case("threads", ActivationCopies::Threads)
+            .Case("engine",
+                  target->isOpenCL || target->sm >= 90 ? std::optional(ActivationCopies::Engine) : std::nullopt)
+            .Default(std::nullopt);
+    if (!parsedCopies) {
+      emitError(getOperation().getLoc()) << "expected copies auto, threads or engine (sm_90 and opencl), got '"
+                                         << copies << "' for " << chip;
+      return signalPassFailure();
+    }
+    options = {useTF32, useCuBLAS, columnSplits, *parsedCopies, std::move(*model)};
     for (auto function : getOperation().getOps<func::FuncOp>())
       if (!function.isExternal() && failed(lower(function, *target)))
         return signalPassFailure();

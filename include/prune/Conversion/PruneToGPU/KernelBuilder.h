@@ -24,8 +24,8 @@ public:
   KernelBuilder(RewriterBase &rewriter, Operation *op, const GPUTarget &target, StringRef name, ValueRange buffers,
                 std::array<int64_t, 3> grid, std::array<int64_t, 3> block);
 
-  /// Ends the kernel and launches it. An error if it takes more shared memory than the target has, or a buffer whose
-  /// place is not known at compile time.
+  /// Ends the kernel and launches it. An error if it takes more shared memory than a chip has (OpenCL: the runtime asks
+  /// the device), or a buffer whose place is not known at compile time.
   LogicalResult finish();
 
   /// The i-th buffer inside of the kernel, of its shape and strides, in the global address space.

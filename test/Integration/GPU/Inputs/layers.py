@@ -1,9 +1,9 @@
 """Writes a module of layers for a GPU, its inputs and what NumPy makes of them in float64.
 
-layers.py KIND MODULE INPUTS.npz REFERENCE.npz [i8 | bare]
+layers.py KIND MODULE INPUTS.npz REFERENCE.npz [i8 | bare | gelu]
 
-Each layer is max(x w' + bias + residual, 0) for one mask, shape and number of tokens; bare is x w'. With i8 the reference
-quantizes tokens and rows of weights as precision=i8 does.
+Each layer is max(x w' + bias + residual, 0) for one mask, shape and number of tokens; bare is x w', gelu is GELU (with tanh)
+in place of the maximum. With i8 the reference quantizes tokens and rows of weights as precision=i8 does.
 """
 import sys
 
@@ -16,12 +16,18 @@ KINDS = {
             ("unstructured_infinite", 40, 96, [33])],
     "csr_few_tokens": [("unstructured", 33, 70, [1, 3, 8, "2x3"]), ("unstructured", 70, 900, [4]),
                        ("all_pruned", 5, 12, [2])],
+    # A chunk that takes more than half of the most shared memory, and bundles of rows for 32 warps.
+    "csr_many_warps": [("unstructured", 300, 1000, [33])],
     "block": [("block<16, 16>", 40, 70, [5, "2x50"]), ("block<32, 32>", 64, 96, [33]), ("block<4, 1>", 22, 33, [70]),
               ("block<8, 4>", 24, 50, [65]), ("block<64, 32>", 100, 130, [10]), ("all_pruned_block", 32, 32, [4])],
     # More tokens than the kernel for few takes, rows of several groups, columns that end inside of a block, and a row of
     # blocks that two warps share.
     "block_many_tokens": [("uneven_block<16, 16>", 300, 150, [519, "2x270"]), ("block<32, 32>", 64, 264, [530]),
                           ("all_pruned_block", 32, 32, [520])],
+    # More chunks than the ring has stages, which a row of blocks fills that two warps or more share, chunks that no row has
+    # blocks in, one chunk, and rows that are no multiple of those of a store.
+    "block_ring": [("uneven_block<16, 16>", 300, 1096, [519, "2x270"]), ("gap_block<16, 16>", 70, 520, [530]),
+                   ("block<16, 16>", 64, 64, [520]), ("all_pruned_block", 32, 32, [520])],
     "matrix": [(None, 33, 70, [17, "2x50"]), (None, 130, 64, [200]), (None, 50, 16, [50])],
     "matrix_few_tokens": [(None, 33, 70, [1, "2x8"]), (None, 40, 256, [4, 16])],
     # Groups of four with two, one or no weight; rows and tokens that divide nothing, and few tokens.
@@ -66,18 +72,37 @@ def mask_of(pattern, shape, rng):
         n, m = map(int, pattern[len("n_of_m<"):-1].split(","))
         groups = rng.random((rows, columns // m, m)).argsort(axis=2) < rng.integers(0, n + 1, (rows, columns // m, 1))
         return groups.reshape(shape)
-    is_uneven = pattern.startswith("uneven_")
-    r, c = map(int, pattern.removeprefix("uneven_")[len("block<"):-1].split(","))
+    kind, _, size = pattern.partition("block<")
+    r, c = map(int, size[:-1].split(","))
     grid = rng.random((-(-rows // r), -(-columns // c))) < 0.4
     grid[0] = False  # a row of blocks without any
-    if is_uneven:
+    if kind == "uneven_":
         grid &= rng.random(grid.shape) < 0.3
         grid[1] = True
+    if kind == "gap_":  # half of the columns, in the middle
+        grid[:, grid.shape[1] // 4:-(grid.shape[1] // 4)] = False
     return np.kron(grid, np.ones((r, c), bool))[:rows, :columns]
+
+
+RELU = "%u = arith.maximumf %t, %zero : f32"
+GELU = """%c0 = arith.constant 0.044715 : f32
+    %c1 = arith.constant 0.7978845608 : f32
+    %c2 = arith.constant 0.5 : f32
+    %c3 = arith.constant 1.0 : f32
+    %t2 = arith.mulf %t, %t : f32
+    %t3 = arith.mulf %t2, %t : f32
+    %v0 = arith.mulf %c0, %t3 : f32
+    %v1 = arith.addf %t, %v0 : f32
+    %v2 = arith.mulf %c1, %v1 : f32
+    %v3 = math.tanh %v2 : f32
+    %v4 = arith.addf %v3, %c3 : f32
+    %v5 = arith.mulf %t, %v4 : f32
+    %u = arith.mulf %c2, %v5 : f32"""
 
 
 def main(kind, module, inputs, reference, mode=""):
     rng = np.random.default_rng(0)
+    activation = GELU if mode == "gelu" else RELU
     arguments, results, body, values, expected, resources = [], [], [], {}, {}, []
     blob = lambda array: '"0x04000000' + array.tobytes().hex() + '"'
     for index, (pattern, rows, columns, tokens_list) in enumerate(KINDS[kind]):
@@ -91,7 +116,7 @@ def main(kind, module, inputs, reference, mode=""):
         if pattern:
             mask = mask_of(pattern, weight.shape, rng)
             spelled = {"all_pruned": "unstructured", "unstructured_infinite": "unstructured", "all_pruned_block": "block<16, 16>",
-                       "uneven_block<16, 16>": "block<16, 16>",
+                       "uneven_block<16, 16>": "block<16, 16>", "gap_block<16, 16>": "block<16, 16>",
                        "all_pruned_two_of_four": "n_of_m<2, 4>"}.get(pattern, pattern)
             empty = "" if mask.any() else " allow_empty"
             resources.append(f"m{index}: {blob(mask.astype('u1'))}")
@@ -114,7 +139,12 @@ def main(kind, module, inputs, reference, mode=""):
                 product = x.astype("f8") @ weight.T.astype("f8")
             if pattern == "unstructured_infinite":  # after the product: NumPy does not skip them
                 x[..., ::INFINITE] = np.inf
-            expected["y" + name] = (product if is_bare else np.maximum(product + bias + r, 0)).astype("f4")
+            total = product if is_bare else product + bias + r
+            if mode == "gelu":
+                total = 0.5 * total * (1 + np.tanh(0.7978845608 * (total + 0.044715 * total**3)))
+            elif not is_bare:
+                total = np.maximum(total, 0)
+            expected["y" + name] = total.astype("f4")
             dims = [f"d{i}" for i in range(len(lead))]
             maps = [f"affine_map<({', '.join([*dims, 'n', 'k'])}) -> ({', '.join(to)})>"
                     for to in ([*dims, "k"], ["n", "k"], [*dims, "n"])]
@@ -136,7 +166,7 @@ def main(kind, module, inputs, reference, mode=""):
   ^bb0(%b: f32, %p: f32, %r: f32, %o: f32):
     %s = arith.addf %b, %p : f32
     %t = arith.addf %s, %r : f32
-    %u = arith.maximumf %t, %zero : f32
+    {activation}
     linalg.yield %u : f32
   }} -> {yt}""")
     newline = "\n  "
