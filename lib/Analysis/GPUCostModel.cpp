@@ -279,6 +279,8 @@ double GPUCostModel::estimate(const GPULayerCounts &counts) const {
   double convertNs = elementBytes < 4 ? launchNs + (4 + elementBytes) * tokens * counts.columns / memoryGBps : 0;
   if (counts.kind == GPUKernelKind::BlockCSR && counts.tile.vectors != 0)
     return convertNs + estimateFragments(counts);
+  if (counts.precision != GPUPrecision::I8 && suitsWarpGroups(counts))
+    return convertNs + estimateWarpGroups(counts);
   // Fewer tokens than a tile of tensor cores cost as much as one.
   constexpr int64_t leastTile = 16;
   int64_t blocks = llvm::divideCeil(counts.rows, rate->tileRows) * llvm::divideCeil(counts.tokens, rate->tileTokens);
@@ -293,17 +295,21 @@ double GPUCostModel::estimate(const GPULayerCounts &counts) const {
   return launchNs + convertNs + std::max(computeNs, memoryNs);
 }
 
+double GPUCostModel::getPartsNs(int64_t splits, int64_t results) const {
+  constexpr double sumBytes = 8; // four written, four read
+  return launchNs + sumBytes * static_cast<double>(splits * results) / memoryGBps;
+}
+
 int64_t GPUCostModel::chooseColumnSplits(int64_t blocks, int64_t together, int64_t columnTiles, double blockNs,
                                          int64_t results) const {
   constexpr int64_t leastTiles = 2; // in flight at once
-  constexpr double sumBytes = 8;    // four written, four read
   int64_t best = 1, most = std::min(together * processors / blocks, columnTiles / leastTiles);
   double bestNs = 0;
   for (int64_t splits = 1; splits <= std::max<int64_t>(most, 1); ++splits) {
     double share = static_cast<double>(llvm::divideCeil(columnTiles, splits)) / static_cast<double>(columnTiles);
     double ns = blockNs * share;
     if (splits > 1)
-      ns += launchNs + sumBytes * static_cast<double>(splits * results) / memoryGBps;
+      ns += getPartsNs(splits, results);
     if (splits == 1 || ns < bestNs) {
       best = splits;
       bestNs = ns;

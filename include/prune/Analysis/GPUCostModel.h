@@ -103,6 +103,19 @@ struct GPUKernelRate {
   int64_t leastTokens = 1;              ///< with fewer the kernel is not chosen
 };
 
+/// Rows of a tile that a block of threads multiplies by the warp-group instructions of sm_90, and bytes of a row (and
+/// of a token) in a tile of columns.
+inline constexpr int64_t kWarpGroupRows = 128, kWarpGroupRowBytes = 128;
+
+/// How that kernel divides its work: tokens of a tile, and blocks of threads that share them.
+struct WarpGroupTile {
+  int64_t tokens = 256, cluster = 2;
+  double cycles = 0; ///< of all tiles on all processors, without splitting columns
+
+  /// Blocks of threads for a layer, in whole clusters.
+  int64_t countBlocks(int64_t rows, int64_t numTokens) const;
+};
+
 class GPUCostModel {
 public:
   std::string chip;
@@ -137,6 +150,17 @@ public:
   SparseTile chooseCSRTile(int64_t tokens, int64_t rows, int64_t columns, double density) const;
   /// The same for blocks on tensor cores, of which a share of `density` is kept.
   SparseTile chooseFragmentTile(int64_t tokens, int64_t rows, int64_t columns, double density) const;
+  /// True if a dense or 2:4 layer on tensor cores is one of warp groups: enough tokens and rows for most of a tile, and
+  /// rows of whole 16 bytes, which the tensor copy engine wants.
+  bool suitsWarpGroups(const GPULayerCounts &counts) const;
+  /// Cycles of their kernel for a tile of columns.
+  static double getWarpGroupStepCycles(int64_t tokens, bool isHalved);
+  /// Nanoseconds of so many tiles of columns, as tiles and splits are chosen by: of no fewer cycles than were measured
+  /// to hide what comes before products.
+  double getWarpGroupNs(int64_t columnTiles, int64_t tokens, bool isHalved) const;
+  /// The tile whose turns on all processors take the fewest cycles.
+  WarpGroupTile chooseWarpGroupTile(int64_t tokens, int64_t rows, int64_t columns, int64_t elementBytes,
+                                    bool isHalved) const;
   /// The work of the columns kernel where `density` of the activations are not zero, in the tile with the least
   /// estimate.
   GPULayerCounts countColumns(int64_t tokens, int64_t rows, int64_t columns, double density,
@@ -147,6 +171,9 @@ private:
   double estimateCSRTile(const GPULayerCounts &counts) const;
   double estimateFragments(const GPULayerCounts &counts) const;
   double estimateColumns(const GPULayerCounts &counts) const;
+  double estimateWarpGroups(const GPULayerCounts &counts) const;
+  /// What more than one part of the columns costs: sums through memory, and a second kernel.
+  double getPartsNs(int64_t splits, int64_t results) const;
 };
 
 } // namespace mlir::prune

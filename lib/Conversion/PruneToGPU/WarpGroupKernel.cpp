@@ -18,34 +18,12 @@
 using namespace mlir;
 using namespace mlir::prune;
 
-/// Of a tile of columns, measured on an H200: a processor takes in 64 bytes a cycle, which bounds 2:4 with its half of
-/// the products for the same tokens; below 500 cycles a step does not hide what comes before its products.
-double WarpGroupKernel::getStepCycles(int64_t tokens) const {
-  constexpr double bytesPerCycle = 64, leastCycles = 500;
-  auto products = static_cast<double>(2 * tokens * (layout.isSparse ? 1 : 2));
-  return std::max({products, static_cast<double>(getWeightBytes() + tokens * kRowBytes) / bytesPerCycle, leastCycles});
-}
-
-/// The shape whose turns on all processors take the fewest cycles, measured on an H200 as well.
-WarpGroupConfig WarpGroupKernel::chooseConfig() const {
-  // The way out of a tile, and what blocks that share tokens wait for each other in the beginning.
-  constexpr double tileCycles = 2600, clusterCycles = 3000;
+WarpGroupConfig WarpGroupKernel::chooseConfig(const GPUCostModel &model) const {
+  WarpGroupTile tile = model.chooseWarpGroupTile(layer.numTokens, layer.numRows, layer.numColumns,
+                                                 layout.getElementBytes(), layout.isSparse);
   WarpGroupConfig best;
-  double bestCycles = 0;
-  for (int64_t tokens : {256, 192, 128, 64})
-    for (int64_t cluster : {1, 2}) {
-      int64_t rowTiles = getNumTiles(layer.numRows, kTileRows * cluster);
-      int64_t turns = getNumTiles(rowTiles * getNumTiles(layer.numTokens, tokens), kMultiprocessors / cluster);
-      // Blocks on their own read more from the second-level cache, which tells where there are many columns.
-      double sharing = cluster == 2 ? 1 : 1 + 0.2 * std::min<double>(layer.numColumns, 4096) / 4096;
-      double steps = static_cast<double>(getNumColumnTiles()) * getStepCycles(tokens) * sharing;
-      double cycles = static_cast<double>(turns) * (steps + tileCycles) + (cluster == 2 ? clusterCycles : 0);
-      if (bestCycles == 0 || cycles < bestCycles) {
-        bestCycles = cycles;
-        best.tokens = tokens;
-        best.cluster = cluster;
-      }
-    }
+  best.tokens = tile.tokens;
+  best.cluster = tile.cluster;
   constexpr int64_t kBarrierBytes = 1024, kMostStages = 8, kMostTokensTogether = 128;
   best.stages = std::min<int64_t>(kMostStages, (target.sharedBytes - getStagedBytes() - kBarrierBytes) /
                                                    (getWeightBytes() + best.tokens * kRowBytes));
@@ -79,12 +57,13 @@ LogicalResult WarpGroupKernel::emit(const GPUKernelOptions &options) {
                                   << ": expected a number of columns that is a multiple of " << columnUnit << ", got "
                                   << layer.numColumns;
   usesRegisters = suitsRegisters();
-  config = target.isOpenCL ? WarpGroupConfig{128, 1, 1, 1} : chooseConfig();
+  config = target.isOpenCL ? WarpGroupConfig{128, 1, 1, 1} : chooseConfig(options.model);
   parts.emplace(layer, getNumColumnTiles(), countTiles() * config.cluster, /*together=*/1,
-                getStepCycles(config.tokens) / options.model.clockGHz, options);
+                options.model.getWarpGroupNs(1, config.tokens, layout.isSparse), options);
   usesRegisters &= !parts->isSplit();
   int64_t pieces = countTiles() * parts->getCount();
-  int64_t grid = target.isOpenCL ? pieces : std::min(pieces, kMultiprocessors / config.cluster) * config.cluster;
+  int64_t grid =
+      target.isOpenCL ? pieces : std::min(pieces, options.model.processors / config.cluster) * config.cluster;
   KernelBuilder b(rewriter, layer.op, target, layout.isSparse ? "two_of_four_warp_groups" : "dense_warp_groups",
                   parts->getBuffers(rewriter, layer, getSumType(rewriter, layout)), {grid, 1, 1},
                   {target.isOpenCL ? 256 : 384, 1, 1});

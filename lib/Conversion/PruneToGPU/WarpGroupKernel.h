@@ -12,10 +12,9 @@
 
 namespace mlir::prune {
 
-constexpr int64_t kMultiprocessors = 132; ///< of the H100 and H200
-constexpr int64_t kTileRows = 128, kGroupRows = 64;
+constexpr int64_t kTileRows = kWarpGroupRows, kGroupRows = 64;
 constexpr int64_t kRowBytes = TensorCoreLayout::kRowBytes;
-constexpr int64_t kPieceTokens = 64;     ///< of a result that leaves by the tensor copy engine
+constexpr int64_t kPieceTokens = 64; ///< of a result that leaves by the tensor copy engine
 constexpr int64_t kStagedTokens = 32,
                   kStagedStride = kGroupRows + 4; ///< of the epilogue; the stride avoids bank conflicts
 
@@ -44,8 +43,7 @@ private:
     return getNumTiles(layer.numRows, kTileRows * config.cluster) * getNumTiles(layer.numTokens, config.tokens);
   }
 
-  WarpGroupConfig chooseConfig() const;
-  double getStepCycles(int64_t tokens) const;
+  WarpGroupConfig chooseConfig(const GPUCostModel &model) const;
   void setUpShared(KernelBuilder &b);
   void emitCUDA(KernelBuilder &b);
   void emitCopies(KernelBuilder &b, Value rank, Value firstTile);

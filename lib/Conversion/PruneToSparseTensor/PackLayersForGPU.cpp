@@ -141,13 +141,14 @@ static std::optional<TensorCoreLayout> chooseTiles(const GPULayer &layer, const 
   }
   if (layout.isSparse && layout.type == TensorCoreType::I8)
     return layout; // which warp groups have no kernel for
-  // With fewer tokens or rows most of a warp group's tile would be in vain. The tensor copy engine wants rows of whole
-  // 16 bytes.
-  constexpr int64_t kLeastTokens = 48, kLeastRows = 128;
+  GPULayerCounts counts;
+  counts.kind = candidate.kind;
+  counts.precision = candidate.precision;
+  counts.tokens = layer.tokens;
+  counts.rows = layer.matrix.numRows;
+  counts.columns = layer.matrix.numColumns;
   layout.isWarpGroup =
-      options.tiles == "warp_group" ||
-      (options.tiles == "auto" && options.model.chip == "sm_90" && layer.tokens >= kLeastTokens &&
-       layer.matrix.numRows >= kLeastRows && layer.matrix.numColumns * layout.getElementBytes() % 16 == 0);
+      options.tiles == "warp_group" || (options.tiles == "auto" && options.model.suitsWarpGroups(counts));
   return layout;
 }
 
