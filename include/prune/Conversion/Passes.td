@@ -432,8 +432,10 @@ def PrunePackGPU : Pass<"prune-pack-gpu"> {
     M in multiples of 8; other layers keep our kernels, with a remark.
 
     A convolution of constant filters (`conv_2d_nchw_fchw` in f32, eight filters or more) becomes such a layer: what the filters see
-    of each pixel of the result is gathered, and the product's results are put back into images. Other convolutions stay, with
-    a remark: a thread computes each result.
+    of each pixel of the result is gathered, and the product's results are put back into images. One of groups of channels
+    (`conv_2d_ngchw_gfchw`) becomes a batch of products in f32, where a group has eight filters or more, or CSR of one weight over all
+    channels, where its filters are masked and that is estimated to be faster. Other convolutions stay, with a remark: a thread
+    computes each result.
 
     Declined with a remark: what `prune-pack` declines, products of int8, values that come at run time (`prune.decompress`),
     columns that are not the last dimension of the activations. Fails on a mask that is not a constant.

@@ -447,6 +447,10 @@ struct PrunePackGPU : prune::impl::PrunePackGPUBase<PrunePackGPU> {
       if (op.hasPureTensorSemantics())
         numUnfolded += succeeded(unfoldConvolution(rewriter, op));
     });
+    getOperation()->walk([&](linalg::Conv2DNgchwGfchwOp op) {
+      if (op.hasPureTensorSemantics())
+        numUnfolded += succeeded(unfoldGroupedConvolution(rewriter, op, options.kernel, options.model));
+    });
     SmallVector<linalg::LinalgOp> targets;
     getOperation()->walk([&](linalg::LinalgOp op) {
       if ((op.hasPureTensorSemantics() && linalg::isaContractionOpInterface(op) && op.getNumDpsInputs() == 2) ||
