@@ -65,8 +65,8 @@ WarpGroupTile GPUCostModel::chooseWarpGroupTile(int64_t tokens, int64_t rows, in
   for (int64_t tileTokens : {256, 192, 128, 64})
     for (int64_t cluster : {1, 2}) {
       WarpGroupTile tile{tileTokens, cluster};
-      auto turns =
-          static_cast<double>(llvm::divideCeil(tile.countBlocks(rows, tokens) / cluster, processors / cluster));
+      auto turns = static_cast<double>(
+          llvm::divideCeil(tile.countBlocks(rows, tokens) / cluster, std::max<int64_t>(1, processors / cluster)));
       double steps = columnTiles * getChoiceCycles(tileTokens, isHalved) * getSharing(tile, columns);
       tile.cycles = turns * (steps + kTileCycles) + (cluster == 2 ? kClusterCycles : 0);
       if (best.cycles == 0 || tile.cycles < best.cycles)
@@ -85,7 +85,8 @@ double GPUCostModel::estimateWarpGroups(const GPULayerCounts &counts) const {
   int64_t blocks = tile.countBlocks(counts.rows, counts.tokens), results = counts.tokens * counts.rows;
   int64_t splits = chooseColumnSplits(blocks, /*together=*/1, columnTiles,
                                       getWarpGroupNs(columnTiles, tile.tokens, isHalved), results);
-  auto turns = static_cast<double>(llvm::divideCeil(blocks * splits / tile.cluster, processors / tile.cluster));
+  auto turns = static_cast<double>(
+      llvm::divideCeil(blocks * splits / tile.cluster, std::max<int64_t>(1, processors / tile.cluster)));
   double steps = static_cast<double>(llvm::divideCeil(columnTiles, splits)) * step * getSharing(tile, counts.columns);
   double ns = (turns * (steps + kTileCycles) + (tile.cluster == 2 ? kClusterCycles : 0)) / clockGHz;
   // Smaller weights stay in the second-level cache, and come as fast as a processor takes them in.
