@@ -114,10 +114,10 @@ std::vector<TrialGroup> Calibration::makeGroups() const {
       shapes.append({{96, 384}, {192, 192}, {192, 576}});
     for (Shape shape : shapes) {
       size_t index = 0;
-      const int64_t chunks[] = {96, 192, 384, shape.columns};
+      const int64_t chunks[] = {96, 128, 192, 384, shape.columns};
       for (double density : densities)
         for (const int64_t &chunk : chunks) {
-          if (chunk > shape.columns || (&chunk != chunks + 3 && chunk == shape.columns))
+          if (chunk > shape.columns || (&chunk != std::end(chunks) - 1 && chunk == shape.columns))
             continue;
           // Every second combination, all of them over the shapes; dense code has few.
           bool isDense = kind == KernelKind::Dense;
@@ -152,7 +152,7 @@ std::vector<TrialGroup> Calibration::makeGroups() const {
     return options.kinds.empty() || StringRef(options.kinds).contains(stringifyKernelKind(kind));
   };
   if (wants(KernelKind::ChunkedCSR))
-    addTiles(KernelKind::ChunkedCSR, 2, {0.02, 0.1, 0.25, 0.5});
+    addTiles(KernelKind::ChunkedCSR, 2, {0.02, 0.05, 0.1, 0.2, 0.4});
   if (wants(KernelKind::BlockRows))
     for (int64_t rows : {2, 4, 8})
       addTiles(KernelKind::BlockRows, rows, {0.05, 0.2, 0.5});
