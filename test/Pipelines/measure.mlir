@@ -17,6 +17,9 @@
 // WITHIN-NOT: left to the estimate
 // RUN: not prune-opt %s --prune-to-cpu="measure=true measure-limit=-1" 2>&1 | FileCheck %s --check-prefix=NEGATIVE
 // NEGATIVE: prune-pack: expected measure-limit of 0 or more seconds, got -1
+// Nor can it measure what this machine cannot run.
+// RUN: not prune-opt %s --prune-to-cpu="measure=true cpu=diamondrapids" 2>&1 | FileCheck %s --check-prefix=LACKS
+// LACKS: prune-pack: cannot measure for cpu 'diamondrapids': this machine lacks {{.*}}amx
 // Without it no clock is read, and the same model gives the same report.
 // RUN: prune-opt %s --prune="sparsity=0.75" --prune-to-cpu="report=%t.1.json" -o %t.1.mlir
 // RUN: prune-opt %s --prune="sparsity=0.75" --prune-to-cpu="report=%t.2.json" -o %t.2.mlir

@@ -27,6 +27,8 @@
 #include "prune/Dialect/Prune/IR/MaskConstant.h"
 #include "prune/Dialect/Prune/IR/Numbers.h"
 #include "prune/Support/Progress.h"
+#include "prune/Support/Target.h"
+#include "llvm/ADT/StringExtras.h"
 #include <chrono>
 #include <limits>
 
@@ -338,6 +340,15 @@ private:
              << "prune-pack: expected "
              << (interface ? "prune.entry, which says for what processor to measure" : "a tool that runs code")
              << " with measure=true";
+    auto target = resolveTarget(entry.getCpu().value_or("host"), entry.getFeatures().value_or(""));
+    if (!target)
+      return emitError(entry.getLoc()) << "prune-pack: " << llvm::toString(target.takeError());
+    auto missing = findMissingFeatures(*target);
+    if (!missing)
+      return emitError(entry.getLoc()) << "prune-pack: " << llvm::toString(missing.takeError());
+    if (!missing->empty())
+      return emitError(entry.getLoc()) << "prune-pack: cannot measure for cpu '" << target->cpu
+                                       << "': this machine lacks " << llvm::join(*missing, ", ");
     timer.progress.emplace();
     timer.begin = std::chrono::steady_clock::now();
     double limit = measureLimit;
