@@ -79,6 +79,7 @@ public:
   int run();
 
 private:
+  SmallVector<std::pair<int64_t, int64_t>> getTiles(int64_t rows, bool hasSingleLane) const;
   std::vector<TrialGroup> makeGroups() const;
   TrialGroup makeConvolutions(KernelKind kind) const;
   std::vector<TrialGroup> makeWords() const;
@@ -98,6 +99,20 @@ private:
 };
 
 } // namespace
+
+/// The lanes and vectors of tiles with groups of `rows` rows: whole registers, narrower ones, a single lane.
+SmallVector<std::pair<int64_t, int64_t>> Calibration::getTiles(int64_t rows, bool hasSingleLane) const {
+  int64_t lanes = units.bits / 32;
+  SmallVector<std::pair<int64_t, int64_t>> tiles;
+  for (int64_t vectors = 4; vectors >= 1; vectors /= 2)
+    if (getTileVectors(vectors, rows, units.registers) == vectors)
+      tiles.emplace_back(lanes, vectors);
+  for (int64_t narrow = lanes / 2; narrow >= 4; narrow /= 2)
+    tiles.emplace_back(narrow, 1);
+  if (hasSingleLane)
+    tiles.emplace_back(1, 1);
+  return tiles;
+}
 
 std::vector<TrialGroup> Calibration::makeGroups() const {
   int64_t lanes = units.bits / 32;
@@ -140,13 +155,8 @@ std::vector<TrialGroup> Calibration::makeGroups() const {
     groups.push_back(std::move(group));
   };
   auto addTiles = [&](KernelKind kind, int64_t rows, ArrayRef<double> densities) {
-    for (int64_t vectors = 4; vectors >= 1; vectors /= 2)
-      if (getTileVectors(vectors, rows, units.registers) == vectors)
-        add(kind, rows, lanes, vectors, densities);
-    for (int64_t narrow = lanes / 2; narrow >= 4; narrow /= 2)
-      add(kind, rows, narrow, 1, densities);
-    if (kind != KernelKind::Dense)
-      add(kind, rows, 1, 1, densities);
+    for (auto [tileLanes, vectors] : getTiles(rows, /*hasSingleLane=*/kind != KernelKind::Dense))
+      add(kind, rows, tileLanes, vectors, densities);
   };
   auto wants = [&](KernelKind kind) {
     return options.kinds.empty() || StringRef(options.kinds).contains(stringifyKernelKind(kind));
@@ -213,12 +223,8 @@ std::vector<TrialGroup> Calibration::makeWords() const {
     groups.push_back(std::move(group));
   };
   auto addTiles = [&](KernelKind kind, int64_t rows, ArrayRef<double> densities) {
-    for (int64_t vectors = 4; vectors >= 1; vectors /= 2)
-      if (getTileVectors(vectors, rows, units.registers) == vectors)
-        add(kind, rows, lanes, vectors, densities);
-    for (int64_t narrow = lanes / 2; narrow >= 4; narrow /= 2)
-      add(kind, rows, narrow, 1, densities);
-    add(kind, rows, 1, 1, densities);
+    for (auto [tileLanes, vectors] : getTiles(rows, /*hasSingleLane=*/true))
+      add(kind, rows, tileLanes, vectors, densities);
   };
   // Dense code first, which bounds the steps of the others.
   for (int64_t rows : {6, 12})
